@@ -1,0 +1,50 @@
+# inlet: make help
+SHELL := /bin/bash
+CC ?= gcc
+B ?= build
+PKGS := libcurl openssl jansson libzstd zlib libxxhash sqlite3 yaml-0.1
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+        -Wcast-qual -Wwrite-strings -Wundef -Wvla -Werror
+OPT ?= -O2 -g
+SAN ?=
+CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DXXH_INLINE_ALL -Isrc $(OPT) $(WARN) $(SAN) -fno-strict-aliasing -pthread -MMD -MP $(CFLAGS)
+LIBS := -lcurl -lcrypto -ljansson -lzstd -lz -lxxhash -lsqlite3 -lyaml -lm -pthread
+SRCS := $(shell find src -name '*.c' ! -path src/cli/main.c)
+OBJS := $(SRCS:%.c=$(B)/obj/%.o)
+UNITS := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
+UNIT_BINS := $(UNITS:tests/unit/%.c=$(B)/unit/%)
+
+.PHONY: all help deps demo test unit test-e2e test-asan test-tsan test-spark bench install clean layers lint
+all: $(B)/inlet
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+deps: ## install what is missing (apt, Python packages into build/venv)
+	@tools/deps.sh
+
+$(B)/inlet: $(B)/obj/src/cli/main.o $(B)/libinlet.a
+	$(CC) $(OPT) $(SAN) -o $@ $< $(B)/libinlet.a $(LIBS)
+
+$(B)/libinlet.a: $(OBJS)
+	@rm -f $@
+	@ar rcs $@ $(OBJS)
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(B)/unit/%: tests/unit/%.c $(B)/libinlet.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests/unit -o $@ $< $(B)/libinlet.a -lcmocka $(LIBS)
+
+unit: $(UNIT_BINS) ## the unit tests alone
+	@tools/unit.sh $(UNIT_BINS)
+
+layers: ## no include runs upwards
+	@tools/layers.sh
+
+clean: ## remove what was built, not the venv
+	rm -rf $(B)/obj $(B)/unit $(B)/inlet $(B)/libinlet.a
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,66 @@
+/* lease: who reads a shard, and from where: the lease store.
+ *
+ * The KCL's model (a counter per lease, every write conditional on it), over SQLite beside a local
+ * catalog; DynamoDB later by the same contract. Expiry is judged by the observer: a lease whose
+ * counter has not moved for `failover_ms` of the observer's own boot-time clock is free. Thread-safe. */
+#ifndef INLET_LEASE_LEASE_H
+#define INLET_LEASE_LEASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/seq.h"
+
+struct lease_store;
+
+struct lease {
+    char *stream;     /* the source's identity */
+    char *shard;
+    char *owner;      /* NULL if nobody's */
+    uint64_t counter; /* as last read; the condition of the next write */
+    struct seq checkpoint; /* SEQ_NONE = TRIM_HORIZON, SEQ_END = SHARD_END */
+    bool resolved;    /* false: never read, `checkpoint` means nothing yet (start to be resolved) */
+    char note[24];    /* the file position's note, or "" */
+    char *parents[2];
+};
+void lease_fini(struct lease *l);
+
+struct lease_ops {
+    /* All leases of a stream (heap array; lease_list_free). */
+    int (*list)(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
+                struct err *e);
+    /* Makes an unowned, unresolved lease; there already: fine, nothing changes. */
+    int (*ensure)(struct lease_store *s, const char *stream, const char *shard,
+                  const char *const parents[2], struct err *e);
+    /* Reads one anew, consistently (before a rebased commit). ERR_NOTFOUND. */
+    int (*read)(struct lease_store *s, const char *stream, const char *shard, struct lease *out,
+                struct err *e);
+    /* Takes it for `owner` if its counter is still l->counter. ERR_CONFLICT: somebody moved it. On
+     * success *l is what is now stored. */
+    int (*take)(struct lease_store *s, struct lease *l, const char *owner, struct err *e);
+    /* Moves the counter. ERR_FENCED: not ours any more. */
+    int (*renew)(struct lease_store *s, struct lease *l, struct err *e);
+    /* Stores checkpoint, note and resolved (and moves the counter). ERR_FENCED. */
+    int (*checkpoint)(struct lease_store *s, struct lease *l, struct seq at, const char *note,
+                      struct err *e);
+    /* Gives it up: owner NULL. ERR_FENCED is success to the caller. */
+    int (*release)(struct lease_store *s, struct lease *l, struct err *e);
+    int (*remove)(struct lease_store *s, const char *stream, const char *shard, struct err *e);
+    void (*close)(struct lease_store *s);
+};
+struct lease_store {
+    const struct lease_ops *ops;
+};
+
+void lease_list_free(struct lease *leases, size_t n);
+struct lease_store *lease_sqlite_open(const char *path, struct err *e);
+static inline void lease_store_close(struct lease_store *s)
+{
+    if (s)
+        s->ops->close(s);
+}
+
+#endif

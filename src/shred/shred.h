@@ -1,0 +1,112 @@
+/* shred: JSON bytes to columns: the hot path. One struct shredder per thread.
+ *
+ * For every event name and time partition it fills a struct rowset: columns as Dremel levels and
+ * values. A fast path follows the keys it expects, in the order it learned, and parses values
+ * straight into columns; anything unexpected (an unknown key or kind, escaped or repeated keys, a
+ * defect) rolls the row back and goes through the general parser (a tape of the whole record), which
+ * alone may grow the schema. A record is judged whole: nothing of a bad one stays. */
+#ifndef INLET_SHRED_SHRED_H
+#define INLET_SHRED_SHRED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/seq.h"
+#include "dedup/dedup.h"
+#include "event/event.h"
+#include "parquet/column.h"
+#include "schema/registry.h"
+
+struct shredder;
+
+/* A table as the shredders know it; made by the router, lives as long as the process. */
+struct shred_table {
+    uint32_t number;
+    char name[EVENT_TABLE_MAX + 1];
+    struct registry *registry;
+    uint8_t time_transform; /* 'y' 'm' 'd' 'h' of event_time, or 0 */
+    bool by_subtype, by_name; /* identity partitions as well */
+    bool unavailable;       /* quarantined: records become dead letters */
+};
+
+struct shred_env {
+    struct dedup *dedup;
+    enum time_unit time_unit;
+    size_t record_bytes_max;
+    /* Called once per event name and shredder (cached until shredder_cut): the table, made if need
+     * be; NULL with *why set (REASON_TOO_MANY_TABLES). Thread-safe. */
+    struct shred_table *(*route)(void *ctx, const struct event_name *name, enum reason *why);
+    /* Asked for each record of a batch with `check_positions`: is `seq` of `shard` at or below what
+     * `table` (NULL: the dead letters) already holds? Thread-safe. */
+    bool (*passed)(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
+    void *ctx;
+    const uint8_t *hash_key; /* for KIND_HASH */
+    size_t hash_key_n;
+};
+
+/* One leaf: a place and a kind. rowset columns hold what was seen, not yet what the table calls it. */
+struct rowset_column {
+    struct rnode *node; /* NULL for the envelope's own (envelope_id says which) */
+    enum kind kind;
+    int32_t envelope_id;
+    struct column col;
+};
+struct shard_run { uint32_t shard; uint32_t rows; }; /* _shard, in row order, run by run */
+
+struct rowset {
+    struct shred_table *table; /* NULL: dead letters */
+    char *name, *type, *subtype;  /* constants of all rows; subtype NULL where there is none */
+    size_t name_n, type_n, subtype_n;
+    int32_t time_partition;    /* the transform's value */
+    uint32_t rows;
+    uint64_t first_epoch;      /* set by the consumer */
+    int64_t min_time_us, max_time_us;
+    /* Columns short of `rows` rows (col.rows < rows) are null to the end: the consumer pads with a
+     * PQ_PIECE_NULLS of def 0. cols[0..] begin with the envelope columns that vary by row:
+     * event_uuid, created_at, created_datetime, event_time, _arrived_at, _sequence, _rescued. */
+    struct rowset_column *cols;
+    uint32_t n_cols;
+    struct shard_run *shards;
+    uint32_t n_shards;
+    size_t bytes;              /* heap bytes held, by capacity */
+    struct rowset *next;       /* in a list made by shredder_cut */
+};
+void rowset_free(struct rowset *r);
+/* Dead letters have, instead, cols of these envelope_ids, in the order of schema_dead_letters' field
+ * ids 1..10: letter_id (a random uuid), reason, message, payload, stream (left empty: the consumer's
+ * constant), _shard (by shards[]), _sequence, sub_sequence, _arrived_at, recorded_at. */
+
+struct shred_counts { /* added up; the consumer reads them with shredder_counts */
+    uint64_t records, bytes, rows, duplicates, duplicates_different, duplicates_unknown_payload;
+    uint64_t skipped;   /* by position */
+    uint64_t rescued;   /* rows with _rescued */
+    uint64_t conflicts; /* values that did not fit their column */
+    uint64_t dead[REASON_COUNT];
+    uint64_t fast_rows, slow_rows;
+};
+
+struct shred_record {
+    const uint8_t *payload; /* 64 readable bytes past n */
+    size_t n;
+    uint32_t shard;
+    struct seq seq;
+    const char *seq_text;   /* NULL: _sequence is null */
+    size_t seq_text_n;
+    int64_t arrived_us;
+    const char *defect;     /* not NULL: dead letter at once */
+    bool last_unterminated; /* unused by most */
+};
+
+struct shredder *shredder_new(const struct shred_env *env);
+void shredder_free(struct shredder *s);
+/* One record, of a batch handed out in `epoch`. `check_positions`: see env.passed. */
+void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+                     bool check_positions, int64_t now_us);
+/* Detaches all rowsets with rows (a list), keeps what was learned of shapes; routes are asked anew. */
+struct rowset *shredder_cut(struct shredder *s);
+size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets */
+uint32_t shredder_partitions(const struct shredder *s); /* open rowsets */
+const struct shred_counts *shredder_counts(const struct shredder *s);
+
+#endif

@@ -1,0 +1,163 @@
+/* table: the one room that joins store and catalog: load, evolve, append, settle.
+ *
+ * A struct table is a handle on one Iceberg v2 table by name; its base (the metadata last loaded) is
+ * inside. One thread at a time uses a handle; different handles may work at once. */
+#ifndef INLET_TABLE_TABLE_H
+#define INLET_TABLE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/seq.h"
+#include "catalog/catalog.h"
+#include "schema/schema.h"
+#include "store/store.h"
+
+struct table;
+
+struct lake {
+    struct store *store;
+    struct catalog *catalog;
+    const struct clock *clock;
+    const char *ns;          /* "events" */
+    const char *engine_version;
+    int64_t snapshot_age_ms; /* drop older ones from metadata: default 1 day */
+    uint32_t snapshots_max;  /* default 500 */
+    /* Random bytes (uuids, snapshot ids); injectable for tests. */
+    void (*random)(void *ctx, void *p, size_t n);
+    void *random_ctx;
+};
+
+/* A partition field: an identity of a column or a time transform. */
+struct partition_field {
+    int32_t source_id;
+    char name[64];      /* "event_time_day" */
+    char transform[16]; /* "identity" "year" "month" "day" "hour" */
+};
+struct sort_field {
+    int32_t source_id; /* ascending, nulls first, identity */
+};
+
+struct table_spec { /* for creation */
+    const struct schema *schema;
+    const struct partition_field *partition;
+    uint32_t n_partition;
+    const struct sort_field *sort;
+    uint32_t n_sort;
+    const char *const *properties; /* key, value, ..., NULL */
+};
+
+/* Loads `name`. ERR_NOTFOUND if the catalog has none; ERR_INVALID with what to do if it is no
+ * Iceberg v2 table that we can write. */
+struct table *table_load(const struct lake *lake, const char *name, struct err *e);
+/* Creates it, or loads it if somebody was first. */
+struct table *table_create(const struct lake *lake, const char *name, const struct table_spec *spec,
+                           struct err *e);
+void table_free(struct table *t);
+int table_reload(struct table *t, struct err *e);
+
+const char *table_name(const struct table *t);
+const struct schema *table_schema(const struct table *t); /* the current one; valid until reload */
+const char *table_property(const struct table *t, const char *key); /* NULL if none; borrowed */
+void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
+                      void *ctx);
+/* The default spec's fields; 0 if unpartitioned. Spec ids and field ids are the table's business. */
+uint32_t table_partition(const struct table *t, const struct partition_field **out);
+
+/* Schema first. `propose` is given the current schema and the last column id and answers 1 with a
+ * schema to be made current (its new fields have ids above last_column_id), 0 if nothing is to be
+ * added, -1 on error. It is asked again after every lost race. */
+typedef int table_propose_fn(void *ctx, const struct schema *current, int32_t last_column_id,
+                             struct schema *out, struct err *e);
+int table_evolve(struct table *t, table_propose_fn *propose, void *ctx, struct err *e);
+
+/* A data file that is already in the store. */
+struct data_leaf {
+    int32_t field_id;
+    int64_t column_bytes, values, nulls, nans; /* nans -1: not a float */
+    bool has_bounds;
+    uint8_t lower[80], upper[80];
+    uint8_t lower_n, upper_n;
+};
+/* A partition value: what the transform gives: an int (year, month, day, hour), or a string
+ * (identity), or null. */
+struct partition_value {
+    bool is_null;
+    int32_t number;
+    struct str text;
+};
+struct data_file {
+    char *key; /* in the store */
+    int64_t rows, bytes;
+    struct partition_value *partition; /* one per partition field */
+    const struct data_leaf *leaves;
+    uint32_t n_leaves;
+    const int64_t *split_offsets;
+    uint32_t n_split_offsets;
+};
+
+/* The key a new data file is to have, below the store's root: <ns>/<table>/data/<partition>/... */
+char *table_data_key(const struct table *t, const struct partition_value *values, uint32_t number);
+
+/* One attempt to append, with its identity, so that it can be settled after a lost answer. Zero it;
+ * table_append fills it. */
+struct append_attempt {
+    int64_t snapshot_id;
+    char *metadata_location; /* of the last swap that was offered to the catalog */
+    bool offered;            /* a swap was sent at least once: its files must be left to gc */
+};
+
+struct append {
+    const struct data_file *files;
+    uint32_t n_files;  /* 0: only properties change (no snapshot) */
+    const char *const *set_properties; /* key, value, ..., NULL: positions and the like */
+    const char *const *remove_properties; /* keys, NULL-ended; may be NULL */
+    /* Asked with the base's properties (through table_property on `t`) before every offered swap:
+     * 0 go on, -1 with ERR_FENCED (not ours any more) or another error: nothing is offered.
+     * `rebased` says that the base is not the one this handle last committed or loaded: then the
+     * lease has to be read again. */
+    int (*validate)(void *ctx, const struct table *t, bool rebased, struct err *e);
+    void *validate_ctx;
+    const char *const *summary; /* further summary keys, pairs, NULL-ended; may be NULL */
+};
+
+/* Appends: writes manifest and list, then offers metadata by compare-and-swap, rebasing on conflict
+ * (capped, jittered). 0: committed. ERR_FENCED from validate. ERR_CONFLICT: too many lost races.
+ * ERR_UNKNOWN: settle. ERR_INVALID: the table can no longer take these files (column gone, not v2). */
+int table_append(struct table *t, const struct append *a, struct append_attempt *attempt,
+                 struct err *e);
+
+enum settled { SETTLED_COMMITTED, SETTLED_NOT, SETTLED_UNKNOWN };
+/* Looks whether an attempt is in the table's snapshots or metadata log. NOT only once the base has
+ * moved on without us: with a compare-and-swap on the base, a request in flight cannot land then.
+ * While the base is still the one it was offered against, UNKNOWN (look again, or make the base move
+ * by an own commit of properties). */
+int table_settle(struct table *t, const struct append_attempt *attempt, enum settled *out,
+                 struct err *e);
+
+/* ---- looking */
+struct table_facts {
+    int64_t rows, files, bytes, snapshots, metadata_bytes;
+    int64_t newest_event_us; /* from upper bounds of event_time; INT64_MIN if unknown */
+    int64_t last_commit_ms;
+};
+int table_facts(struct table *t, struct table_facts *out, struct err *e);
+/* The live data files of the current snapshot, newest first by sequence number. `lower`/`upper` of
+ * `field_id` (8-byte LE) are given where known. Stops early when `each` returns false. */
+struct table_file {
+    const char *key; /* NULL if outside the store: use uri */
+    const char *uri;
+    int64_t rows, bytes, sequence_number;
+    bool has_bounds;
+    int64_t lower, upper; /* of the asked timestamp or long field */
+};
+typedef bool table_file_fn(void *ctx, const struct table_file *f);
+int table_files(struct table *t, int32_t bounds_field_id, table_file_fn *each, void *ctx,
+                struct err *e);
+/* Names of the tables of the lake's namespace, sorted (heap strings in a heap array). */
+int lake_tables(const struct lake *lake, char ***names, size_t *n, struct err *e);
+
+#endif
