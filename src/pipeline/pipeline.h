@@ -1,0 +1,81 @@
+/* pipeline: threads: fetch -> shred -> encode -> commit; epochs, budget, progress.
+ *
+ * pipeline_run consumes a stream or files into a lake until it is done, stopped or failed. It blocks;
+ * everything it starts has ended when it returns. What is committed is committed: killing the process
+ * at any moment loses and doubles nothing. */
+#ifndef INLET_PIPELINE_PIPELINE_H
+#define INLET_PIPELINE_PIPELINE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "event/event.h"
+#include "schema/registry.h"
+#include "shred/shred.h"
+
+struct pipeline_table_config { /* from the YAML's tables: */
+    const char *name;
+    const char *const *partition_by; /* "event_subtype", "hour(event_time)", ...; NULL-ended; NULL:
+                                        day(event_time) */
+    const struct declared_column *columns;
+    size_t n_columns;
+};
+
+enum pipeline_start { PIPELINE_TRIM_HORIZON, PIPELINE_LATEST, PIPELINE_AT_TIME };
+
+struct pipeline_config {
+    /* Where from: a stream's name, or files ("-" is standard input). */
+    const char *stream;
+    const char *const *files;
+    size_t n_files;
+    enum pipeline_start start;
+    int64_t start_time_ms;
+    bool until_caught_up; /* end once every shard is at its tip; files always end */
+
+    /* Where to. */
+    const char *lake;    /* a directory */
+    const char *catalog; /* a path; NULL: <lake>/catalog.db */
+    const char *leases;  /* a path; NULL: <lake>/leases.db */
+    const char *ns;      /* "events" */
+    bool sync;           /* fsync what is committed */
+
+    size_t memory_bytes;      /* the whole process; default 256 MB */
+    uint32_t threads;         /* shredders; 0: one per core */
+    int64_t commit_interval_ms;
+    size_t commit_bytes;      /* 32 MB encoded */
+    int64_t dedup_window_us;
+    size_t dedup_bytes;       /* 0: a share of the memory */
+    enum time_unit time_unit;
+    int zstd_level;
+    uint32_t tables_max, partitions_max;
+    struct registry_limits limits;
+    const struct pipeline_table_config *tables;
+    size_t n_tables;
+    const uint8_t *hash_key;
+    size_t hash_key_n;
+
+    const volatile sig_atomic_t *stop; /* set: flush, commit and return */
+    bool progress;                     /* a line on stderr, rewritten on a terminal */
+    bool progress_tty;
+    const char *version; /* "inlet version 0.1.0" */
+};
+
+struct pipeline_report {
+    struct shred_counts counts;
+    uint64_t commits, files, rows_committed, bytes_written;
+    uint64_t dead_letters;
+    uint64_t already_loaded; /* files of which nothing was left to read */
+    double seconds;
+    bool stopped; /* by the stop flag */
+    size_t peak_budget_bytes;
+    /* Stage times, nanoseconds of CPU summed over threads. */
+    int64_t read_ns, shred_ns, encode_ns, compress_ns, write_ns, commit_ns;
+};
+
+void pipeline_config_init(struct pipeline_config *c); /* the defaults */
+int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e);
+
+#endif
