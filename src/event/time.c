@@ -1,0 +1,318 @@
+/* event time: created_at as it was sent -> double, microseconds and ISO 8601 with the same digits.
+ *
+ * Two ways. Nearly every timestamp has at most 19 significant digits: it is one 64-bit integer and
+ * a count of fractional digits, and everything is integer arithmetic. Whatever is longer, tiny or
+ * huge goes by its digits one at a time, with strtod; it gives the same answers, slowly. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "codec/civil.h"
+#include "event/event.h"
+
+typedef unsigned __int128 u128;
+typedef __int128 i128;
+
+#define DATETIME_FRACTION_MAX (EVENT_DATETIME_MAX - 21) /* beside date, time, '.' and 'Z' */
+#define EXPONENT_MAX INT64_C(1000000000000)
+#define FAST_DIGITS 19 /* any 19 digits fit in 64 bits */
+
+static const uint64_t pow10_u64[20] = {1ull,
+                                       10ull,
+                                       100ull,
+                                       1000ull,
+                                       10000ull,
+                                       100000ull,
+                                       1000000ull,
+                                       10000000ull,
+                                       100000000ull,
+                                       1000000000ull,
+                                       10000000000ull,
+                                       100000000000ull,
+                                       1000000000000ull,
+                                       10000000000000ull,
+                                       100000000000000ull,
+                                       1000000000000000ull,
+                                       10000000000000000ull,
+                                       100000000000000000ull,
+                                       1000000000000000000ull,
+                                       10000000000000000000ull};
+
+/* A number's text taken apart (RFC 8259, section 6): digits are p[first .. first+ints) and, after
+ * the point, p[frac_at .. frac_at+fracs). */
+struct number {
+    const char *p;
+    size_t n;
+    size_t first, ints, frac_at, fracs;
+    int64_t exponent;
+    uint64_t mantissa; /* all digits, if `significant` <= FAST_DIGITS */
+    size_t significant;
+    bool negative;
+};
+
+static inline bool is_digit(const char *p, size_t n, size_t at)
+{
+    return at < n && (unsigned)(p[at] - '0') < 10;
+}
+
+static inline size_t take_digits(struct number *x, size_t at)
+{
+    uint64_t m = x->mantissa;
+    size_t sig = x->significant;
+    for (; is_digit(x->p, x->n, at); at++) {
+        m = m * 10 + (uint64_t)(x->p[at] - '0');
+        sig += (sig > 0) | (x->p[at] != '0');
+    }
+    x->mantissa = m;
+    x->significant = sig;
+    return at;
+}
+
+static bool split_number(const char *p, size_t n, struct number *x)
+{
+    size_t at = 0;
+    *x = (struct number){.p = p, .n = n};
+    if (n && p[0] == '-') {
+        x->negative = true;
+        at++;
+    }
+    x->first = at;
+    at = take_digits(x, at);
+    x->ints = at - x->first;
+    if (x->ints == 0 || (x->ints > 1 && p[x->first] == '0'))
+        return false;
+    if (at < n && p[at] == '.') {
+        x->frac_at = ++at;
+        at = take_digits(x, at);
+        x->fracs = at - x->frac_at;
+        if (x->fracs == 0)
+            return false;
+    }
+    if (at < n && (p[at] == 'e' || p[at] == 'E')) {
+        bool minus = ++at < n && p[at] == '-';
+        if (at < n && (p[at] == '-' || p[at] == '+'))
+            at++;
+        if (!is_digit(p, n, at))
+            return false;
+        for (; is_digit(p, n, at); at++)
+            if (x->exponent < EXPONENT_MAX)
+                x->exponent = x->exponent * 10 + (p[at] - '0');
+        if (minus)
+            x->exponent = -x->exponent;
+    }
+    return at == n;
+}
+
+static int unit_digits(enum time_unit unit)
+{
+    static const int digits[] = {[UNIT_SECONDS] = 0, [UNIT_MILLIS] = 3, [UNIT_MICROS] = 6,
+                                 [UNIT_NANOS] = 9};
+    return digits[unit];
+}
+
+/* By the integer part alone: the limits are integers. */
+static enum time_unit unit_of(u128 integer)
+{
+    return integer < pow10_u64[11]   ? UNIT_SECONDS
+           : integer < pow10_u64[14] ? UNIT_MILLIS
+           : integer < pow10_u64[17] ? UNIT_MICROS
+                                     : UNIT_NANOS;
+}
+
+/* "YYYY-MM-DDTHH:MM:SS", 19 bytes. */
+static void put_second(int64_t second, struct event_time_cache *cache, char *out)
+{
+    int64_t day = second / 86400;
+    unsigned s = (unsigned)(second - day * 86400);
+    if (!cache->valid || cache->day != day) {
+        civil_format_date(day, cache->date);
+        cache->day = day;
+        cache->valid = true;
+    }
+    memcpy(out, cache->date, 10);
+    out[10] = 'T';
+    civil_put2(out + 11, s / 3600);
+    out[13] = ':';
+    civil_put2(out + 14, s / 60 % 60);
+    out[16] = ':';
+    civil_put2(out + 17, s % 60);
+}
+
+/* m / 10^f for m >= 10^f > 1, to the nearest double, ties to even; *exact: printing it with f
+ * fractional digits gives m back. */
+static double nearest_double(uint64_t m, unsigned f, bool *exact)
+{
+    uint64_t ten = pow10_u64[f], whole = m / ten, part = m % ten;
+    int lead = __builtin_clzll(whole);
+    u128 scaled = (u128)m << (lead - 1); /* its quotient has its highest bit at 62: 10 bits too many */
+    uint64_t q = (uint64_t)(scaled / ten), rest = (uint64_t)(scaled - (u128)q * ten);
+    int shift = lead - 1;
+    uint64_t mant = q >> 10, low = q & 1023;
+    if (low > 512 || (low == 512 && (rest || (mant & 1))))
+        mant++;
+    int e = shift - 10; /* the double is mant / 2^e; e may be negative for large integers */
+    union {
+        uint64_t bits;
+        double d;
+    } scale = {.bits = (uint64_t)(1023 - e) << 52};
+    if (e < 0) {
+        *exact = part == 0 && mant << -e == whole; /* no fractional bits left */
+    } else {
+        /* |mant/2^e - m/10^f| <= 1/2 of 10^-f, both sides times 2^e * 10^f */
+        i128 over = (i128)mant - (i128)((u128)whole << e);
+        i128 off = over * (i128)ten - (i128)((u128)part << e);
+        u128 size = (u128)(off < 0 ? -off : off) * 2, one = (u128)1 << e;
+        *exact = size < one || (size == one && m % 2 == 0);
+    }
+    return (double)mant * scale.d;
+}
+
+/* Everything in 64 bits; false if it does not fit and the slow way must be gone. */
+static bool parse_fast(const struct number *x, enum time_unit unit, struct event_time_cache *cache,
+                       struct event_time *out, enum reason *reason)
+{
+    if (x->significant > FAST_DIGITS || x->negative)
+        return false;
+    uint64_t m = x->mantissa;
+    int64_t places = (int64_t)x->fracs - x->exponent;
+    if (places < 0) {
+        if (places < -FAST_DIGITS || __builtin_mul_overflow(m, pow10_u64[-places], &m))
+            return false;
+        places = 0;
+    }
+    if (places > 10)
+        return false;
+    unsigned f = (unsigned)places;
+    uint64_t whole = m / pow10_u64[f];
+    if (whole == 0)
+        return false;
+    if (unit == UNIT_AUTO)
+        unit = unit_of(whole);
+    if (f == 0) {
+        out->number = (double)m;
+        out->exact = (u128)out->number == m;
+    } else {
+        out->number = nearest_double(m, f, &out->exact);
+    }
+    unsigned all = f + (unsigned)unit_digits(unit);
+    uint64_t second = m / pow10_u64[all], part = m % pow10_u64[all];
+    if (second >= (uint64_t)CIVIL_END_S) {
+        *reason = REASON_CREATED_AT_OUT_OF_RANGE;
+        return true;
+    }
+    uint64_t micros = all <= 6 ? part * pow10_u64[6 - all] : part / pow10_u64[all - 6];
+    out->time_us = (int64_t)second * 1000000 + (int64_t)micros;
+    put_second((int64_t)second, cache, out->datetime);
+    unsigned n = 19;
+    if (all) {
+        out->datetime[n++] = '.';
+        for (unsigned i = all; i-- > 0; part /= 10)
+            out->datetime[n + i] = (char)('0' + part % 10);
+        n += all;
+    }
+    out->datetime[n++] = 'Z';
+    out->datetime_n = (uint8_t)n;
+    *reason = REASON_NONE;
+    return true;
+}
+
+/* The digit with the weight 10^(ints + exponent - 1 - at); those not sent are 0. */
+static inline unsigned digit_at(const struct number *x, int64_t at)
+{
+    if (at < 0 || at >= (int64_t)(x->ints + x->fracs))
+        return 0;
+    size_t i = (size_t)at;
+    return (unsigned)(i < x->ints ? x->p[x->first + i] - '0' : x->p[x->frac_at + i - x->ints] - '0');
+}
+
+/* Does %.*f with the digits that were sent give them back? */
+static bool slow_exact(const struct number *x, double d)
+{
+    int64_t places = (int64_t)x->fracs - x->exponent;
+    int64_t point = (int64_t)x->ints + x->exponent; /* digits before the point, if positive */
+    if (places < 0)
+        places = 0;
+    if (places > 1100 || d >= 1e21)
+        return false;
+    char text[1200];
+    int n = snprintf(text, sizeof text, "%.*f", (int)places, d);
+    if (n < 0 || (size_t)n >= sizeof text)
+        return false;
+    int64_t ints = places ? n - places - 1 : n, at = point - ints;
+    for (int64_t i = 0; i < at; i++)
+        if (digit_at(x, i))
+            return false;
+    for (int i = 0; i < n; i++) {
+        if (i == ints)
+            continue;
+        if ((unsigned)(text[i] - '0') != digit_at(x, at++))
+            return false;
+    }
+    return true;
+}
+
+static double slow_double(const struct number *x)
+{
+    char *text = mem_strndup(x->p, x->n);
+    double d = strtod(text, NULL);
+    free(text);
+    return d;
+}
+
+/* `count` digits from place `from` on, as a number; `count` <= 38. */
+static u128 digits_value(const struct number *x, int64_t from, int64_t count)
+{
+    u128 v = 0;
+    for (int64_t i = 0; i < count; i++)
+        v = v * 10 + digit_at(x, from + i);
+    return v;
+}
+
+static enum reason parse_slow(const struct number *x, enum time_unit unit,
+                              struct event_time_cache *cache, struct event_time *out)
+{
+    size_t zeros = 0, all = x->ints + x->fracs;
+    while (zeros < all && digit_at(x, (int64_t)zeros) == 0)
+        zeros++;
+    bool zero = zeros == all;
+    if (x->negative && !zero)
+        return REASON_CREATED_AT_OUT_OF_RANGE;
+    int64_t point = (int64_t)x->ints + (zero ? 0 : x->exponent); /* of the digits, where '.' is */
+    if (!zero && point - (int64_t)zeros > 30)
+        return REASON_CREATED_AT_OUT_OF_RANGE;
+    out->number = zero ? 0.0 : slow_double(x);
+    out->exact = zero || slow_exact(x, out->number);
+    int64_t from = zero ? 0 : (int64_t)zeros;
+    if (unit == UNIT_AUTO)
+        unit = unit_of(point > from ? digits_value(x, from, point - from) : 0);
+    int64_t end = point - unit_digits(unit); /* where the seconds end */
+    u128 second = end > from ? digits_value(x, from, end - from) : 0;
+    if (second >= (u128)CIVIL_END_S)
+        return REASON_CREATED_AT_OUT_OF_RANGE;
+    out->time_us = (int64_t)second * 1000000 + (int64_t)digits_value(x, end, 6);
+    put_second((int64_t)second, cache, out->datetime);
+    int64_t last = (int64_t)all > point ? (int64_t)all : point, fraction = last - end;
+    unsigned n = 19;
+    if (fraction > DATETIME_FRACTION_MAX)
+        fraction = DATETIME_FRACTION_MAX;
+    if (fraction > 0)
+        out->datetime[n++] = '.';
+    for (int64_t i = 0; i < fraction; i++)
+        out->datetime[n++] = (char)('0' + digit_at(x, end + i));
+    out->datetime[n++] = 'Z';
+    out->datetime_n = (uint8_t)n;
+    return REASON_NONE;
+}
+
+enum reason event_time_parse(const char *p, size_t n, bool quoted, enum time_unit unit,
+                             struct event_time_cache *cache, struct event_time *out)
+{
+    struct number x;
+    enum reason reason;
+    if (!split_number(p, n, &x))
+        return REASON_INVALID_CREATED_AT;
+    if (!parse_fast(&x, unit, cache, out, &reason))
+        reason = parse_slow(&x, unit, cache, out);
+    if (quoted)
+        out->exact = false;
+    return reason;
+}
