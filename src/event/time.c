@@ -54,10 +54,30 @@ static inline bool is_digit(const char *p, size_t n, size_t at)
     return at < n && (unsigned)(p[at] - '0') < 10;
 }
 
+/* Eight digits at once, as a number; false if they are not all digits. */
+static inline bool eight_digits(const char *p, uint64_t *out)
+{
+    uint64_t v;
+    memcpy(&v, p, 8); /* little endian: the first digit is the lowest byte */
+    uint64_t zero = v ^ UINT64_C(0x3030303030303030);
+    if ((zero | (zero + UINT64_C(0x0606060606060606))) & UINT64_C(0xf0f0f0f0f0f0f0f0))
+        return false;
+    zero = zero * 10 + (zero >> 8);
+    *out = ((zero & UINT64_C(0xff000000ff)) * UINT64_C(0x000f424000000064) +
+            (zero >> 16 & UINT64_C(0xff000000ff)) * UINT64_C(0x0000271000000001)) >>
+           32;
+    return true;
+}
+
 static inline size_t take_digits(struct number *x, size_t at)
 {
     uint64_t m = x->mantissa;
     size_t sig = x->significant;
+    uint64_t eight;
+    for (; x->n - at >= 8 && (sig || x->p[at] != '0') && eight_digits(x->p + at, &eight); at += 8) {
+        m = m * 100000000 + eight;
+        sig += 8;
+    }
     for (; is_digit(x->p, x->n, at); at++) {
         m = m * 10 + (uint64_t)(x->p[at] - '0');
         sig += (sig > 0) | (x->p[at] != '0');
@@ -137,33 +157,35 @@ static void put_second(int64_t second, struct event_time_cache *cache, char *out
     civil_put2(out + 17, s % 60);
 }
 
-/* m / 10^f for m >= 10^f > 1, to the nearest double, ties to even; *exact: printing it with f
- * fractional digits gives m back. */
-static double nearest_double(uint64_t m, unsigned f, bool *exact)
+/* m / 10^f to the nearest double, ties to even; whole and part are its quotient and remainder.
+ * *exact: printing it with f fractional digits gives m back. Adding two roundings is at most one unit
+ * off; how far is then seen in integers. False where that argument does not hold (f > 0 and whole of 1 to
+ * 2^52 - 1 are asked for). */
+static inline bool nearest_double(uint64_t m, unsigned f, uint64_t whole, uint64_t part, double *d,
+                                  bool *exact)
 {
-    uint64_t ten = pow10_u64[f], whole = m / ten, part = m % ten;
-    int lead = __builtin_clzll(whole);
-    u128 scaled = (u128)m << (lead - 1); /* its quotient has its highest bit at 62: 10 bits too many */
-    uint64_t q = (uint64_t)(scaled / ten), rest = (uint64_t)(scaled - (u128)q * ten);
-    int shift = lead - 1;
-    uint64_t mant = q >> 10, low = q & 1023;
-    if (low > 512 || (low == 512 && (rest || (mant & 1))))
-        mant++;
-    int e = shift - 10; /* the double is mant / 2^e; e may be negative for large integers */
+    const uint64_t hidden = UINT64_C(1) << 52;
     union {
         uint64_t bits;
         double d;
-    } scale = {.bits = (uint64_t)(1023 - e) << 52};
-    if (e < 0) {
-        *exact = part == 0 && mant << -e == whole; /* no fractional bits left */
-    } else {
-        /* |mant/2^e - m/10^f| <= 1/2 of 10^-f, both sides times 2^e * 10^f */
-        i128 over = (i128)mant - (i128)((u128)whole << e);
-        i128 off = over * (i128)ten - (i128)((u128)part << e);
-        u128 size = (u128)(off < 0 ? -off : off) * 2, one = (u128)1 << e;
-        *exact = size < one || (size == one && m % 2 == 0);
+    } sum = {.d = (double)whole + (double)part / (double)pow10_u64[f]};
+    unsigned e = 1023 + 52 - (unsigned)(sum.bits >> 52); /* the double is mant / 2^e */
+    uint64_t mant = (sum.bits & (hidden - 1)) | hidden;
+    i128 ten = (i128)pow10_u64[f], one = (i128)1 << e;
+    i128 off = (i128)mant * ten - (i128)((u128)m << e); /* (mant/2^e - m/10^f) * 2^e * 10^f */
+    if (off && mant == hidden) /* units are of another size below a power of two */
+        return false;
+    if (off * 2 > ten || (off * 2 == ten && (mant & 1))) {
+        off -= ten;
+        sum.bits--;
+    } else if (off * 2 < -ten || (off * 2 == -ten && (mant & 1))) {
+        off += ten;
+        sum.bits++;
     }
-    return (double)mant * scale.d;
+    off = (off < 0 ? -off : off) * 2;
+    *exact = off < one || (off == one && m % 2 == 0); /* within half of the last digit */
+    *d = sum.d;
+    return true;
 }
 
 /* Everything in 64 bits; false if it does not fit and the slow way must be gone. */
@@ -182,7 +204,7 @@ static bool parse_fast(const struct number *x, enum time_unit unit, struct event
     if (places > 10)
         return false;
     unsigned f = (unsigned)places;
-    uint64_t whole = m / pow10_u64[f];
+    uint64_t whole = f ? m / pow10_u64[f] : m, rest = m - whole * pow10_u64[f];
     if (whole == 0)
         return false;
     if (unit == UNIT_AUTO)
@@ -190,11 +212,16 @@ static bool parse_fast(const struct number *x, enum time_unit unit, struct event
     if (f == 0) {
         out->number = (double)m;
         out->exact = (u128)out->number == m;
-    } else {
-        out->number = nearest_double(m, f, &out->exact);
+    } else if (whole >= UINT64_C(1) << 52 ||
+               !nearest_double(m, f, whole, rest, &out->number, &out->exact)) {
+        return false;
     }
     unsigned all = f + (unsigned)unit_digits(unit);
-    uint64_t second = m / pow10_u64[all], part = m % pow10_u64[all];
+    uint64_t second = whole, part = rest;
+    if (all != f) {
+        second = m / pow10_u64[all];
+        part = m - second * pow10_u64[all];
+    }
     if (second >= (uint64_t)CIVIL_END_S) {
         *reason = REASON_CREATED_AT_OUT_OF_RANGE;
         return true;
@@ -205,8 +232,11 @@ static bool parse_fast(const struct number *x, enum time_unit unit, struct event
     unsigned n = 19;
     if (all) {
         out->datetime[n++] = '.';
-        for (unsigned i = all; i-- > 0; part /= 10)
-            out->datetime[n + i] = (char)('0' + part % 10);
+        unsigned i = all;
+        for (; i >= 2; part /= 100)
+            civil_put2(out->datetime + n + (i -= 2), (unsigned)(part % 100));
+        if (i)
+            out->datetime[n] = (char)('0' + part);
         n += all;
     }
     out->datetime[n++] = 'Z';
