@@ -11,7 +11,8 @@
 #define CIVIL_DAY_US INT64_C(86400000000)
 #define CIVIL_YEAR_MIN (-9999)
 #define CIVIL_YEAR_MAX 9999
-#define CIVIL_END_S INT64_C(253402300800) /* 10000-01-01T00:00:00Z: the first second past our years */
+#define CIVIL_END_S                                                                                \
+    INT64_C(253402300800) /* 10000-01-01T00:00:00Z: the first second past our years */
 
 struct civil {
     int year, month, day; /* month and day from 1 */
@@ -38,8 +39,9 @@ static inline void civil_put2(char *out, unsigned v)
 
 /* Reads exactly "YYYY-MM-DD". */
 bool civil_parse_date(const char *p, size_t n, int64_t *days);
-/* Reads "YYYY-MM-DD" alone (midnight), or with 'T' or ' ' and "HH:MM", ":SS" and a fraction (digits past the
- * sixth are dropped), then "Z", "+HH:MM", "-HH:MM" or nothing (UTC). False for anything else. */
+/* Reads "YYYY-MM-DD" alone (midnight), or with 'T' or ' ' and "HH:MM", ":SS" and a fraction (digits
+ * past the sixth are dropped), then "Z", "+HH:MM", "-HH:MM" or nothing (UTC). False for anything
+ * else. */
 bool civil_parse_us(const char *p, size_t n, int64_t *us);
 
 #endif

@@ -27,7 +27,8 @@ static const struct {
                                         "created_at is outside the years 1970 to 9999"},
     [REASON_TOO_MANY_TABLES] = {"too_many_tables",
                                 "its event_type would need a table beyond the limit"},
-    [REASON_TABLE_UNAVAILABLE] = {"table_unavailable", "the table of its event_type cannot be used"},
+    [REASON_TABLE_UNAVAILABLE] = {"table_unavailable",
+                                  "the table of its event_type cannot be used"},
 };
 
 const char *event_reason_code(enum reason r)

@@ -124,8 +124,8 @@ static bool split_number(const char *p, size_t n, struct number *x)
 
 static int unit_digits(enum time_unit unit)
 {
-    static const int digits[] = {[UNIT_SECONDS] = 0, [UNIT_MILLIS] = 3, [UNIT_MICROS] = 6,
-                                 [UNIT_NANOS] = 9};
+    static const int digits[] = {
+        [UNIT_SECONDS] = 0, [UNIT_MILLIS] = 3, [UNIT_MICROS] = 6, [UNIT_NANOS] = 9};
     return digits[unit];
 }
 
@@ -158,9 +158,9 @@ static void put_second(int64_t second, struct event_time_cache *cache, char *out
 }
 
 /* m / 10^f to the nearest double, ties to even; whole and part are its quotient and remainder.
- * *exact: printing it with f fractional digits gives m back. Adding two roundings is at most one unit
- * off; how far is then seen in integers. False where that argument does not hold (f > 0 and whole of 1 to
- * 2^52 - 1 are asked for). */
+ * *exact: printing it with f fractional digits gives m back. Adding two roundings is at most one
+ * unit off; how far is then seen in integers. False where that argument does not hold (f > 0 and
+ * whole of 1 to 2^52 - 1 are asked for). */
 static inline bool nearest_double(uint64_t m, unsigned f, uint64_t whole, uint64_t part, double *d,
                                   bool *exact)
 {
@@ -251,7 +251,8 @@ static inline unsigned digit_at(const struct number *x, int64_t at)
     if (at < 0 || at >= (int64_t)(x->ints + x->fracs))
         return 0;
     size_t i = (size_t)at;
-    return (unsigned)(i < x->ints ? x->p[x->first + i] - '0' : x->p[x->frac_at + i - x->ints] - '0');
+    return (unsigned)(i < x->ints ? x->p[x->first + i] - '0'
+                                  : x->p[x->frac_at + i - x->ints] - '0');
 }
 
 /* Does %.*f with the digits that were sent give them back? */

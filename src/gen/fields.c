@@ -5,34 +5,97 @@
 #include <stddef.h>
 
 #define COUNT(a) ((unsigned)(sizeof(a) / sizeof(*(a))))
-#define W(s) {s, sizeof(s) - 1}
+#define W(s)                                                                                       \
+    {                                                                                              \
+        s, sizeof(s) - 1                                                                           \
+    }
 #define WORDS(name, ...)                                                                           \
     static const struct word name##_list[] = {__VA_ARGS__};                                        \
     static const struct words name = {name##_list, COUNT(name##_list)}
 #define F(k, kind_, ...)                                                                           \
-    {.key = ",\"" k "\":", .key_n = sizeof(",\"" k "\":") - 1, .kind = FIELD_##kind_, __VA_ARGS__}
+    {                                                                                              \
+        .key = ",\"" k "\":", .key_n = sizeof(",\"" k "\":") - 1, .kind = FIELD_##kind_,           \
+        __VA_ARGS__                                                                                \
+    }
 
 static const struct word prose_list[] = {
-    W("the"), W("order"), W("was"), W("shipped"), W("late"), W("and"), W("customer"), W("asked"),
-    W("for"), W("refund"), W("quick"), W("delivery"), W("blue"), W("shoes"), W("size"), W("medium"),
-    W("great"), W("quality"), W("never"), W("again"), W("would"), W("buy"), W("from"), W("them"),
-    W("Zürich"), W("naïve"), W("café"), W("東京"), W("Привет"), W("señor"), W("😀"), W("crème brûlée"),
-    W("\\\"quoted\\\""), W("back\\\\slash"), W("tab\\there"), W("line\\nbreak"), W("\\u00e9t\\u00e9"),
-    W("\\ud83d\\ude80"), W("a\\/b"), W("&amp;"), W("<b>"), W("100%"), W("it's"), W("x=1,y=2"),
-    W("please"), W("contact"), W("support"), W("with"), W("your"), W("receipt"), W("number"),
-    W("thank"), W("you"), W("arrived"), W("today"), W("in"), W("perfect"), W("condition"), W("but"),
-    W("box"), W("damaged"), W("slightly"), W("smaller"), W("than"),
+    W("the"),
+    W("order"),
+    W("was"),
+    W("shipped"),
+    W("late"),
+    W("and"),
+    W("customer"),
+    W("asked"),
+    W("for"),
+    W("refund"),
+    W("quick"),
+    W("delivery"),
+    W("blue"),
+    W("shoes"),
+    W("size"),
+    W("medium"),
+    W("great"),
+    W("quality"),
+    W("never"),
+    W("again"),
+    W("would"),
+    W("buy"),
+    W("from"),
+    W("them"),
+    W("Zürich"),
+    W("naïve"),
+    W("café"),
+    W("東京"),
+    W("Привет"),
+    W("señor"),
+    W("😀"),
+    W("crème brûlée"),
+    W("\\\"quoted\\\""),
+    W("back\\\\slash"),
+    W("tab\\there"),
+    W("line\\nbreak"),
+    W("\\u00e9t\\u00e9"),
+    W("\\ud83d\\ude80"),
+    W("a\\/b"),
+    W("&amp;"),
+    W("<b>"),
+    W("100%"),
+    W("it's"),
+    W("x=1,y=2"),
+    W("please"),
+    W("contact"),
+    W("support"),
+    W("with"),
+    W("your"),
+    W("receipt"),
+    W("number"),
+    W("thank"),
+    W("you"),
+    W("arrived"),
+    W("today"),
+    W("in"),
+    W("perfect"),
+    W("condition"),
+    W("but"),
+    W("box"),
+    W("damaged"),
+    W("slightly"),
+    W("smaller"),
+    W("than"),
 };
 const struct words gen_prose = {prose_list, COUNT(prose_list)};
 
 static const struct word slug_list[] = {
-    W("running-shoes"), W("coffee-grinder"), W("desk-lamp"), W("wool-sweater"), W("garden-hose"),
-    W("board-game"), W("headphones"), W("backpack"), W("tea-kettle"), W("notebook"), W("bike-helmet"),
-    W("rain-jacket"), W("water-bottle"), W("phone-case"), W("keyboard"), W("yoga-mat"),
+    W("running-shoes"), W("coffee-grinder"), W("desk-lamp"),   W("wool-sweater"),
+    W("garden-hose"),   W("board-game"),     W("headphones"),  W("backpack"),
+    W("tea-kettle"),    W("notebook"),       W("bike-helmet"), W("rain-jacket"),
+    W("water-bottle"),  W("phone-case"),     W("keyboard"),    W("yoga-mat"),
 };
 const struct words gen_slugs = {slug_list, COUNT(slug_list)};
 
-WORDS(platforms, W("web"), W("web"), W("web"), W("ios"), W("ios"), W("android"), W("android"), W("tv"));
+WORDS(platforms, W("web"), W("web"), W("web"), W("ios"), W("ios"), W("android"), W("android"),
+      W("tv"));
 WORDS(countries, W("US"), W("US"), W("US"), W("GB"), W("DE"), W("FR"), W("JP"), W("BR"), W("IN"),
       W("CA"), W("ES"), W("CH"));
 WORDS(currencies, W("USD"), W("USD"), W("USD"), W("EUR"), W("EUR"), W("GBP"), W("JPY"), W("CHF"));
@@ -135,13 +198,13 @@ const struct field gen_pool[] = {
 const unsigned gen_pool_count = COUNT(gen_pool);
 
 const char *const gen_types[] = {
-    "page_view", "click",    "search", "order", "session", "cart",   "payment",     "login",
-    "video",     "email",    "ad",     "push",  "signup",  "refund", "api.request", "shipment",
-    "review",    "checkout", "error",  "MobileApp",
+    "page_view",   "click",    "search", "order",    "session", "cart",      "payment",
+    "login",       "video",    "email",  "ad",       "push",    "signup",    "refund",
+    "api.request", "shipment", "review", "checkout", "error",   "MobileApp",
 };
 const unsigned gen_type_count = COUNT(gen_types);
 const char *const gen_subtypes[] = {
-    "created", "updated", "viewed", "started", "completed", "failed",   "opened",  "closed",
+    "created", "updated", "viewed", "started", "completed", "failed",  "opened", "closed",
     "deleted", "shared",  "added",  "removed", "expired",   "retried", "paused", "Resumed",
 };
 const unsigned gen_subtype_count = COUNT(gen_subtypes);

@@ -68,9 +68,10 @@ static inline uint64_t within(uint64_t r, uint64_t span)
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static const char pairs[201] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                               "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                               "8081828384858687888990919293949596979899";
+static const char pairs[201] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 static inline char *put_fixed(char *p, uint64_t v, unsigned digits)
 {
@@ -437,7 +438,9 @@ static enum gen_kind drawn_kind(const struct gen *g, uint64_t index)
 {
     struct dice d = dice_for(g->o.seed, index, SALT_KIND);
     uint32_t u = (uint32_t)(roll(&d) >> 32);
-    return u < g->malformed_below ? GEN_MALFORMED : u < g->duplicate_below ? GEN_DUPLICATE : GEN_EVENT;
+    return u < g->malformed_below   ? GEN_MALFORMED
+           : u < g->duplicate_below ? GEN_DUPLICATE
+                                    : GEN_EVENT;
 }
 
 enum gen_kind gen_kind_of(const struct gen *g, uint64_t index, uint64_t *original)
@@ -567,7 +570,8 @@ static size_t field_bound(const struct field *f)
 /* Names of one type share most of their fields; each adds some of its own. */
 static void make_plan(struct plan *plan, unsigned at)
 {
-    struct dice type = dice_for(at % gen_type_count, 0, SALT_PLAN), own = dice_for(at, 1, SALT_PLAN);
+    struct dice type = dice_for(at % gen_type_count, 0, SALT_PLAN),
+                own = dice_for(at, 1, SALT_PLAN);
     name_plan(plan, at);
     plan->created = at % 50 == 37 ? CREATED_MILLIS
                     : at % 5 == 2 ? CREATED_WHOLE
@@ -608,8 +612,13 @@ static uint32_t below(double share)
 
 struct gen_options gen_defaults(int64_t start_us)
 {
-    return (struct gen_options){.events = 1000000, .types = 100, .seed = 1, .duplicates = 0.01,
-                                .malformed = 0.001, .conflicts = 0.0005, .start_us = start_us,
+    return (struct gen_options){.events = 1000000,
+                                .types = 100,
+                                .seed = 1,
+                                .duplicates = 0.01,
+                                .malformed = 0.001,
+                                .conflicts = 0.0005,
+                                .start_us = start_us,
                                 .per_hour = 1000000};
 }
 

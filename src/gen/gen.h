@@ -23,8 +23,8 @@
 #define GEN_UUID_LEN 36
 
 struct gen_options {
-    uint64_t events;   /* lines in all, duplicates and malformed ones included; 0: without end */
-    unsigned types;    /* distinct event names; at most GEN_TYPES_MAX */
+    uint64_t events; /* lines in all, duplicates and malformed ones included; 0: without end */
+    unsigned types;  /* distinct event names; at most GEN_TYPES_MAX */
     uint64_t seed;
     double duplicates; /* share of lines that repeat an earlier one, byte by byte */
     double malformed;  /* share of lines that are no event */
@@ -32,7 +32,8 @@ struct gen_options {
     int64_t start_us;  /* when the first event is created */
     uint64_t per_hour; /* how fast the events' own time goes on */
 };
-/* 1M events of 100 names from start_us on, 1M an hour; 1% duplicates, 0.1% malformed, 0.05% conflicts. */
+/* 1M events of 100 names from start_us on, 1M an hour; 1% duplicates, 0.1% malformed, 0.05%
+ * conflicts. */
 struct gen_options gen_defaults(int64_t start_us);
 
 enum gen_kind { GEN_EVENT, GEN_DUPLICATE, GEN_MALFORMED };
@@ -47,7 +48,8 @@ struct gen_expect {
 
 struct gen;
 
-/* Shares outside 0 to 1 are taken as the nearer of the two; types 0 and per_hour 0 as the default. */
+/* Shares outside 0 to 1 are taken as the nearer of the two; types 0 and per_hour 0 as the default.
+ */
 struct gen *gen_new(const struct gen_options *options);
 void gen_free(struct gen *g);
 

@@ -13,7 +13,8 @@
 
 static struct event_time_cache cache;
 
-static void want(const char *text, enum time_unit unit, const char *datetime, int64_t us, bool exact)
+static void want(const char *text, enum time_unit unit, const char *datetime, int64_t us,
+                 bool exact)
 {
     struct event_time t = {0};
     enum reason r = event_time_parse(text, strlen(text), false, unit, &cache, &t);
@@ -42,11 +43,14 @@ static void times_keep_digits(void **state)
     want("1712844605123", UNIT_AUTO, "2024-04-11T14:10:05.123Z", 1712844605123000, true);
     want("1712844605123.25", UNIT_AUTO, "2024-04-11T14:10:05.12325Z", 1712844605123250, true);
     want("1712844605123456", UNIT_AUTO, "2024-04-11T14:10:05.123456Z", 1712844605123456, true);
-    want("1712844605123456789", UNIT_AUTO, "2024-04-11T14:10:05.123456789Z", 1712844605123456, false);
-    want("1712844605123456768", UNIT_AUTO, "2024-04-11T14:10:05.123456768Z", 1712844605123456, true);
+    want("1712844605123456789", UNIT_AUTO, "2024-04-11T14:10:05.123456789Z", 1712844605123456,
+         false);
+    want("1712844605123456768", UNIT_AUTO, "2024-04-11T14:10:05.123456768Z", 1712844605123456,
+         true);
     want("1.7e9", UNIT_AUTO, "2023-11-14T22:13:20Z", 1700000000000000, true);
     want("17000000005e-1", UNIT_AUTO, "2023-11-14T22:13:20.5Z", 1700000000500000, true);
-    want("1.7128446059512355E+9", UNIT_AUTO, "2024-04-11T14:10:05.9512355Z", 1712844605951235, true);
+    want("1.7128446059512355E+9", UNIT_AUTO, "2024-04-11T14:10:05.9512355Z", 1712844605951235,
+         true);
     want("0", UNIT_AUTO, "1970-01-01T00:00:00Z", 0, true);
     want("-0", UNIT_AUTO, "1970-01-01T00:00:00Z", 0, true);
     want("0.0", UNIT_AUTO, "1970-01-01T00:00:00.0Z", 0, true);
@@ -73,12 +77,17 @@ static void times_keep_digits(void **state)
 static void times_refused(void **state)
 {
     (void)state;
-    const char *bad[] = {"", "-", "+1", "01", ".5", "1.", "1e", "1e+", "1x", "NaN", "true", " 1", "1 ",
-                         "0x10", "1.5.5", "--1", "Infinity", "\"1\""};
+    const char *bad[] = {"",    "-",    "+1", "01", ".5",   "1.",    "1e",  "1e+",      "1x",
+                         "NaN", "true", " 1", "1 ", "0x10", "1.5.5", "--1", "Infinity", "\"1\""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refuse(bad[i], REASON_INVALID_CREATED_AT);
-    const char *far[] = {"-1", "-0.0000001", "1e400", "1e22", "253402300800000000000",
-                         "99999999999999999999999999999999999999", "1e999999999999999999999"};
+    const char *far[] = {"-1",
+                         "-0.0000001",
+                         "1e400",
+                         "1e22",
+                         "253402300800000000000",
+                         "99999999999999999999999999999999999999",
+                         "1e999999999999999999999"};
     for (size_t i = 0; i < sizeof far / sizeof *far; i++)
         refuse(far[i], REASON_CREATED_AT_OUT_OF_RANGE);
     struct event_time t;
@@ -135,8 +144,8 @@ static void times_are_fast(void **state)
         event_time_parse(texts[i & 1023], 18, false, UNIT_AUTO, &cache, &t);
         sum += t.time_us;
     }
-    print_message("created_at: %.1f ns (%d)\n",
-                  (double)(clock_thread_cpu_ns() - start) / 200000, (int)(sum & 1));
+    print_message("created_at: %.1f ns (%d)\n", (double)(clock_thread_cpu_ns() - start) / 200000,
+                  (int)(sum & 1));
 }
 
 static void name_is(const char *name, const char *type, const char *subtype, const char *table)
@@ -200,9 +209,12 @@ static void safe_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(times_keep_digits), cmocka_unit_test(times_refused),
-        cmocka_unit_test(times_as_libc),     cmocka_unit_test(times_are_fast),
-        cmocka_unit_test(names),             cmocka_unit_test(safe_names),
+        cmocka_unit_test(times_keep_digits),
+        cmocka_unit_test(times_refused),
+        cmocka_unit_test(times_as_libc),
+        cmocka_unit_test(times_are_fast),
+        cmocka_unit_test(names),
+        cmocka_unit_test(safe_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* gen: the same bytes for the same seed, lines that are what gen_kind_of says, valid JSON (jansson as
- * the judge), the shares asked for, and speed. */
+/* gen: the same bytes for the same seed, lines that are what gen_kind_of says, valid JSON (jansson
+ * as the judge), the shares asked for, and speed. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -177,8 +177,10 @@ static void speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_bytes), cmocka_unit_test(lines_are_what_they_say),
-        cmocka_unit_test(names_are_distinct),   cmocka_unit_test(edges),
+        cmocka_unit_test(same_seed_same_bytes),
+        cmocka_unit_test(lines_are_what_they_say),
+        cmocka_unit_test(names_are_distinct),
+        cmocka_unit_test(edges),
         cmocka_unit_test(speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
