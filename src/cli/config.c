@@ -1,0 +1,389 @@
+/* config: what the options say, checked as a whole. The only file that knows both the option table
+ * and the pipeline's struct. */
+#include "cli/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/conftree.h"
+#include "cli/render.h"
+
+#define HASH_KEY_MAX 4096
+
+void config_init(struct config *c)
+{
+    memset(c, 0, sizeof *c);
+    options_init(&c->options);
+}
+
+static void free_const(const char *p)
+{
+    free((void *)(uintptr_t)p);
+}
+
+static void table_fini(struct pipeline_table_config *t)
+{
+    for (size_t i = 0; t->partition_by && t->partition_by[i]; i++)
+        free_const(t->partition_by[i]);
+    for (size_t i = 0; i < t->n_columns; i++) {
+        free_const(t->columns[i].path);
+        free_const(t->columns[i].type);
+    }
+    free_const(t->name);
+    free((void *)(uintptr_t)t->partition_by);
+    free((void *)(uintptr_t)t->columns);
+}
+
+void config_fini(struct config *c)
+{
+    for (size_t i = 0; i < c->n_tables; i++)
+        table_fini(&c->tables[i]);
+    free(c->tables);
+    if (c->hash_key)
+        explicit_bzero(c->hash_key, c->hash_key_n);
+    free(c->hash_key);
+    options_fini(&c->options);
+    memset(c, 0, sizeof *c);
+}
+
+/* ---- the config file's tables */
+
+static bool partition_known(const char *s)
+{
+    static const char *const known[] = {
+        "event_subtype",     "event_name",       "event_type",        "year(event_time)",
+        "month(event_time)", "day(event_time)",  "hour(event_time)",
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(s, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static int read_partition(const struct conftree *t, const char *path,
+                          struct pipeline_table_config *out, struct err *e)
+{
+    if (t->kind != CONFTREE_LIST)
+        return err_set(e, ERR_INVALID, "%s:%d: partition_by is a list: [day(event_time)]", path,
+                       t->line);
+    const char **fields = mem_array(t->n + 1, sizeof *fields);
+    out->partition_by = fields;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct conftree *f = &t->children[i];
+        if (f->kind != CONFTREE_TEXT || !partition_known(f->text))
+            return err_set(e, ERR_INVALID,
+                           "%s:%d: partition_by \"%.60s\" is not one of event_subtype, event_name, "
+                           "year|month|day|hour(event_time)",
+                           path, f->line, f->text ? f->text : "");
+        fields[i] = mem_strdup(f->text);
+    }
+    return 0;
+}
+
+static bool type_known(const char *s)
+{
+    static const char *const known[] = {"timestamptz", "double", "long", "string",
+                                        "boolean",     "json",   "drop", "hash"};
+    unsigned precision, scale;
+    int end = 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(s, known[i]) == 0)
+            return true;
+    return strlen(s) < 20 && sscanf(s, "decimal(%2u,%2u)%n", &precision, &scale, &end) == 2 &&
+           end > 0 && !s[end] && precision >= 1 && precision <= 18 && scale <= precision;
+}
+
+static int read_columns(const struct conftree *t, const char *path,
+                        struct pipeline_table_config *out, struct err *e)
+{
+    if (t->kind != CONFTREE_MAP)
+        return err_set(e, ERR_INVALID, "%s:%d: columns maps paths to types: {price: double}", path,
+                       t->line);
+    struct declared_column *columns = mem_array(t->n + 1, sizeof *columns);
+    out->columns = columns;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct conftree *c = &t->children[i];
+        if (c->kind != CONFTREE_TEXT || !type_known(c->text))
+            return err_set(e, ERR_INVALID,
+                           "%s:%d: column %.60s: \"%.60s\" is not one of string, long, double, "
+                           "boolean, timestamptz, decimal(P,S) up to 18, json, hash, drop",
+                           path, c->line, c->key, c->text ? c->text : "");
+        columns[i] = (struct declared_column){mem_strdup(c->key), mem_strdup(c->text)};
+        out->n_columns = i + 1;
+    }
+    return 0;
+}
+
+static int read_table(const struct conftree *t, const char *path,
+                      struct pipeline_table_config *out, struct err *e)
+{
+    static const char *const keys[] = {"partition_by", "columns"};
+    out->name = mem_strdup(t->key);
+    if (t->kind != CONFTREE_MAP)
+        return err_set(e, ERR_INVALID, "%s:%d: table %.60s: partition_by and columns belong here",
+                       path, t->line, t->key);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct conftree *c = &t->children[i];
+        if (strcmp(c->key, keys[0]) == 0) {
+            if (read_partition(c, path, out, e))
+                return -1;
+        } else if (strcmp(c->key, keys[1]) == 0) {
+            if (read_columns(c, path, out, e))
+                return -1;
+        } else {
+            const char *near = options_nearest(c->key, keys, 2);
+            return err_set(e, ERR_INVALID, "%s:%d: unknown key \"%.60s\"%s%s%s", path, c->line,
+                           c->key, near ? "; did you mean \"" : "", near ? near : "",
+                           near ? "\"?" : "");
+        }
+    }
+    return 0;
+}
+
+static int read_tables(struct config *c, const struct conftree *t, const char *path, struct err *e)
+{
+    if (t->kind != CONFTREE_MAP)
+        return err_set(e, ERR_INVALID, "%s:%d: tables maps names to settings", path, t->line);
+    c->tables = mem_array(t->n + 1, sizeof *c->tables);
+    for (size_t i = 0; i < t->n; i++) {
+        c->n_tables = i + 1;
+        if (read_table(&t->children[i], path, &c->tables[i], e))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_file(struct config *c, const char *path, struct err *e)
+{
+    struct conftree *root = conftree_load(path, e);
+    int rc = -1;
+    if (!root)
+        return -1;
+    if (root->kind != CONFTREE_MAP) {
+        err_set(e, ERR_INVALID, "%s:1: a config file is a list of `key: value`", path);
+        goto out;
+    }
+    for (size_t i = 0; i < root->n; i++) {
+        const struct conftree *t = &root->children[i];
+        struct buf where = {0};
+        buf_printf(&where, "%.500s:%d", path, t->line);
+        if (strcmp(t->key, "tables") == 0)
+            rc = read_tables(c, t, path, e);
+        else
+            rc = options_set_key(&c->options, t->key, t->text ? t->text : "", buf_cstr(&where), e);
+        buf_fini(&where);
+        if (rc)
+            goto out;
+    }
+    rc = 0;
+out:
+    conftree_free(root);
+    return rc;
+}
+
+int config_load(struct config *c, char *const *environment, struct err *e)
+{
+    if (options_set_environment(&c->options, environment, e))
+        return -1;
+    const char *path = options_text(&c->options, O_CONFIG);
+    return path ? read_file(c, path, e) : 0;
+}
+
+/* ---- where things are */
+
+/* The path of "sqlite:PATH" (borrowed). */
+static const char *sqlite_path(const char *uri, const char *what, struct err *e)
+{
+    if (strncmp(uri, "sqlite:", 7) == 0 && uri[7])
+        return strncmp(uri + 7, "///", 3) == 0 ? uri + 9 : uri + 7;
+    err_set(e, ERR_INVALID, "--%s %.200s: this version knows sqlite:PATH only", what, uri);
+    return NULL;
+}
+
+int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e)
+{
+    const char *dir = options_text(&c->options, O_LAKE);
+    const char *uri = options_text(&c->options, O_CATALOG);
+    if (!dir)
+        return err_set(e, ERR_INVALID, "--lake DIR is needed (or INLET_LAKE, or `lake:` in the "
+                                       "config file)");
+    if (strncmp(dir, "file://", 7) == 0)
+        dir += 7;
+    if (strstr(dir, "://"))
+        return err_set(e, ERR_INVALID, "--lake %.200s: this version knows directories only", dir);
+    const char *path = uri ? sqlite_path(uri, "catalog", e) : NULL;
+    if (uri && !path)
+        return -1;
+    *lake = dir;
+    *catalog = path ? mem_strdup(path) : mem_printf("%s/catalog.db", dir);
+    return 0;
+}
+
+const char *config_stream_name(const char *uri, struct err *e)
+{
+    if (strncmp(uri, "kinesis://", 10) == 0 && uri[10])
+        return uri + 10;
+    err_set(e, ERR_INVALID, "--stream %.200s: write kinesis://NAME", uri);
+    return NULL;
+}
+
+static int read_hash_key(struct config *c, struct err *e)
+{
+    const char *path = options_text(&c->options, O_HASH_KEY_FILE);
+    if (!path || c->hash_key)
+        return 0;
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return err_errno(e, errno, "--hash-key-file %s", path);
+    c->hash_key = mem_zalloc(HASH_KEY_MAX);
+    c->hash_key_n = fread(c->hash_key, 1, HASH_KEY_MAX, f);
+    fclose(f);
+    while (c->hash_key_n && strchr("\r\n", c->hash_key[c->hash_key_n - 1]))
+        c->hash_key_n--;
+    if (!c->hash_key_n)
+        return err_set(e, ERR_INVALID, "--hash-key-file %s: holds no key", path);
+    return 0;
+}
+
+static int needs_hash_key(const struct config *c, struct err *e)
+{
+    for (size_t i = 0; i < c->n_tables; i++)
+        for (size_t j = 0; j < c->tables[i].n_columns; j++)
+            if (strcmp(c->tables[i].columns[j].type, "hash") == 0 && !c->hash_key_n)
+                return err_set(e, ERR_INVALID, "table %s, column %s is declared hash: that needs "
+                                               "--hash-key-file",
+                               c->tables[i].name, c->tables[i].columns[j].path);
+    return 0;
+}
+
+static void set_limits(const struct options *o, struct pipeline_config *out)
+{
+    out->memory_bytes = (size_t)options_number(o, O_MEMORY);
+    out->threads = (uint32_t)options_number(o, O_THREADS);
+    out->commit_interval_ms = options_number(o, O_COMMIT_INTERVAL) / 1000;
+    out->commit_bytes = (size_t)options_number(o, O_COMMIT_BYTES);
+    out->dedup_window_us = options_number(o, O_DEDUP_WINDOW);
+    out->dedup_bytes = (size_t)options_number(o, O_DEDUP_MEMORY);
+    out->time_unit = (enum time_unit)options_number(o, O_CREATED_AT_UNIT);
+    out->zstd_level = (int)options_number(o, O_ZSTD_LEVEL);
+    out->tables_max = (uint32_t)options_number(o, O_MAX_TABLES);
+    out->partitions_max = (uint32_t)options_number(o, O_MAX_PARTITIONS);
+    out->limits.columns = (uint32_t)options_number(o, O_MAX_COLUMNS);
+    out->sync = options_flag(o, O_FSYNC);
+}
+
+static int set_places(struct config *c, struct pipeline_config *out, struct err *e)
+{
+    const struct options *o = &c->options;
+    const char *stream = options_text(o, O_STREAM), *catalog = options_text(o, O_CATALOG);
+    const char *leases = options_text(o, O_LEASES);
+    char *path = NULL;
+    if (config_lake(c, &out->lake, &path, e))
+        return -1;
+    free(path);
+    if (stream && !(out->stream = config_stream_name(stream, e)))
+        return -1;
+    if (catalog && !(out->catalog = sqlite_path(catalog, "catalog", e)))
+        return -1;
+    if (leases && !(out->leases = sqlite_path(leases, "leases", e)))
+        return -1;
+    out->ns = options_text(o, O_NAMESPACE);
+    return 0;
+}
+
+int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e)
+{
+    const char *start = options_text(&c->options, O_START);
+    pipeline_config_init(out);
+    if (set_places(c, out, e) || read_hash_key(c, e) || needs_hash_key(c, e))
+        return -1;
+    set_limits(&c->options, out);
+    out->start = strcmp(start, "latest") == 0         ? PIPELINE_LATEST
+                 : strcmp(start, "trim-horizon") == 0 ? PIPELINE_TRIM_HORIZON
+                                                      : PIPELINE_AT_TIME;
+    out->start_time_ms = options_number(&c->options, O_START) / 1000;
+    out->until_caught_up = options_flag(&c->options, O_UNTIL_CAUGHT_UP);
+    out->tables = c->tables;
+    out->n_tables = c->n_tables;
+    out->hash_key = c->hash_key;
+    out->hash_key_n = c->hash_key_n;
+    out->version = "inlet version " INLET_VERSION;
+    return 0;
+}
+
+/* ---- inlet config */
+
+static const char *origin_text(enum option_origin origin)
+{
+    static const char *const names[] = {"default", "config file", "environment", "command line"};
+    return names[origin];
+}
+
+static void show_tables(const struct config *c, bool json, struct buf *out)
+{
+    buf_puts(out, json ? ",\n  \"tables\": {" : c->n_tables ? "tables:\n" : "");
+    for (size_t i = 0; i < c->n_tables; i++) {
+        const struct pipeline_table_config *t = &c->tables[i];
+        buf_puts(out, json ? (i ? ", " : "") : "  ");
+        render_json_string(out, t->name);
+        buf_puts(out, ": {");
+        if (t->partition_by) {
+            buf_puts(out, "\"partition_by\": [");
+            for (size_t j = 0; t->partition_by[j]; j++) {
+                buf_puts(out, j ? ", " : "");
+                render_json_string(out, t->partition_by[j]);
+            }
+            buf_puts(out, t->n_columns ? "], " : "]");
+        }
+        buf_puts(out, t->n_columns ? "\"columns\": {" : "");
+        for (size_t j = 0; j < t->n_columns; j++) {
+            buf_puts(out, j ? ", " : "");
+            render_json_string(out, t->columns[j].path);
+            buf_puts(out, ": ");
+            render_json_string(out, t->columns[j].type);
+        }
+        buf_puts(out, t->n_columns ? "}}" : "}");
+        buf_puts(out, json ? "" : "\n");
+    }
+    buf_puts(out, json ? "}" : "");
+}
+
+void config_show(const struct config *c, bool json, struct buf *out)
+{
+    bool first = true;
+    buf_puts(out, json ? "{" : "");
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options_table()[i];
+        const struct option_value *v = &c->options.values[i];
+        if (!(o->commands & CMD_CONFIG) || !o->key || i == O_JSON)
+            continue;
+        if (!json) {
+            struct buf line = {0};
+            buf_printf(&line, "%s: ", o->key);
+            if (v->text && (o->kind == OPTION_TEXT || o->kind == OPTION_TIME))
+                render_json_string(&line, v->text);
+            else
+                buf_puts(&line, v->text ? v->text : "null");
+            const char *text = buf_cstr(&line);
+            /* An option without a value may not stand as a key: it is shown as a comment. */
+            buf_printf(out, "%s%-*s  # %s\n", v->text ? "" : "# ", v->text ? 40 : 38, text,
+                       origin_text(v->origin));
+            buf_fini(&line);
+            continue;
+        }
+        buf_puts(out, first ? "\n  " : ",\n  ");
+        first = false;
+        render_json_string(out, o->key);
+        buf_puts(out, ": {\"value\": ");
+        if (v->text)
+            render_json_string(out, v->text);
+        else
+            buf_puts(out, "null");
+        buf_printf(out, ", \"origin\": \"%s\"}", origin_text(v->origin));
+    }
+    show_tables(c, json, out);
+    buf_puts(out, json ? "\n}\n" : "");
+}

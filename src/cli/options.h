@@ -1,0 +1,143 @@
+/* options: the one table of what can be set, and the values in force.
+ *
+ * The table feeds --help, the keys of the config file and the INLET_... environment variables, so
+ * that the three can never disagree. Precedence: command line, environment, config file, default.
+ * Single-threaded: filled at start, read-only afterwards. */
+#ifndef INLET_CLI_OPTIONS_H
+#define INLET_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Commands as bits: which options a command takes. */
+enum command_bit {
+    CMD_RUN = 1,
+    CMD_LOAD = 2,
+    CMD_GEN = 4,
+    CMD_TABLES = 8,
+    CMD_SCHEMA = 16,
+    CMD_INSPECT = 32,
+    CMD_CONFIG = 64,
+    CMD_VERSION = 128,
+    CMD_HELP = 256,
+};
+#define CMD_INGEST (CMD_RUN | CMD_LOAD | CMD_CONFIG)
+#define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA)
+#define CMD_ALL 511U
+
+enum option_id {
+    O_STREAM,
+    O_LAKE,
+    O_CATALOG,
+    O_LEASES,
+    O_NAMESPACE,
+    O_START,
+    O_UNTIL_CAUGHT_UP,
+    O_MEMORY,
+    O_THREADS,
+    O_COMMIT_INTERVAL,
+    O_COMMIT_BYTES,
+    O_DEDUP_WINDOW,
+    O_DEDUP_MEMORY,
+    O_CREATED_AT_UNIT,
+    O_ZSTD_LEVEL,
+    O_MAX_TABLES,
+    O_MAX_COLUMNS,
+    O_MAX_PARTITIONS,
+    O_FSYNC,
+    O_HASH_KEY_FILE,
+    O_STRICT,
+    O_GEN_EVENTS,
+    O_GEN_TYPES,
+    O_GEN_SEED,
+    O_GEN_DUPLICATES,
+    O_GEN_MALFORMED,
+    O_GEN_CONFLICTS,
+    O_GEN_START,
+    O_GEN_RATE,
+    O_GEN_STREAM,
+    O_GEN_AGGREGATE,
+    O_JSON,
+    O_CONFIG,
+    O_QUIET,
+    O_LOG_LEVEL,
+    O_HELP,
+    OPTION_COUNT
+};
+
+enum option_kind {
+    OPTION_FLAG,     /* number 0 or 1 */
+    OPTION_TEXT,     /* text */
+    OPTION_COUNT_OF, /* number, from min to max */
+    OPTION_SIZE,     /* number of bytes: 64KB, 256MB, 1GB (1024 each) */
+    OPTION_DURATION, /* number of microseconds: 250ms 60s 15m 1h 7d, and 1h30m */
+    OPTION_SHARE,    /* share, 0 to 1 */
+    OPTION_CHOICE,   /* number: its place in `choices` */
+    OPTION_TIME,     /* number of microseconds since 1970, or a word of `choices`: then text is it */
+};
+
+struct option {
+    const char *name;     /* without "--" */
+    const char *key;      /* config key; "INLET_" and it in upper case is the environment's name.
+                             NULL: command line only */
+    const char *arg;      /* "DIR"; NULL for flags */
+    const char *fallback; /* default, as text; NULL: none */
+    const char *choices;  /* "auto|s|ms" */
+    const char *help;
+    unsigned commands;
+    enum option_kind kind;
+    int64_t min, max; /* of counts, sizes and durations */
+};
+
+enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_COMMAND_LINE };
+
+struct option_value {
+    char *text; /* as given; NULL: not set and no default */
+    int64_t number;
+    double share;
+    enum option_origin origin;
+};
+
+struct options {
+    struct option_value values[OPTION_COUNT];
+};
+
+const struct option *options_table(void); /* OPTION_COUNT entries */
+
+void options_init(struct options *o); /* the defaults */
+void options_fini(struct options *o);
+/* Parses and sets, unless a stronger origin has set it before. `where` begins the error's text
+ * ("--memory", "inlet.yaml:3: memory"). ERR_INVALID. */
+int options_set(struct options *o, enum option_id id, const char *text, enum option_origin origin,
+                const char *where, struct err *e);
+/* One key of the config file ("commit_interval"; dashes pass for underscores); `where` is
+ * "file:line". ERR_INVALID for an unknown key, naming the nearest. */
+int options_set_key(struct options *o, const char *key, const char *text, const char *where,
+                    struct err *e);
+/* All INLET_... variables of this NULL-ended list; an unknown one is ERR_INVALID. INLET_TEST_... is
+ * left alone. */
+int options_set_environment(struct options *o, char *const *environment, struct err *e);
+/* The words after the command: options set, the others put into args (room for n), *n_args counted. */
+int options_set_arguments(struct options *o, unsigned command, int n, char *const *words,
+                          char **args, int *n_args, struct err *e);
+
+const char *options_text(const struct options *o, enum option_id id); /* NULL: not set */
+int64_t options_number(const struct options *o, enum option_id id);
+bool options_flag(const struct options *o, enum option_id id);
+
+/* "INLET_COMMIT_INTERVAL" */
+void options_environment_name(const struct option *option, struct buf *out);
+/* The aligned list of one command's options for --help. */
+void options_help(unsigned command, struct buf *out);
+/* The word of `words` nearest to `text`, or NULL where none is near. */
+const char *options_nearest(const char *text, const char *const *words, size_t n);
+
+/* Parsers of single values, ERR_INVALID with the reason. */
+int options_parse_size(const char *text, int64_t *bytes, struct err *e);
+int options_parse_duration(const char *text, int64_t *us, struct err *e);
+
+#endif

@@ -1,0 +1,177 @@
+/* run, load: the pipeline with a stop flag that signals set, and its report for people or programs. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/render.h"
+
+static volatile sig_atomic_t stop;
+
+/* The first signal asks for an orderly end, the second ends at once: nothing committed is lost by
+ * that, and nothing uncommitted is counted as read. */
+static void on_signal(int number)
+{
+    (void)number;
+    if (stop)
+        _exit(130);
+    stop = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+static void put_number(struct buf *out, const char *key, uint64_t v)
+{
+    buf_printf(out, "\"%s\": %" PRIu64 ", ", key, v);
+}
+
+static void report_json(const struct pipeline_report *r, struct buf *out)
+{
+    const struct shred_counts *c = &r->counts;
+    bool first = true;
+    buf_puts(out, "{");
+    put_number(out, "records", c->records);
+    put_number(out, "bytes", c->bytes);
+    put_number(out, "rows", c->rows);
+    put_number(out, "rows_committed", r->rows_committed);
+    put_number(out, "duplicates", c->duplicates);
+    put_number(out, "duplicates_different", c->duplicates_different);
+    put_number(out, "duplicates_unknown_payload", c->duplicates_unknown_payload);
+    put_number(out, "skipped", c->skipped);
+    put_number(out, "rescued_rows", c->rescued);
+    put_number(out, "conflicts", c->conflicts);
+    put_number(out, "fast_rows", c->fast_rows);
+    put_number(out, "slow_rows", c->slow_rows);
+    put_number(out, "dead_letters", r->dead_letters);
+    buf_puts(out, "\"dead_letters_by_reason\": {");
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
+        if (!c->dead[i])
+            continue;
+        buf_printf(out, "%s\"%s\": %" PRIu64, first ? "" : ", ", event_reason_code((enum reason)i),
+                   c->dead[i]);
+        first = false;
+    }
+    buf_puts(out, "}, ");
+    put_number(out, "commits", r->commits);
+    put_number(out, "files", r->files);
+    put_number(out, "bytes_written", r->bytes_written);
+    put_number(out, "already_loaded", r->already_loaded);
+    put_number(out, "peak_budget_bytes", r->peak_budget_bytes);
+    buf_printf(out, "\"stage_seconds\": {\"read\": %.3f, \"shred\": %.3f, \"encode\": %.3f, "
+                    "\"compress\": %.3f, \"write\": %.3f, \"commit\": %.3f}, ",
+               (double)r->read_ns / 1e9, (double)r->shred_ns / 1e9, (double)r->encode_ns / 1e9,
+               (double)r->compress_ns / 1e9, (double)r->write_ns / 1e9, (double)r->commit_ns / 1e9);
+    buf_printf(out, "\"stopped\": %s, \"seconds\": %.3f}\n", r->stopped ? "true" : "false",
+               r->seconds);
+}
+
+static void line(struct buf *out, const char *label, uint64_t v, const char *more)
+{
+    char text[RENDER_NUMBER_MAX];
+    buf_printf(out, "  %-22s %15s%s\n", label, render_number((int64_t)v, text), more);
+}
+
+static void report_text(const struct pipeline_report *r, struct buf *out)
+{
+    const struct shred_counts *c = &r->counts;
+    char rate[RENDER_NUMBER_MAX], size[RENDER_NUMBER_MAX], more[96];
+    double per_second = r->seconds > 0 ? (double)c->records / r->seconds : 0;
+    snprintf(more, sizeof more, "  in %.2f s, %s a second", r->seconds,
+             render_number((int64_t)per_second, rate));
+    line(out, "records read", c->records, more);
+    snprintf(more, sizeof more, "  in %" PRIu64 " files, %s, %" PRIu64 " commits", r->files,
+             render_bytes((int64_t)r->bytes_written, size), r->commits);
+    line(out, "rows committed", r->rows_committed, more);
+    if (c->duplicates)
+        line(out, "duplicates dropped", c->duplicates, "");
+    if (c->duplicates_different)
+        line(out, "  of another payload", c->duplicates_different, "");
+    if (c->skipped)
+        line(out, "already in the lake", c->skipped, "");
+    if (r->already_loaded)
+        line(out, "files already loaded", r->already_loaded, "");
+    if (c->rescued)
+        line(out, "rows with _rescued", c->rescued, "");
+    if (r->dead_letters)
+        line(out, "dead letters", r->dead_letters, "  in inlet_dead_letters");
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
+        char label[64];
+        snprintf(label, sizeof label, "  %s", event_reason_code((enum reason)i));
+        if (c->dead[i])
+            line(out, label, c->dead[i], "");
+    }
+    if (r->stopped)
+        buf_puts(out, "  stopped; start again to go on from here\n");
+}
+
+static int consume(struct config *c, struct pipeline_config *p)
+{
+    struct pipeline_report report;
+    struct err e = {0};
+    struct buf out = {0};
+    const struct options *o = &c->options;
+    bool quiet = options_flag(o, O_QUIET), json = options_flag(o, O_JSON);
+    memset(&report, 0, sizeof report);
+    catch_signals();
+    p->stop = &stop;
+    p->progress = !quiet;
+    p->progress_tty = isatty(STDERR_FILENO) == 1;
+    int rc = pipeline_run(p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
+    if (rc == EXIT_DONE && report.dead_letters && options_flag(o, O_STRICT))
+        rc = EXIT_DEAD_LETTERS;
+    if (rc == EXIT_FAILED)
+        commands_fail(&e);
+    if (json) {
+        report_json(&report, &out);
+        int printed = commands_print(&out);
+        return rc ? rc : printed;
+    }
+    if (!quiet) {
+        report_text(&report, &out);
+        fwrite(out.p, 1, out.n, stderr);
+    }
+    buf_fini(&out);
+    return rc;
+}
+
+int run_command(struct config *c, int n_args, char **args)
+{
+    struct pipeline_config p;
+    struct err e = {0};
+    (void)n_args, (void)args;
+    if (config_pipeline(c, &p, &e) ||
+        (!p.stream && err_set(&e, ERR_INVALID, "--stream kinesis://NAME is needed; for files there "
+                                               "is `inlet load`"))) {
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
+    return consume(c, &p);
+}
+
+int load_command(struct config *c, int n_args, char **args)
+{
+    struct pipeline_config p;
+    struct err e = {0};
+    for (int i = 0; i < n_args; i++)
+        if (strcmp(args[i], "-") != 0 && access(args[i], R_OK) != 0) {
+            fprintf(stderr, "inlet load: %s cannot be read: %m\n", args[i]);
+            return EXIT_FAILED;
+        }
+    if (config_pipeline(c, &p, &e)) {
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
+    p.stream = NULL;
+    p.files = (const char *const *)args;
+    p.n_files = (size_t)n_args;
+    return consume(c, &p);
+}
