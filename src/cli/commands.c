@@ -91,13 +91,14 @@ static void overview(struct buf *out)
         buf_printf(out, "  %-15s %s\n", buf_cstr(&left), table[i].summary);
         buf_fini(&left);
     }
-    buf_puts(out,
-             "\n`inlet COMMAND --help` shows its options. Each is also a key of the YAML file that\n"
-             "--config names (commit_interval: 60s) and an environment variable\n"
-             "(INLET_COMMIT_INTERVAL); the command line wins, then the environment, then the file.\n"
-             "\nExit codes: 0 done, 1 failed, 2 usage, 3 with --strict: some input went to dead\n"
-             "letters.\n\nExample:\n  inlet gen --events 100000 > events.ndjson\n"
-             "  inlet load --lake lake events.ndjson\n  inlet tables --lake lake\n");
+    buf_puts(
+        out,
+        "\n`inlet COMMAND --help` shows its options. Each is also a key of the YAML file that\n"
+        "--config names (commit_interval: 60s) and an environment variable\n"
+        "(INLET_COMMIT_INTERVAL); the command line wins, then the environment, then the file.\n"
+        "\nExit codes: 0 done, 1 failed, 2 usage, 3 with --strict: some input went to dead\n"
+        "letters.\n\nExample:\n  inlet gen --events 100000 > events.ndjson\n"
+        "  inlet load --lake lake events.ndjson\n  inlet tables --lake lake\n");
 }
 
 static void command_help(const struct command *c, struct buf *out)
@@ -127,8 +128,8 @@ static int version_command(struct config *c, int n_args, char **args)
 {
     struct buf out = {0};
     (void)n_args, (void)args;
-    buf_puts(&out, options_flag(&c->options, O_JSON) ? "{\"version\": \"" INLET_VERSION "\"}\n"
-                                                     : "inlet " INLET_VERSION "\n");
+    buf_puts(&out, options_flag(&c->options, OPT_JSON) ? "{\"version\": \"" INLET_VERSION "\"}\n"
+                                                       : "inlet " INLET_VERSION "\n");
     return commands_print(&out);
 }
 
@@ -136,7 +137,7 @@ static int config_command(struct config *c, int n_args, char **args)
 {
     struct buf out = {0};
     (void)n_args, (void)args;
-    config_show(c, options_flag(&c->options, O_JSON), &out);
+    config_show(c, options_flag(&c->options, OPT_JSON), &out);
     return commands_print(&out);
 }
 
@@ -167,14 +168,14 @@ static int run_one(const struct command *c, int n, char **words, char *const *en
     config_init(&config);
     if (options_set_arguments(&config.options, c->bit, n, words, args, &n_args, &e)) {
         rc = usage(c, &e);
-    } else if (options_flag(&config.options, O_HELP)) {
+    } else if (options_flag(&config.options, OPT_HELP)) {
         command_help(c, &help);
         rc = commands_print(&help);
     } else if (check_args(c, n_args, args, &e) || config_load(&config, environment, &e)) {
         rc = usage(c, &e);
     } else {
-        int64_t level = options_number(&config.options, O_LOG_LEVEL);
-        if (options_flag(&config.options, O_QUIET) && level < LOG_WARN)
+        int64_t level = options_number(&config.options, OPT_LOG_LEVEL);
+        if (options_flag(&config.options, OPT_QUIET) && level < LOG_WARN)
             level = LOG_WARN;
         log_set_level((enum log_level)level);
         rc = c->main(&config, n_args, args);

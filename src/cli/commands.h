@@ -1,6 +1,6 @@
 /* commands: the table of commands that main dispatches on. A command gets its config loaded and its
- * plain arguments, and answers with the exit code: 0 done, 1 failed, 2 usage, 3 (--strict) done, but
- * some input went to dead letters. stdout is data, stderr is talk. */
+ * plain arguments, and answers with the exit code: 0 done, 1 failed, 2 usage, 3 (--strict) done,
+ * but some input went to dead letters. stdout is data, stderr is talk. */
 #ifndef INLET_CLI_COMMANDS_H
 #define INLET_CLI_COMMANDS_H
 

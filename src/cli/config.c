@@ -54,8 +54,8 @@ void config_fini(struct config *c)
 static bool partition_known(const char *s)
 {
     static const char *const known[] = {
-        "event_subtype",     "event_name",       "event_type",        "year(event_time)",
-        "month(event_time)", "day(event_time)",  "hour(event_time)",
+        "event_subtype",     "event_name",      "event_type",       "year(event_time)",
+        "month(event_time)", "day(event_time)", "hour(event_time)",
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(s, known[i]) == 0)
@@ -117,8 +117,8 @@ static int read_columns(const struct conftree *t, const char *path,
     return 0;
 }
 
-static int read_table(const struct conftree *t, const char *path,
-                      struct pipeline_table_config *out, struct err *e)
+static int read_table(const struct conftree *t, const char *path, struct pipeline_table_config *out,
+                      struct err *e)
 {
     static const char *const keys[] = {"partition_by", "columns"};
     out->name = mem_strdup(t->key);
@@ -188,7 +188,7 @@ int config_load(struct config *c, char *const *environment, struct err *e)
 {
     if (options_set_environment(&c->options, environment, e))
         return -1;
-    const char *path = options_text(&c->options, O_CONFIG);
+    const char *path = options_text(&c->options, OPT_CONFIG);
     return path ? read_file(c, path, e) : 0;
 }
 
@@ -205,11 +205,12 @@ static const char *sqlite_path(const char *uri, const char *what, struct err *e)
 
 int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e)
 {
-    const char *dir = options_text(&c->options, O_LAKE);
-    const char *uri = options_text(&c->options, O_CATALOG);
+    const char *dir = options_text(&c->options, OPT_LAKE);
+    const char *uri = options_text(&c->options, OPT_CATALOG);
     if (!dir)
-        return err_set(e, ERR_INVALID, "--lake DIR is needed (or INLET_LAKE, or `lake:` in the "
-                                       "config file)");
+        return err_set(e, ERR_INVALID,
+                       "--lake DIR is needed (or INLET_LAKE, or `lake:` in the "
+                       "config file)");
     if (strncmp(dir, "file://", 7) == 0)
         dir += 7;
     if (strstr(dir, "://"))
@@ -232,7 +233,7 @@ const char *config_stream_name(const char *uri, struct err *e)
 
 static int read_hash_key(struct config *c, struct err *e)
 {
-    const char *path = options_text(&c->options, O_HASH_KEY_FILE);
+    const char *path = options_text(&c->options, OPT_HASH_KEY_FILE);
     if (!path || c->hash_key)
         return 0;
     FILE *f = fopen(path, "rbe");
@@ -253,33 +254,34 @@ static int needs_hash_key(const struct config *c, struct err *e)
     for (size_t i = 0; i < c->n_tables; i++)
         for (size_t j = 0; j < c->tables[i].n_columns; j++)
             if (strcmp(c->tables[i].columns[j].type, "hash") == 0 && !c->hash_key_n)
-                return err_set(e, ERR_INVALID, "table %s, column %s is declared hash: that needs "
-                                               "--hash-key-file",
+                return err_set(e, ERR_INVALID,
+                               "table %s, column %s is declared hash: that needs "
+                               "--hash-key-file",
                                c->tables[i].name, c->tables[i].columns[j].path);
     return 0;
 }
 
 static void set_limits(const struct options *o, struct pipeline_config *out)
 {
-    out->memory_bytes = (size_t)options_number(o, O_MEMORY);
-    out->threads = (uint32_t)options_number(o, O_THREADS);
-    out->commit_interval_ms = options_number(o, O_COMMIT_INTERVAL) / 1000;
-    out->commit_bytes = (size_t)options_number(o, O_COMMIT_BYTES);
-    out->dedup_window_us = options_number(o, O_DEDUP_WINDOW);
-    out->dedup_bytes = (size_t)options_number(o, O_DEDUP_MEMORY);
-    out->time_unit = (enum time_unit)options_number(o, O_CREATED_AT_UNIT);
-    out->zstd_level = (int)options_number(o, O_ZSTD_LEVEL);
-    out->tables_max = (uint32_t)options_number(o, O_MAX_TABLES);
-    out->partitions_max = (uint32_t)options_number(o, O_MAX_PARTITIONS);
-    out->limits.columns = (uint32_t)options_number(o, O_MAX_COLUMNS);
-    out->sync = options_flag(o, O_FSYNC);
+    out->memory_bytes = (size_t)options_number(o, OPT_MEMORY);
+    out->threads = (uint32_t)options_number(o, OPT_THREADS);
+    out->commit_interval_ms = options_number(o, OPT_COMMIT_INTERVAL) / 1000;
+    out->commit_bytes = (size_t)options_number(o, OPT_COMMIT_BYTES);
+    out->dedup_window_us = options_number(o, OPT_DEDUP_WINDOW);
+    out->dedup_bytes = (size_t)options_number(o, OPT_DEDUP_MEMORY);
+    out->time_unit = (enum time_unit)options_number(o, OPT_CREATED_AT_UNIT);
+    out->zstd_level = (int)options_number(o, OPT_ZSTD_LEVEL);
+    out->tables_max = (uint32_t)options_number(o, OPT_MAX_TABLES);
+    out->partitions_max = (uint32_t)options_number(o, OPT_MAX_PARTITIONS);
+    out->limits.columns = (uint32_t)options_number(o, OPT_MAX_COLUMNS);
+    out->sync = options_flag(o, OPT_FSYNC);
 }
 
 static int set_places(struct config *c, struct pipeline_config *out, struct err *e)
 {
     const struct options *o = &c->options;
-    const char *stream = options_text(o, O_STREAM), *catalog = options_text(o, O_CATALOG);
-    const char *leases = options_text(o, O_LEASES);
+    const char *stream = options_text(o, OPT_STREAM), *catalog = options_text(o, OPT_CATALOG);
+    const char *leases = options_text(o, OPT_LEASES);
     char *path = NULL;
     if (config_lake(c, &out->lake, &path, e))
         return -1;
@@ -290,13 +292,13 @@ static int set_places(struct config *c, struct pipeline_config *out, struct err 
         return -1;
     if (leases && !(out->leases = sqlite_path(leases, "leases", e)))
         return -1;
-    out->ns = options_text(o, O_NAMESPACE);
+    out->ns = options_text(o, OPT_NAMESPACE);
     return 0;
 }
 
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e)
 {
-    const char *start = options_text(&c->options, O_START);
+    const char *start = options_text(&c->options, OPT_START);
     pipeline_config_init(out);
     if (set_places(c, out, e) || read_hash_key(c, e) || needs_hash_key(c, e))
         return -1;
@@ -304,8 +306,8 @@ int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e
     out->start = strcmp(start, "latest") == 0         ? PIPELINE_LATEST
                  : strcmp(start, "trim-horizon") == 0 ? PIPELINE_TRIM_HORIZON
                                                       : PIPELINE_AT_TIME;
-    out->start_time_ms = options_number(&c->options, O_START) / 1000;
-    out->until_caught_up = options_flag(&c->options, O_UNTIL_CAUGHT_UP);
+    out->start_time_ms = options_number(&c->options, OPT_START) / 1000;
+    out->until_caught_up = options_flag(&c->options, OPT_UNTIL_CAUGHT_UP);
     out->tables = c->tables;
     out->n_tables = c->n_tables;
     out->hash_key = c->hash_key;
@@ -358,7 +360,7 @@ void config_show(const struct config *c, bool json, struct buf *out)
     for (int i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options_table()[i];
         const struct option_value *v = &c->options.values[i];
-        if (!(o->commands & CMD_CONFIG) || !o->key || i == O_JSON)
+        if (!(o->commands & CMD_CONFIG) || !o->key || i == OPT_JSON)
             continue;
         if (!json) {
             struct buf line = {0};

@@ -19,8 +19,8 @@ struct config {
 
 void config_init(struct config *c);
 void config_fini(struct config *c);
-/* Environment, then the file that --config or INLET_CONFIG names, if any. The command line's options
- * are set before (they stay stronger). ERR_INVALID names what is wrong and where. */
+/* Environment, then the file that --config or INLET_CONFIG names, if any. The command line's
+ * options are set before (they stay stronger). ERR_INVALID names what is wrong and where. */
 int config_load(struct config *c, char *const *environment, struct err *e);
 /* What pipeline_run takes; borrows from c. Files, stop and progress are the caller's to set. */
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e);

@@ -64,8 +64,8 @@ static int copy_key(struct build *b, yaml_node_pair_t *pair, struct conftree *ou
     child->key = mem_strndup((const char *)key->data.scalar.value, key->data.scalar.length);
     for (size_t i = 0; i + 1 < out->n; i++)
         if (strcmp(out->children[i].key, child->key) == 0)
-            return err_set(e, ERR_INVALID, "%s:%d: \"%.100s\" is there already, in line %d", b->path,
-                           line_of(key), child->key, out->children[i].line);
+            return err_set(e, ERR_INVALID, "%s:%d: \"%.100s\" is there already, in line %d",
+                           b->path, line_of(key), child->key, out->children[i].line);
     child->line = line_of(key);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* conftree: a YAML file as a tree of texts with their lines. The one wrapper of libyaml; it knows no
- * option names. */
+/* conftree: a YAML file as a tree of texts with their lines. The one wrapper of libyaml; it knows
+ * no option names. */
 #ifndef INLET_CLI_CONFTREE_H
 #define INLET_CLI_CONFTREE_H
 
@@ -22,8 +22,8 @@ struct conftree {
     size_t n;
 };
 
-/* The file's root (an empty file: an empty map). ERR_INVALID names file:line; a key that comes twice
- * is an error. Free with conftree_free. */
+/* The file's root (an empty file: an empty map). ERR_INVALID names file:line; a key that comes
+ * twice is an error. Free with conftree_free. */
 struct conftree *conftree_load(const char *path, struct err *e);
 void conftree_free(struct conftree *root);
 

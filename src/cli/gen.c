@@ -1,4 +1,5 @@
-/* gen: events from the gen room to standard output or into a stream, at a rate if one is asked for. */
+/* gen: events from the gen room to standard output or into a stream, at a rate if one is asked for.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,14 +57,14 @@ static struct gen_options gen_options_of(const struct options *o)
     /* The hour that has begun, so that events are of today and a run an hour long repeats. */
     int64_t now = clock_wall_us(&clock_system);
     struct gen_options g = gen_defaults(now - now % HOUR_US);
-    g.events = (uint64_t)options_number(o, O_GEN_EVENTS);
-    g.types = (unsigned)options_number(o, O_GEN_TYPES);
-    g.seed = (uint64_t)options_number(o, O_GEN_SEED);
-    g.duplicates = o->values[O_GEN_DUPLICATES].share;
-    g.malformed = o->values[O_GEN_MALFORMED].share;
-    g.conflicts = o->values[O_GEN_CONFLICTS].share;
-    if (options_text(o, O_GEN_START))
-        g.start_us = options_number(o, O_GEN_START);
+    g.events = (uint64_t)options_number(o, OPT_GEN_EVENTS);
+    g.types = (unsigned)options_number(o, OPT_GEN_TYPES);
+    g.seed = (uint64_t)options_number(o, OPT_GEN_SEED);
+    g.duplicates = o->values[OPT_GEN_DUPLICATES].share;
+    g.malformed = o->values[OPT_GEN_MALFORMED].share;
+    g.conflicts = o->values[OPT_GEN_CONFLICTS].share;
+    if (options_text(o, OPT_GEN_START))
+        g.start_us = options_number(o, OPT_GEN_START);
     return g;
 }
 
@@ -81,17 +82,18 @@ static void say(const struct gen *g)
 int gen_command(struct config *c, int n_args, char **args)
 {
     const struct options *o = &c->options;
-    struct output out = {.rate = (uint64_t)options_number(o, O_GEN_RATE)};
+    struct output out = {.rate = (uint64_t)options_number(o, OPT_GEN_RATE)};
     struct gen_options options = gen_options_of(o);
     struct err e = {0};
     (void)n_args, (void)args;
-    if (options_text(o, O_GEN_STREAM)) {
-        fputs("inlet gen: --stream is not in this version: write to a file, then put that\n", stderr);
+    if (options_text(o, OPT_GEN_STREAM)) {
+        fputs("inlet gen: --stream is not in this version: write to a file, then put that\n",
+              stderr);
         return EXIT_USAGE;
     }
     struct gen *g = gen_new(&options);
     int rc = write_events(g, &out, &e) ? commands_fail(&e) : EXIT_DONE;
-    if (!options_flag(o, O_QUIET))
+    if (!options_flag(o, OPT_QUIET))
         say(g);
     gen_free(g);
     buf_fini(&out.pending);

@@ -1,6 +1,6 @@
-/* inspect: a Parquet file's footer for people. The parquet room gives one JSON document; its scalars
- * are shown as lines and each list of objects as a table, so that whatever it learns to tell is
- * shown without a change here. */
+/* inspect: a Parquet file's footer for people. The parquet room gives one JSON document; its
+ * scalars are shown as lines and each list of objects as a table, so that whatever it learns to
+ * tell is shown without a change here. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -229,7 +229,7 @@ int inspect_command(struct config *c, int n_args, char **args)
         buf_fini(&document);
         return commands_fail(&e);
     }
-    json_t *root = options_flag(&c->options, O_JSON)
+    json_t *root = options_flag(&c->options, OPT_JSON)
                        ? NULL
                        : json_loadb((const char *)document.p, document.n, JSON_ALLOW_NUL, NULL);
     if (json_is_object(root)) {

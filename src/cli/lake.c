@@ -49,7 +49,7 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     if (stat(l->catalog_path, &st))
         return err_set(e, ERR_NOTFOUND, "no catalog at %s", l->catalog_path);
     l->lake = (struct lake){.clock = &clock_system,
-                            .ns = options_text(&c->options, O_NAMESPACE),
+                            .ns = options_text(&c->options, OPT_NAMESPACE),
                             .engine_version = "inlet " INLET_VERSION,
                             .snapshot_age_ms = INT64_C(86400000),
                             .snapshots_max = 500,
@@ -160,7 +160,7 @@ static void list_end(struct listing *l)
 int tables_command(struct config *c, int n_args, char **args)
 {
     struct open_lake lake;
-    struct listing l = {.json = options_flag(&c->options, O_JSON)};
+    struct listing l = {.json = options_flag(&c->options, OPT_JSON)};
     struct err e = {0};
     char **names = NULL;
     size_t n = 0;
@@ -314,7 +314,7 @@ int schema_command(struct config *c, int n_args, char **args)
     }
     struct table *t = table_load(&lake.lake, args[0], &e);
     if (t) {
-        show_schema(t, options_flag(&c->options, O_JSON), &out);
+        show_schema(t, options_flag(&c->options, OPT_JSON), &out);
         rc = commands_print(&out);
         table_free(t);
     } else {

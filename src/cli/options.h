@@ -30,42 +30,42 @@ enum command_bit {
 #define CMD_ALL 511U
 
 enum option_id {
-    O_STREAM,
-    O_LAKE,
-    O_CATALOG,
-    O_LEASES,
-    O_NAMESPACE,
-    O_START,
-    O_UNTIL_CAUGHT_UP,
-    O_MEMORY,
-    O_THREADS,
-    O_COMMIT_INTERVAL,
-    O_COMMIT_BYTES,
-    O_DEDUP_WINDOW,
-    O_DEDUP_MEMORY,
-    O_CREATED_AT_UNIT,
-    O_ZSTD_LEVEL,
-    O_MAX_TABLES,
-    O_MAX_COLUMNS,
-    O_MAX_PARTITIONS,
-    O_FSYNC,
-    O_HASH_KEY_FILE,
-    O_STRICT,
-    O_GEN_EVENTS,
-    O_GEN_TYPES,
-    O_GEN_SEED,
-    O_GEN_DUPLICATES,
-    O_GEN_MALFORMED,
-    O_GEN_CONFLICTS,
-    O_GEN_START,
-    O_GEN_RATE,
-    O_GEN_STREAM,
-    O_GEN_AGGREGATE,
-    O_JSON,
-    O_CONFIG,
-    O_QUIET,
-    O_LOG_LEVEL,
-    O_HELP,
+    OPT_STREAM,
+    OPT_LAKE,
+    OPT_CATALOG,
+    OPT_LEASES,
+    OPT_NAMESPACE,
+    OPT_START,
+    OPT_UNTIL_CAUGHT_UP,
+    OPT_MEMORY,
+    OPT_THREADS,
+    OPT_COMMIT_INTERVAL,
+    OPT_COMMIT_BYTES,
+    OPT_DEDUP_WINDOW,
+    OPT_DEDUP_MEMORY,
+    OPT_CREATED_AT_UNIT,
+    OPT_ZSTD_LEVEL,
+    OPT_MAX_TABLES,
+    OPT_MAX_COLUMNS,
+    OPT_MAX_PARTITIONS,
+    OPT_FSYNC,
+    OPT_HASH_KEY_FILE,
+    OPT_STRICT,
+    OPT_GEN_EVENTS,
+    OPT_GEN_TYPES,
+    OPT_GEN_SEED,
+    OPT_GEN_DUPLICATES,
+    OPT_GEN_MALFORMED,
+    OPT_GEN_CONFLICTS,
+    OPT_GEN_START,
+    OPT_GEN_RATE,
+    OPT_GEN_STREAM,
+    OPT_GEN_AGGREGATE,
+    OPT_JSON,
+    OPT_CONFIG,
+    OPT_QUIET,
+    OPT_LOG_LEVEL,
+    OPT_HELP,
     OPTION_COUNT
 };
 
@@ -77,7 +77,7 @@ enum option_kind {
     OPTION_DURATION, /* number of microseconds: 250ms 60s 15m 1h 7d, and 1h30m */
     OPTION_SHARE,    /* share, 0 to 1 */
     OPTION_CHOICE,   /* number: its place in `choices` */
-    OPTION_TIME,     /* number of microseconds since 1970, or a word of `choices`: then text is it */
+    OPTION_TIME, /* number of microseconds since 1970, or a word of `choices`: then text is it */
 };
 
 struct option {
@@ -121,7 +121,8 @@ int options_set_key(struct options *o, const char *key, const char *text, const 
 /* All INLET_... variables of this NULL-ended list; an unknown one is ERR_INVALID. INLET_TEST_... is
  * left alone. */
 int options_set_environment(struct options *o, char *const *environment, struct err *e);
-/* The words after the command: options set, the others put into args (room for n), *n_args counted. */
+/* The words after the command: options set, the others put into args (room for n), *n_args counted.
+ */
 int options_set_arguments(struct options *o, unsigned command, int n, char *const *words,
                           char **args, int *n_args, struct err *e);
 

@@ -16,7 +16,8 @@ char *render_bytes(int64_t v, char out[RENDER_NUMBER_MAX]);
 /* A quoted, escaped JSON string. */
 void render_json_string(struct buf *out, const char *s);
 
-/* A table of texts: add cells row by row (copied), then print. Columns marked right are aligned so. */
+/* A table of texts: add cells row by row (copied), then print. Columns marked right are aligned so.
+ */
 struct render_table {
     char **cells;
     size_t n, cap;

@@ -1,4 +1,5 @@
-/* run, load: the pipeline with a stop flag that signals set, and its report for people or programs. */
+/* run, load: the pipeline with a stop flag that signals set, and its report for people or programs.
+ */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -66,8 +67,9 @@ static void report_json(const struct pipeline_report *r, struct buf *out)
     put_number(out, "bytes_written", r->bytes_written);
     put_number(out, "already_loaded", r->already_loaded);
     put_number(out, "peak_budget_bytes", r->peak_budget_bytes);
-    buf_printf(out, "\"stage_seconds\": {\"read\": %.3f, \"shred\": %.3f, \"encode\": %.3f, "
-                    "\"compress\": %.3f, \"write\": %.3f, \"commit\": %.3f}, ",
+    buf_printf(out,
+               "\"stage_seconds\": {\"read\": %.3f, \"shred\": %.3f, \"encode\": %.3f, "
+               "\"compress\": %.3f, \"write\": %.3f, \"commit\": %.3f}, ",
                (double)r->read_ns / 1e9, (double)r->shred_ns / 1e9, (double)r->encode_ns / 1e9,
                (double)r->compress_ns / 1e9, (double)r->write_ns / 1e9, (double)r->commit_ns / 1e9);
     buf_printf(out, "\"stopped\": %s, \"seconds\": %.3f}\n", r->stopped ? "true" : "false",
@@ -119,14 +121,14 @@ static int consume(struct config *c, struct pipeline_config *p)
     struct err e = {0};
     struct buf out = {0};
     const struct options *o = &c->options;
-    bool quiet = options_flag(o, O_QUIET), json = options_flag(o, O_JSON);
+    bool quiet = options_flag(o, OPT_QUIET), json = options_flag(o, OPT_JSON);
     memset(&report, 0, sizeof report);
     catch_signals();
     p->stop = &stop;
     p->progress = !quiet;
     p->progress_tty = isatty(STDERR_FILENO) == 1;
     int rc = pipeline_run(p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
-    if (rc == EXIT_DONE && report.dead_letters && options_flag(o, O_STRICT))
+    if (rc == EXIT_DONE && report.dead_letters && options_flag(o, OPT_STRICT))
         rc = EXIT_DEAD_LETTERS;
     if (rc == EXIT_FAILED)
         commands_fail(&e);
@@ -149,8 +151,9 @@ int run_command(struct config *c, int n_args, char **args)
     struct err e = {0};
     (void)n_args, (void)args;
     if (config_pipeline(c, &p, &e) ||
-        (!p.stream && err_set(&e, ERR_INVALID, "--stream kinesis://NAME is needed; for files there "
-                                               "is `inlet load`"))) {
+        (!p.stream && err_set(&e, ERR_INVALID,
+                              "--stream kinesis://NAME is needed; for files there "
+                              "is `inlet load`"))) {
         commands_fail(&e);
         return EXIT_USAGE;
     }
