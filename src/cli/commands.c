@@ -17,7 +17,7 @@ static const struct command table[] = {
     {"run", "", "consume the stream into the lake until stopped (SIGTERM commits and ends)",
      "inlet run --stream kinesis://events --lake lake --until-caught-up", CMD_RUN, 0, 0,
      run_command},
-    {"load", "FILE...", "the same for files of newline-delimited JSON (plain, .gz, .zst) or -",
+    {"load", "FILE...", "newline-delimited JSON files (plain, .gz, .zst) or - into the lake",
      "inlet load --lake lake events.ndjson.gz", CMD_LOAD, 1, 100000, load_command},
     {"gen", "", "realistic events, to standard output or into a stream",
      "inlet gen --events 100000 --duplicates 0.01 --malformed 0.001 > events.ndjson", CMD_GEN, 0, 0,

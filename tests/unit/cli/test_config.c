@@ -82,7 +82,7 @@ static void wrong_files(void **state)
         {"x: &a [*a]\n", ""},
         {"? [a]\n: b\n", "no plain text"},
         {"a: [[[[[[[[[[1]]]]]]]]]]\n", "too deep"},
-        {"\xff\xfe", ""},
+        {"\xc3\x28\n", "no valid YAML"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
