@@ -44,6 +44,28 @@ unit: $(UNIT_BINS) ## the unit tests alone
 layers: ## no include runs upwards
 	@tools/layers.sh
 
+demo: deps ## a local stream of a million events into a lake, and readers over it
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@tools/demo.sh
+
+test: deps ## unit and end-to-end tests; the last line counts them
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@B=$(B) tools/test.sh
+
+test-asan: deps ## the same suite under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory test B=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
+
+test-tsan: deps ## the unit and load tests under ThreadSanitizer
+	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread"
+
+bench: deps ## measure: inlet beside its peers, on one core
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@tools/bench.sh
+
+PREFIX ?= /usr/local
+install: $(B)/inlet ## copy the program to $(PREFIX)/bin
+	install -D -m 755 $(B)/inlet $(DESTDIR)$(PREFIX)/bin/inlet
+
 clean: ## remove what was built, not the venv
 	rm -rf $(B)/obj $(B)/unit $(B)/inlet $(B)/libinlet.a
 

@@ -1,0 +1,469 @@
+/* One file from many row sets: each leaf of the agreed schema is the sequence of its pieces, a row set
+ * after the other. A leaf that a row set never met costs one null run, except below a struct or list
+ * that the row set did meet: then its levels follow a sibling's, or readers would see the struct in
+ * one leaf and not in the other. See encode.h. */
+#include "pipeline/encode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define PATH_MAX_DEPTH 64
+
+/* A leaf of the file and the groups above it, outermost first. */
+struct leaf {
+    int32_t field_id;
+    enum col_type type;
+    uint8_t max_def, max_rep;
+    uint32_t n_groups;
+    struct {
+        int32_t id;
+        uint8_t def, rep;
+    } groups[PATH_MAX_DEPTH];
+};
+
+/* A row set's columns under the names that the table gives them. */
+struct placed {
+    int32_t field_id;
+    const struct column *col;
+};
+struct set_view {
+    struct rowset *set;
+    struct placed *placed;
+    uint32_t n_placed;
+    struct column **owned; /* merged or derived columns, freed after the file */
+    uint32_t n_owned, cap_owned;
+};
+
+struct build {
+    const struct encode_env *env;
+    struct leaf *leaves;
+    uint32_t n_leaves;
+    struct set_view *views;
+    size_t n_views;
+    struct pq_piece *pieces;
+    size_t n_pieces, cap_pieces;
+};
+
+/* ---- the Parquet schema ---- */
+
+static bool primitive_type(const struct field *f, enum pq_type *out)
+{
+    switch (f->kind) {
+    case TYPE_BOOLEAN: *out = PQ_BOOLEAN; return true;
+    case TYPE_LONG: *out = PQ_INT64; return true;
+    case TYPE_DOUBLE: *out = PQ_DOUBLE; return true;
+    case TYPE_DECIMAL: *out = PQ_DECIMAL; return f->precision <= 18;
+    case TYPE_TIMESTAMPTZ: *out = PQ_TIMESTAMPTZ; return true;
+    case TYPE_STRING: *out = PQ_STRING; return true;
+    case TYPE_BINARY: *out = PQ_BINARY; return true;
+    default: return false;
+    }
+}
+
+static bool storable(const struct field *f)
+{
+    enum pq_type ignored;
+    if (f->kind == TYPE_LIST)
+        return storable(&f->children[0]);
+    if (f->kind != TYPE_STRUCT)
+        return primitive_type(f, &ignored);
+    for (uint32_t i = 0; i < f->n_children; i++)
+        if (storable(&f->children[i]))
+            return true;
+    return false;
+}
+
+static void add_nodes(struct pq_schema *s, const struct field *f)
+{
+    struct pq_node node = {.name = mem_strdup(f->name),
+                           .field_id = f->id,
+                           .required = f->required,
+                           .precision = (uint8_t)f->precision,
+                           .scale = (uint8_t)f->scale};
+    uint32_t at = s->n_nodes++;
+    s->nodes = mem_regrow(s->nodes, s->n_nodes, sizeof *s->nodes);
+    if (f->kind == TYPE_STRUCT)
+        node.type = PQ_GROUP;
+    else if (f->kind == TYPE_LIST)
+        node.type = PQ_LIST;
+    else
+        primitive_type(f, &node.type);
+    for (uint32_t i = 0; (f->kind == TYPE_STRUCT || f->kind == TYPE_LIST) && i < f->n_children; i++)
+        if (storable(&f->children[i])) {
+            add_nodes(s, &f->children[i]);
+            node.n_children++;
+        }
+    s->nodes[at] = node;
+}
+
+struct pq_schema *encode_schema(const struct schema *schema)
+{
+    struct pq_schema *s = mem_zalloc(sizeof *s);
+    for (uint32_t i = 0; i < schema->root.n_children; i++)
+        if (storable(&schema->root.children[i])) {
+            add_nodes(s, &schema->root.children[i]);
+            s->n_roots++;
+        }
+    return s;
+}
+
+void encode_schema_free(struct pq_schema *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->n_nodes; i++)
+        free(s->nodes[i].name);
+    free(s->nodes);
+    free(s);
+}
+
+static enum col_type memory_type(enum pq_type t)
+{
+    switch (t) {
+    case PQ_BOOLEAN: return COL_BOOL;
+    case PQ_DOUBLE: return COL_DOUBLE;
+    case PQ_STRING:
+    case PQ_BINARY: return COL_BYTES;
+    default: return COL_LONG;
+    }
+}
+
+/* Walks one node and what is below it; returns the node after them. */
+static uint32_t add_leaves(struct build *b, const struct pq_schema *s, uint32_t at,
+                           struct leaf above)
+{
+    const struct pq_node *node = &s->nodes[at++];
+    above.max_def = (uint8_t)(above.max_def + !node->required);
+    if (node->type != PQ_GROUP && node->type != PQ_LIST) {
+        above.field_id = node->field_id;
+        above.type = memory_type(node->type);
+        b->leaves = mem_regrow(b->leaves, b->n_leaves + 1, sizeof *b->leaves);
+        b->leaves[b->n_leaves++] = above;
+        return at;
+    }
+    invariant(above.n_groups < PATH_MAX_DEPTH);
+    above.groups[above.n_groups].id = node->field_id;
+    above.groups[above.n_groups].def = above.max_def;
+    above.groups[above.n_groups++].rep = above.max_rep;
+    if (node->type == PQ_LIST) {
+        above.max_def++;
+        above.max_rep++;
+    }
+    for (uint32_t i = 0; i < node->n_children; i++)
+        at = add_leaves(b, s, at, above);
+    return at;
+}
+
+/* ---- columns made here ---- */
+
+static struct column *own_column(struct set_view *v, enum col_type type, unsigned max_def,
+                                 unsigned max_rep)
+{
+    struct column *c = mem_zalloc(sizeof *c);
+    column_init(c, type, max_def, max_rep);
+    if (v->n_owned == v->cap_owned) {
+        v->cap_owned = v->cap_owned * 2 + 8;
+        v->owned = mem_regrow(v->owned, v->cap_owned, sizeof *v->owned);
+    }
+    v->owned[v->n_owned++] = c;
+    return c;
+}
+
+static void add_level(struct column *c, uint8_t def, uint8_t rep)
+{
+    if (c->n_levels == c->cap_levels)
+        column_grow_levels(c, 1);
+    if (c->def)
+        c->def[c->n_levels] = def;
+    if (c->rep)
+        c->rep[c->n_levels] = rep;
+    c->n_levels++;
+    c->rows += rep == 0;
+}
+
+static void add_double(struct column *c, double value)
+{
+    if (c->n_values == c->cap_values)
+        column_grow_values(c, 1);
+    c->doubles[c->n_values++] = value;
+}
+
+static void add_long(struct column *c, int64_t value)
+{
+    if (c->n_values == c->cap_values)
+        column_grow_values(c, 1);
+    c->longs[c->n_values++] = value;
+}
+
+static bool exact_as_double(int64_t value)
+{
+    double d = (double)value;
+    return d < 9223372036854775808.0 && (int64_t)d == value;
+}
+
+/* Joins the longs and doubles seen at one place (either may be NULL): doubles and exact longs into one
+ * column, the other longs into a second. Entries of the two match one to one; the shorter is null to
+ * its end. */
+static void merge_numbers(struct set_view *v, const struct column *longs,
+                          const struct column *doubles, struct column **out_double,
+                          struct column **out_inexact)
+{
+    const struct column *shape = longs ? longs : doubles;
+    struct column *d = own_column(v, COL_DOUBLE, shape->max_def, shape->max_rep);
+    struct column *x = own_column(v, COL_LONG, shape->max_def, shape->max_rep);
+    uint32_t n_longs = longs ? longs->n_levels : 0, n_doubles = doubles ? doubles->n_levels : 0;
+    uint32_t n = n_longs > n_doubles ? n_longs : n_doubles, at_long = 0, at_double = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t def_l = i < n_longs ? longs->def[i] : 0, def_d = i < n_doubles ? doubles->def[i] : 0;
+        const struct column *levels = i < n_longs ? longs : doubles;
+        uint8_t rep = levels->rep ? levels->rep[i] : 0, full = shape->max_def;
+        uint8_t null_def = def_l == full ? (uint8_t)(full - 1) : def_l;
+        if (def_d != full && def_d > null_def)
+            null_def = def_d;
+        bool is_double = def_d == full, is_long = def_l == full;
+        double value = is_double ? doubles->doubles[at_double++] : 0;
+        int64_t number = is_long ? longs->longs[at_long++] : 0;
+        bool exact = is_long && exact_as_double(number);
+        add_level(d, is_double || exact ? full : null_def, rep);
+        add_level(x, is_long && !exact ? full : null_def, rep);
+        if (is_double || exact)
+            add_double(d, is_double ? value : (double)number);
+        if (is_long && !exact)
+            add_long(x, number);
+    }
+    *out_double = d;
+    *out_inexact = x;
+}
+
+static void place(struct set_view *v, int32_t field_id, const struct column *col)
+{
+    if (!field_id)
+        return;
+    v->placed = mem_regrow(v->placed, v->n_placed + 1, sizeof *v->placed);
+    v->placed[v->n_placed++] = (struct placed){field_id, col};
+}
+
+static const struct column *kind_of(const struct rowset *r, const struct rnode *node, enum kind kind)
+{
+    for (uint32_t i = 0; i < r->n_cols; i++)
+        if (r->cols[i].node == node && r->cols[i].kind == kind)
+            return &r->cols[i].col;
+    return NULL;
+}
+
+static void place_column(struct set_view *v, const struct rowset_column *c)
+{
+    bool merge = false;
+    int32_t inexact = 0;
+    if (!c->node) {
+        place(v, c->envelope_id, &c->col);
+        return;
+    }
+    int32_t id = registry_target(c->node, c->kind, &merge, &inexact);
+    const struct column *longs = NULL, *doubles = NULL;
+    if (c->kind == KIND_LONG && merge) {
+        longs = &c->col;
+        doubles = kind_of(v->set, c->node, KIND_DOUBLE);
+    } else if (c->kind == KIND_DOUBLE) {
+        const struct column *other = kind_of(v->set, c->node, KIND_LONG);
+        bool other_merges = false;
+        int32_t ignored = 0;
+        if (other)
+            registry_target(c->node, KIND_LONG, &other_merges, &ignored);
+        if (other_merges)
+            return; /* placed together with the longs */
+    }
+    if (!longs) {
+        place(v, id, &c->col);
+        return;
+    }
+    struct column *d, *x;
+    merge_numbers(v, longs, doubles, &d, &x);
+    place(v, id, d);
+    if (inexact)
+        place(v, inexact, x);
+    else
+        invariant(x->n_values == 0);
+}
+
+static const struct column *placed_find(const struct set_view *v, int32_t field_id)
+{
+    for (uint32_t i = 0; i < v->n_placed; i++)
+        if (v->placed[i].field_id == field_id)
+            return v->placed[i].col;
+    return NULL;
+}
+
+/* ---- pieces ---- */
+
+static struct pq_piece *add_piece(struct build *b, struct pq_piece piece)
+{
+    if (b->n_pieces == b->cap_pieces) {
+        b->cap_pieces = b->cap_pieces * 2 + 32;
+        b->pieces = mem_regrow(b->pieces, b->cap_pieces, sizeof *b->pieces);
+    }
+    b->pieces[b->n_pieces] = piece;
+    return &b->pieces[b->n_pieces++];
+}
+
+static void add_nulls(struct build *b, uint32_t rows)
+{
+    if (rows)
+        add_piece(b, (struct pq_piece){.kind = PQ_PIECE_NULLS, .rows = rows});
+}
+
+static void add_text(struct build *b, const char *p, size_t n, uint32_t rows)
+{
+    if (p && rows)
+        add_piece(b, (struct pq_piece){.kind = PQ_PIECE_CONST, .rows = rows, .text = {p, n}});
+    else
+        add_nulls(b, rows);
+}
+
+static void add_column(struct build *b, const struct column *col, uint32_t rows)
+{
+    invariant(col->rows <= rows);
+    if (col->rows)
+        add_piece(b, (struct pq_piece){.kind = PQ_PIECE_COLUMN, .col = col, .rows = col->rows});
+    add_nulls(b, rows - col->rows);
+}
+
+static void add_shards(struct build *b, const struct rowset *r)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < r->n_shards; i++) {
+        uint32_t shard = r->shards[i].shard;
+        const char *name = shard < b->env->n_shards ? b->env->shard_names[shard] : NULL;
+        add_text(b, name, name ? strlen(name) : 0, r->shards[i].rows);
+        rows += r->shards[i].rows;
+    }
+    invariant(rows <= r->rows);
+    add_nulls(b, r->rows - rows);
+}
+
+/* The leaf that this row set never met, made from one that it did, below their nearest common group. */
+static const struct column *derive(struct build *b, struct set_view *v, const struct leaf *leaf)
+{
+    for (uint32_t g = leaf->n_groups; g-- > 0;)
+        for (uint32_t l = 0; l < b->n_leaves; l++) {
+            const struct leaf *other = &b->leaves[l];
+            if (other->n_groups <= g || other->groups[g].id != leaf->groups[g].id)
+                continue;
+            const struct column *like = placed_find(v, other->field_id);
+            if (!like)
+                continue;
+            uint8_t def = leaf->groups[g].def, rep = leaf->groups[g].rep;
+            struct column *made = own_column(v, leaf->type, leaf->max_def, leaf->max_rep);
+            for (uint32_t i = 0; i < like->n_levels; i++) {
+                uint8_t r = like->rep ? like->rep[i] : 0;
+                if (r <= rep)
+                    add_level(made, like->def[i] < def ? like->def[i] : def, r);
+            }
+            return made;
+        }
+    return NULL;
+}
+
+static void event_pieces(struct build *b, struct set_view *v, const struct leaf *leaf)
+{
+    const struct rowset *r = v->set;
+    switch (r->table ? leaf->field_id : 0) {
+    case COL_EVENT_NAME: add_text(b, r->name, r->name_n, r->rows); return;
+    case COL_EVENT_TYPE: add_text(b, r->type, r->type_n, r->rows); return;
+    case COL_EVENT_SUBTYPE: add_text(b, r->subtype, r->subtype_n, r->rows); return;
+    case COL_SHARD: add_shards(b, r); return;
+    default: break;
+    }
+    const struct column *col = placed_find(v, leaf->field_id);
+    if (!col && leaf->n_groups)
+        col = derive(b, v, leaf);
+    if (col)
+        add_column(b, col, r->rows);
+    else
+        add_nulls(b, r->rows);
+}
+
+/* Dead letters: field 5 is the stream, 6 the shard; the rest are the row set's columns. */
+static void dead_pieces(struct build *b, struct set_view *v, const struct leaf *leaf)
+{
+    const char *stream = b->env->stream;
+    if (leaf->field_id == 5)
+        add_text(b, stream, stream ? strlen(stream) : 0, v->set->rows);
+    else if (leaf->field_id == 6)
+        add_shards(b, v->set);
+    else
+        event_pieces(b, v, leaf);
+}
+
+/* ---- the file ---- */
+
+static int by_subtype(const void *a, const void *b)
+{
+    const struct rowset *x = *(struct rowset *const *)a, *y = *(struct rowset *const *)b;
+    if (!x->subtype || !y->subtype)
+        return (x->subtype != NULL) - (y->subtype != NULL);
+    int c = strcmp(x->subtype, y->subtype);
+    return c ? c : strcmp(x->name, y->name);
+}
+
+static void build_fini(struct build *b)
+{
+    for (size_t i = 0; i < b->n_views; i++) {
+        for (uint32_t k = 0; k < b->views[i].n_owned; k++) {
+            column_fini(b->views[i].owned[k]);
+            free(b->views[i].owned[k]);
+        }
+        free(b->views[i].owned);
+        free(b->views[i].placed);
+    }
+    free(b->views);
+    free(b->leaves);
+    free(b->pieces);
+}
+
+static int write_columns(struct build *b, struct pq_writer *w, uint32_t rows, struct err *e)
+{
+    pq_writer_group_begin(w, rows);
+    for (uint32_t l = 0; l < b->n_leaves; l++) {
+        b->n_pieces = 0;
+        for (size_t i = 0; i < b->n_views; i++) {
+            if (b->views[i].set->table)
+                event_pieces(b, &b->views[i], &b->leaves[l]);
+            else
+                dead_pieces(b, &b->views[i], &b->leaves[l]);
+        }
+        if (pq_writer_column(w, b->pieces, b->n_pieces, e))
+            return -1;
+    }
+    return pq_writer_group_end(w, e);
+}
+
+struct pq_writer *encode_file(const struct encode_env *env, struct rowset **sets, size_t n,
+                              struct buf *out, struct pq_cost *cost, struct err *e)
+{
+    struct build b = {.env = env, .n_views = n};
+    struct pq_options options = {.zstd_level = env->zstd_level, .created_by = env->created_by};
+    uint32_t rows = 0;
+    qsort(sets, n, sizeof *sets, by_subtype);
+    b.views = mem_array(n, sizeof *b.views);
+    for (size_t i = 0; i < n; i++) {
+        b.views[i].set = sets[i];
+        for (uint32_t c = 0; c < sets[i]->n_cols; c++)
+            place_column(&b.views[i], &sets[i]->cols[c]);
+        invariant(!__builtin_add_overflow(rows, sets[i]->rows, &rows));
+    }
+    struct pq_schema *schema = encode_schema(env->schema);
+    for (uint32_t at = 0; at < schema->n_nodes;)
+        at = add_leaves(&b, schema, at, (struct leaf){0});
+    struct pq_writer *w = pq_writer_new(schema, &options, out, cost);
+    if (write_columns(&b, w, rows, e) || pq_writer_finish(w, e)) {
+        pq_writer_free(w);
+        w = NULL;
+    }
+    encode_schema_free(schema);
+    build_fini(&b);
+    return w;
+}

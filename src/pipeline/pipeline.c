@@ -1,0 +1,443 @@
+/* The coordinator: the one thread that owns the protocol's state. It hands batches out, cuts epochs,
+ * sends tables to the committers, moves checkpoints, and knows when the end has come. See pipeline.h. */
+#include "pipeline/pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pipeline/run_int.h"
+
+#define TICK_MS 20
+#define PRESSURE_PERCENT 45   /* of the budget: cut and commit */
+#define SMALL_BYTES ((size_t)1 << 20)
+#define RETRY_MIN_MS 200
+#define RETRY_MAX_MS 30000
+#define REFUSED_MS (15 * 60 * 1000)
+#define TIP_SETTLE_MS 300     /* all shards at the tip for so long: caught up */
+#define RESTARTS_MAX 5
+
+void pipeline_config_init(struct pipeline_config *c)
+{
+    *c = (struct pipeline_config){.ns = "events",
+                                  .sync = true,
+                                  .memory_bytes = (size_t)256 << 20,
+                                  .commit_interval_ms = 60000,
+                                  .commit_bytes = (size_t)32 << 20,
+                                  .dedup_window_us = (int64_t)3600 * 1000000,
+                                  .zstd_level = 1,
+                                  .tables_max = 1000,
+                                  .partitions_max = 2000,
+                                  .limits = {.columns = 1000,
+                                             .struct_fields = 200,
+                                             .depth = 16,
+                                             .name_bytes = 128},
+                                  .version = "inlet"};
+}
+
+static void fail(struct run *r, const struct err *e)
+{
+    if (!r->failed)
+        r->error = *e;
+    r->failed = true;
+}
+
+/* ---- messages ---- */
+
+static void on_batch(struct run *r, struct source_event *ev)
+{
+    struct source_batch *b = ev->batch;
+    struct pshard *s = &r->shards[b->shard];
+    ev->batch = NULL;
+    if (b->generation != s->generation || r->failed) {
+        budget_give(r->budget, b->charged_bytes);
+        source_batch_free(b);
+        return;
+    }
+    s->tip = false;
+    r->tip_since_ms = 0;
+    b->tag = protocol_batch_out(r->protocol, b->shard, b->last, clock_boot_ms(r->clock));
+    snprintf(s->note, sizeof s->note, "%s", b->position_note);
+    r->open_batches++;
+    workers_push(r->workers, b, seq_le(b->first, protocol_skip_until(r->protocol, b->shard)));
+}
+
+static void on_shard_end(struct run *r, struct source_event *ev)
+{
+    struct pshard *s = &r->shards[ev->shard];
+    struct source *source = s->source;
+    s->closed_at_source = s->tip = true;
+    protocol_shard_ended(r->protocol, ev->shard);
+    for (size_t i = 0; i < ev->n_children; i++) {
+        struct err e = {0};
+        if (run_take_shard(r, source, &ev->children[i], &e))
+            fail(r, &e);
+    }
+    struct err e = {0};
+    if (!r->config->stream && run_start_ready(r, &e)) /* the next file */
+        fail(r, &e);
+}
+
+static void on_commit_done(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    int64_t now = clock_boot_ms(r->clock);
+    t->committing = false;
+    r->committing--;
+    if (!job->rc) {
+        protocol_commit_done(r->protocol, t->st.number, &job->plan);
+        t->refused_since_ms = t->attempts = 0;
+        r->report->commits++;
+        r->report->files += job->n_files;
+        r->report->rows_committed += job->n_rows;
+        r->report->bytes_written += job->bytes_written;
+        r->report->encode_ns += job->cost.encode_ns;
+        r->report->compress_ns += job->cost.compress_ns;
+        r->report->write_ns += job->write_ns;
+        r->report->commit_ns += job->commit_ns;
+        budget_give(r->budget, job->bytes);
+        dedup_commit_upto(r->dedup, protocol_committed_upto(r->protocol));
+        commit_job_free(job);
+        return;
+    }
+    bool give_up = !r->config->stream || r->draining || job->err.kind == ERR_INVALID;
+    if (job->err.kind == ERR_FENCED || job->err.kind == ERR_UNKNOWN) {
+        r->restart = job->err.kind == ERR_FENCED;
+        fail(r, &job->err);
+    } else if (give_up && job->err.kind != ERR_RETRY && job->err.kind != ERR_CONFLICT) {
+        fail(r, &job->err);
+    } else if (t->refused_since_ms && now - t->refused_since_ms > REFUSED_MS) {
+        fail(r, &job->err);
+    }
+    protocol_commit_failed(r->protocol, t->st.number, &job->plan);
+    /* The rows go back in front, to be tried again. */
+    struct rowset **last = &job->rows;
+    while (*last)
+        last = &(*last)->next;
+    *last = t->pending;
+    t->pending = job->rows;
+    job->rows = NULL;
+    t->pending_bytes += job->bytes;
+    t->pending_rows += job->n_rows;
+    if (!t->refused_since_ms)
+        t->refused_since_ms = now;
+    int64_t wait = (int64_t)RETRY_MIN_MS << (t->attempts < 8 ? t->attempts : 8);
+    t->retry_at_ms = now + (wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
+    t->attempts++;
+    log_warn("%s; will try again in %lld ms", job->err.text, (long long)(t->retry_at_ms - now));
+    commit_job_free(job);
+}
+
+static void on_event(struct run *r, struct source_event *ev)
+{
+    struct pshard *s = ev->shard < r->n_shards ? &r->shards[ev->shard] : NULL;
+    switch (ev->kind) {
+    case SOURCE_BATCH: on_batch(r, ev); break;
+    case SOURCE_TIP:
+        if (s && s->generation == ev->generation) {
+            s->tip = true;
+            s->lag_ms = 0;
+        }
+        break;
+    case SOURCE_LAG:
+        if (s)
+            s->lag_ms = ev->lag_ms;
+        break;
+    case SOURCE_SHARD_END:
+        if (s && s->generation == ev->generation)
+            on_shard_end(r, ev);
+        break;
+    case SOURCE_FAILED: fail(r, &ev->error); break;
+    case SOURCE_NOTICE:
+        r->notices++;
+        log_warn("%s", ev->error.text);
+        break;
+    }
+    source_event_free(ev);
+}
+
+static void on_message(struct run *r, struct msg *m)
+{
+    switch ((int)m->ev.kind) {
+    case MSG_BATCH_DONE:
+        r->open_batches--;
+        protocol_batch_done(r->protocol, m->epoch);
+        free(m);
+        break;
+    case MSG_COMMIT_DONE:
+        on_commit_done(r, m->job);
+        free(m);
+        break;
+    default: on_event(r, &m->ev); break;
+    }
+}
+
+/* ---- epochs and commits ---- */
+
+static void add_pending(struct run *r, struct rowset *list)
+{
+    while (list) {
+        struct rowset *set = list;
+        list = set->next;
+        struct ptable *t = set->table ? router_at(&r->router, set->table->number)
+                                      : router_dead_letters(&r->router);
+        if (!t->pending)
+            t->pending_since_ms = clock_boot_ms(r->clock);
+        set->next = t->pending;
+        t->pending = set;
+        t->pending_bytes += set->bytes;
+        t->pending_rows += set->rows;
+        protocol_table_rows(r->protocol, t->st.number, set->first_epoch);
+    }
+}
+
+static bool pressed(struct run *r)
+{
+    return budget_used(r->budget) > budget_limit(r->budget) / 100 * PRESSURE_PERCENT;
+}
+
+static void maybe_cut(struct run *r, int64_t now)
+{
+    bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
+    bool early = pressed(r) && now - r->last_cut_ms >= 50;
+    bool crowded = workers_partitions(r->workers) > r->config->partitions_max;
+    bool ending = r->draining && r->open_batches == 0 && protocol_open_rows(r->protocol);
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        ending |= r->shards[i].closed_at_source && !r->shards[i].ended && r->config->stream &&
+                  r->open_batches == 0 && protocol_open_rows(r->protocol);
+    if (due || early || crowded || ending) {
+        protocol_cut(r->protocol, now);
+        r->last_cut_ms = now;
+    }
+}
+
+static void collect_ready(struct run *r)
+{
+    uint64_t epoch;
+    while ((epoch = protocol_closed_ready(r->protocol)) != 0)
+        add_pending(r, workers_collect(r->workers, epoch));
+}
+
+static void shard_texts(struct run *r, struct commit_job *job)
+{
+    job->n_shards = r->n_shards;
+    job->shard_names = mem_array(r->n_shards, sizeof *job->shard_names);
+    job->shard_identities = mem_array(r->n_shards, sizeof *job->shard_identities);
+    job->shard_notes = mem_array(r->n_shards, sizeof *job->shard_notes);
+    job->shard_ids = mem_array(r->n_shards, sizeof *job->shard_ids);
+    for (uint32_t i = 0; i < r->n_shards; i++) {
+        job->shard_ids[i] = mem_strdup(r->shards[i].id);
+        job->shard_names[i] = r->config->stream ? job->shard_ids[i] : NULL;
+        job->shard_identities[i] = r->shards[i].identity;
+        job->shard_notes[i] = mem_strdup(r->shards[i].note);
+    }
+}
+
+static void send_commit(struct run *r, struct ptable *t, int64_t now)
+{
+    struct commit_job *job = mem_zalloc(sizeof *job);
+    struct err e = {0};
+    if (protocol_commit_plan(r->protocol, t->st.number, now, &job->plan, &e)) {
+        free(job);
+        r->restart = true;
+        fail(r, &e);
+        return;
+    }
+    job->table = t;
+    job->rows = t->pending;
+    job->bytes = t->pending_bytes;
+    job->n_rows = t->pending_rows;
+    job->lake = &r->lake;
+    job->config = r->config;
+    job->leases = r->leases;
+    job->owner = r->owner;
+    shard_texts(r, job);
+    t->pending = NULL;
+    t->pending_bytes = 0;
+    t->pending_rows = 0;
+    t->committing = true;
+    r->committing++;
+    invariant(queue_push(r->commits, job));
+}
+
+/* Now, or carried into the next epoch? Size, age (five times that while less than a megabyte waits),
+ * the end, or want of memory. */
+static bool commit_due(const struct run *r, const struct ptable *t, bool press, int64_t now)
+{
+    int64_t age = now - t->pending_since_ms;
+    if (!t->pending || t->committing || now < t->retry_at_ms)
+        return false;
+    if (r->draining || t->pending_bytes >= r->config->commit_bytes * 2)
+        return true;
+    if (press && t->pending_bytes >= budget_limit(r->budget) / 100)
+        return true;
+    return age >= r->config->commit_interval_ms * (t->pending_bytes < SMALL_BYTES ? 5 : 1);
+}
+
+static void send_commits(struct run *r, int64_t now)
+{
+    bool press = pressed(r);
+    for (uint32_t i = 0; i < router_count(&r->router); i++) {
+        struct ptable *t = router_at(&r->router, i);
+        if (commit_due(r, t, press, now))
+            send_commit(r, t, now);
+    }
+}
+
+/* ---- leases ---- */
+
+static void store_checkpoints(struct run *r, bool force)
+{
+    int64_t now = clock_boot_ms(r->clock);
+    struct err e = {0};
+    bool ended = false;
+    if (!force && now - r->last_checkpoint_ms < CHECKPOINT_MS)
+        return;
+    r->last_checkpoint_ms = now;
+    for (uint32_t i = 0; i < r->n_shards; i++) {
+        struct pshard *s = &r->shards[i];
+        struct seq at;
+        if (!s->leased || s->ended)
+            continue;
+        bool moved = protocol_checkpoint(r->protocol, i, &at) &&
+                     seq_cmp(at, s->lease.checkpoint) != 0;
+        bool end = moved && seq_cmp(at, SEQ_END) == 0;
+        if (!r->config->stream && end) /* a file may grow: its end is an offset */
+            at = protocol_last_out(r->protocol, i);
+        int rc = moved ? r->leases->ops->checkpoint(r->leases, &s->lease, at, s->note, &e)
+                       : r->leases->ops->renew(r->leases, &s->lease, &e);
+        if (rc) {
+            r->restart = e.kind == ERR_FENCED;
+            err_wrap(&e, "lease of shard %s", s->id);
+            fail(r, &e);
+        }
+        ended |= s->ended = end;
+    }
+    if (ended && r->config->stream && run_start_ready(r, &e))
+        fail(r, &e);
+}
+
+/* ---- the loop ---- */
+
+static bool all_at_tip(struct run *r, int64_t now)
+{
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (!r->shards[i].ended && !r->shards[i].closed_at_source && !r->shards[i].tip)
+            return false;
+    for (uint32_t i = 0; i < r->n_shards; i++) /* children still to come */
+        if (r->shards[i].leased && !r->shards[i].started)
+            return false;
+    if (!r->tip_since_ms)
+        r->tip_since_ms = now;
+    return !r->config->stream || now - r->tip_since_ms >= TIP_SETTLE_MS;
+}
+
+static void begin_drain(struct run *r, const char *why)
+{
+    log_debug("draining: %s", why);
+    r->draining = true;
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].started && !r->shards[i].ended)
+            r->shards[i].source->ops->stop(r->shards[i].source, i);
+}
+
+static bool drained(struct run *r)
+{
+    if (!r->draining || r->open_batches || r->committing || protocol_open_rows(r->protocol))
+        return false;
+    for (uint32_t i = 0; i < router_count(&r->router); i++)
+        if (router_at(&r->router, i)->pending)
+            return false;
+    return queue_count(r->inbox) == 0;
+}
+
+static void tick(struct run *r)
+{
+    int64_t now = clock_boot_ms(r->clock);
+    if (*r->config->stop && !r->draining) {
+        r->report->stopped = true;
+        begin_drain(r, "asked to stop");
+    }
+    bool ends = !r->config->stream || r->config->until_caught_up;
+    if (!r->draining && ends && r->open_batches == 0 && queue_count(r->inbox) == 0 &&
+        all_at_tip(r, now))
+        begin_drain(r, "everything has been read");
+    maybe_cut(r, now);
+    collect_ready(r);
+    send_commits(r, now);
+    store_checkpoints(r, false);
+    progress_line(r, false);
+}
+
+static void loop(struct run *r)
+{
+    struct msg *m;
+    while (!r->failed && !drained(r)) {
+        m = queue_pop_wait(r->inbox, TICK_MS);
+        for (int i = 0; m && i < 1000; i++) {
+            on_message(r, m);
+            m = i < 999 ? queue_pop_wait(r->inbox, 0) : NULL;
+        }
+        tick(r);
+    }
+    if (!r->failed)
+        store_checkpoints(r, true);
+}
+
+static void add_counts(struct pipeline_report *report, struct run *r)
+{
+    struct shred_counts c;
+    int64_t ns;
+    uint64_t *to = (uint64_t *)(void *)&report->counts, *from = (uint64_t *)(void *)&c;
+    workers_counts(r->workers, &c, &ns);
+    for (size_t i = 0; i < sizeof c / sizeof *to; i++)
+        to[i] += from[i];
+    report->shred_ns += ns;
+    for (int i = 0; i < REASON_COUNT; i++)
+        report->dead_letters += c.dead[i];
+}
+
+/* One incarnation. 0: done; 1: fenced, begin anew; -1: failed. */
+static int incarnation(const struct pipeline_config *c, struct pipeline_report *report,
+                       struct err *e)
+{
+    struct run r = {.config = c, .report = report, .clock = &clock_system};
+    int rc = run_open(&r, e);
+    if (!rc)
+        rc = run_sources(&r, e);
+    if (!rc) {
+        r.started_ms = r.last_cut_ms = r.last_checkpoint_ms = clock_boot_ms(r.clock);
+        loop(&r);
+        progress_clear();
+        progress_line(&r, true);
+        if (r.failed) {
+            *e = r.error;
+            rc = r.restart ? 1 : -1;
+        }
+    }
+    if (r.workers)
+        add_counts(report, &r);
+    if (!c->stream && !rc)
+        for (uint32_t i = 0; i < r.n_shards; i++)
+            report->already_loaded += !protocol_any_out(r.protocol, i);
+    run_close(&r);
+    return rc;
+}
+
+int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
+{
+    int64_t began = clock_mono_ns();
+    int rc = -1;
+    log_set_before(progress_clear);
+    for (int i = 0; i < RESTARTS_MAX; i++) {
+        rc = incarnation(c, report, e);
+        if (rc != 1)
+            break;
+        log_warn("%s: what is uncommitted is dropped and read again", e->text);
+    }
+    log_set_before(NULL);
+    report->seconds = (double)(clock_mono_ns() - began) / 1e9;
+    return rc ? -1 : 0;
+}

@@ -1,0 +1,129 @@
+/* pipeline_int: what the pipeline's own files share. See pipeline.h. */
+#ifndef INLET_PIPELINE_PIPELINE_INT_H
+#define INLET_PIPELINE_PIPELINE_INT_H
+
+#include <pthread.h>
+
+#include "base/budget.h"
+#include "base/map.h"
+#include "base/queue.h"
+#include "lease/lease.h"
+#include "parquet/parquet.h"
+#include "pipeline/pipeline.h"
+#include "protocol/protocol.h"
+#include "source/source.h"
+#include "table/table.h"
+
+#define DEAD_LETTERS "inlet_dead_letters"
+#define PARTITION_FIELDS_MAX 4
+
+/* A table of the lake as the pipeline knows it. `st` is what shredders see. Everything else belongs to
+ * the coordinator, but for `handle` and `agreed`, which belong to the committer while `committing`. */
+struct ptable {
+    struct shred_table st;
+    struct pipeline_table_config const *config;
+    struct table *handle;     /* NULL until first loaded or made */
+    struct partition_field partition[PARTITION_FIELDS_MAX];
+    uint32_t n_partition;
+    struct rowset *pending;   /* closed, uncommitted */
+    size_t pending_bytes;
+    uint64_t pending_rows;
+    int64_t pending_since_ms; /* boot time of the oldest pending rows */
+    bool committing;
+    int64_t retry_at_ms, refused_since_ms; /* 0: not refused */
+    uint32_t attempts;
+    bool quarantined;
+};
+
+/* The tables, found by name from every shredder. */
+struct router {
+    pthread_mutex_t lock;
+    const struct pipeline_config *config;
+    struct map by_name;       /* struct ptable * */
+    struct ptable **tables;   /* by st.number; number 0 is the dead letters' */
+    uint32_t count;
+};
+void router_init(struct router *r, const struct pipeline_config *config);
+void router_fini(struct router *r);
+/* The table, made (in memory) if need be; NULL past tables_max. Thread-safe. */
+struct ptable *router_table(struct router *r, const char *name);
+struct ptable *router_at(struct router *r, uint32_t number);
+uint32_t router_count(struct router *r);
+struct ptable *router_dead_letters(struct router *r);
+/* Takes the handle and reads partitioning and schema from it. */
+int router_bind(struct ptable *t, struct table *handle, struct err *e);
+
+/* A shard being read. */
+struct pshard {
+    struct source *source;
+    const char *identity;
+    char *id;
+    struct lease lease;
+    bool leased, started, ended, closed_at_source, tip;
+    uint32_t generation;
+    int64_t lag_ms;
+    char note[24];  /* of the last batch handed out: goes with its position */
+};
+
+/* One table's commit, made by the coordinator, done by a committer, and sent back. */
+struct commit_job {
+    struct ptable *table;
+    struct rowset *rows;
+    size_t bytes;
+    uint64_t n_rows;
+    struct protocol_plan plan;
+    const struct lake *lake;
+    const struct pipeline_config *config;
+    struct lease_store *leases;
+    const char *owner;
+    const char **shard_names; /* what _shard says: NULL for files */
+    const char **shard_identities;
+    char **shard_ids, **shard_notes; /* own copies; the file notes go with the plan's positions */
+    uint32_t n_shards;
+    /* results */
+    int rc;
+    struct err err;
+    bool offered;
+    uint32_t n_files;
+    uint64_t bytes_written;
+    struct pq_cost cost;
+    int64_t write_ns, commit_ns;
+};
+void commit_job_run(struct commit_job *job);
+void commit_job_free(struct commit_job *job); /* and its rows */
+
+/* Messages to the coordinator beside the sources' own. */
+enum {
+    MSG_BATCH_DONE = 100,
+    MSG_COMMIT_DONE,
+};
+struct msg {
+    struct source_event ev; /* first: ev.kind tells */
+    uint64_t epoch;
+    uint32_t shard, generation;
+    struct commit_job *job;
+};
+
+/* Shredder threads. */
+struct workers;
+struct workers_env {
+    struct shred_env shred;
+    struct budget *budget;
+    struct queue *inbox;
+    uint32_t threads;
+    /* Whether a batch (of this shard, first sequence) needs each record's position checked. */
+    const struct clock *clock;
+};
+struct work_item {
+    struct source_batch *batch;
+    bool check_positions;
+};
+struct workers *workers_start(const struct workers_env *env);
+void workers_push(struct workers *w, struct source_batch *batch, bool check_positions);
+/* All rows of epochs <= epoch, every batch of which is done: a list. */
+struct rowset *workers_collect(struct workers *w, uint64_t epoch);
+void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);
+uint32_t workers_partitions(struct workers *w);
+void workers_stop(struct workers *w); /* drops what is queued; joins */
+
+#endif

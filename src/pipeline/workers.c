@@ -1,0 +1,216 @@
+/* Shredder threads. Each has a shredder of its own and works under its own lock, so that the
+ * coordinator can collect a closed epoch's rows from a thread that has nothing to do. A thread that
+ * meets a batch of a later epoch first detaches what it has: rows of two epochs never share a row
+ * set. The queue is first in, first out, so a thread never sees an earlier epoch again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pipeline/pipeline_int.h"
+
+#define QUEUE_BATCHES 65536
+
+struct worker {
+    struct workers *all;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards all below */
+    struct shredder *shredder;
+    struct source_cursor *cursor;
+    uint64_t epoch;
+    struct rowset *detached;
+    size_t charged; /* bytes of open rows taken from the budget */
+    struct shred_counts counts;
+    int64_t shred_ns;
+    uint32_t partitions;
+};
+
+struct workers {
+    struct workers_env env;
+    struct queue *queue; /* struct work_item * */
+    struct worker *each;
+};
+
+static void charge(struct worker *w, size_t now)
+{
+    if (now > w->charged)
+        budget_force(w->all->env.budget, now - w->charged);
+    else if (now < w->charged)
+        budget_give(w->all->env.budget, w->charged - now);
+    w->charged = now;
+}
+
+/* Hands the open rows over; they stay charged, by their own count of bytes. */
+static void detach(struct worker *w)
+{
+    struct rowset *list = shredder_cut(w->shredder), *last = NULL;
+    size_t bytes = 0;
+    for (struct rowset *r = list; r; r = r->next) {
+        r->first_epoch = w->epoch;
+        bytes += r->bytes;
+        last = r;
+    }
+    charge(w, bytes);
+    w->charged = 0;
+    charge(w, shredder_bytes(w->shredder));
+    if (last) {
+        last->next = w->detached;
+        w->detached = list;
+    }
+}
+
+static void shred_batch(struct worker *w, const struct work_item *item)
+{
+    const struct source_batch *b = item->batch;
+    int64_t began = clock_thread_cpu_ns(), now_us = clock_wall_us(w->all->env.clock);
+    struct source_record in;
+    pthread_mutex_lock(&w->lock);
+    if (b->tag > w->epoch) {
+        detach(w);
+        w->epoch = b->tag;
+    }
+    source_cursor_start(w->cursor, b);
+    while (source_cursor_next(w->cursor, &in)) {
+        struct shred_record r = {.payload = in.payload,
+                                 .n = in.n,
+                                 .shard = b->shard,
+                                 .seq = in.seq,
+                                 .seq_text = in.seq_text,
+                                 .seq_text_n = in.seq_text_n,
+                                 .arrived_us = in.arrived_us,
+                                 .defect = in.defect};
+        shredder_record(w->shredder, &r, b->tag, item->check_positions, now_us);
+    }
+    charge(w, shredder_bytes(w->shredder));
+    w->counts = *shredder_counts(w->shredder);
+    w->partitions = shredder_partitions(w->shredder);
+    w->shred_ns += clock_thread_cpu_ns() - began;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct work_item *item;
+    while ((item = queue_pop(w->all->queue))) {
+        shred_batch(w, item);
+        struct msg *m = mem_zalloc(sizeof *m);
+        m->ev.kind = (enum source_event_kind)MSG_BATCH_DONE;
+        m->epoch = item->batch->tag;
+        m->shard = item->batch->shard;
+        m->generation = item->batch->generation;
+        budget_give(w->all->env.budget, item->batch->charged_bytes);
+        source_batch_free(item->batch);
+        free(item);
+        if (!queue_push(w->all->env.inbox, m))
+            free(m);
+    }
+    return NULL;
+}
+
+struct workers *workers_start(const struct workers_env *env)
+{
+    struct workers *w = mem_zalloc(sizeof *w);
+    w->env = *env;
+    w->queue = queue_new(QUEUE_BATCHES);
+    w->each = mem_array(env->threads, sizeof *w->each);
+    for (uint32_t i = 0; i < env->threads; i++) {
+        struct worker *one = &w->each[i];
+        one->all = w;
+        pthread_mutex_init(&one->lock, NULL);
+        one->shredder = shredder_new(&w->env.shred);
+        one->cursor = source_cursor_new();
+        invariant(pthread_create(&one->thread, NULL, worker_main, one) == 0);
+    }
+    return w;
+}
+
+void workers_push(struct workers *w, struct source_batch *batch, bool check_positions)
+{
+    struct work_item *item = mem_zalloc(sizeof *item);
+    *item = (struct work_item){batch, check_positions};
+    if (!queue_push(w->queue, item)) {
+        budget_give(w->env.budget, batch->charged_bytes);
+        source_batch_free(batch);
+        free(item);
+    }
+}
+
+struct rowset *workers_collect(struct workers *w, uint64_t epoch)
+{
+    struct rowset *out = NULL;
+    for (uint32_t i = 0; i < w->env.threads; i++) {
+        struct worker *one = &w->each[i];
+        pthread_mutex_lock(&one->lock);
+        if (one->epoch <= epoch)
+            detach(one);
+        for (struct rowset **at = &one->detached, *r; (r = *at);) {
+            if (r->first_epoch > epoch) {
+                at = &r->next;
+                continue;
+            }
+            *at = r->next;
+            r->next = out;
+            out = r;
+        }
+        pthread_mutex_unlock(&one->lock);
+    }
+    return out;
+}
+
+void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns)
+{
+    uint64_t *to = (uint64_t *)(void *)out;
+    memset(out, 0, sizeof *out);
+    *shred_ns = 0;
+    for (uint32_t i = 0; i < w->env.threads; i++) {
+        struct worker *one = &w->each[i];
+        pthread_mutex_lock(&one->lock);
+        const uint64_t *from = (const uint64_t *)(const void *)&one->counts;
+        for (size_t k = 0; k < sizeof *out / sizeof *to; k++)
+            to[k] += from[k];
+        *shred_ns += one->shred_ns;
+        pthread_mutex_unlock(&one->lock);
+    }
+}
+
+uint32_t workers_partitions(struct workers *w)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->env.threads; i++) {
+        pthread_mutex_lock(&w->each[i].lock);
+        n += w->each[i].partitions;
+        pthread_mutex_unlock(&w->each[i].lock);
+    }
+    return n;
+}
+
+void workers_stop(struct workers *w)
+{
+    struct work_item *item;
+    if (!w)
+        return;
+    queue_close(w->queue);
+    while ((item = queue_pop(w->queue))) { /* what no thread has begun */
+        budget_give(w->env.budget, item->batch->charged_bytes);
+        source_batch_free(item->batch);
+        free(item);
+    }
+    for (uint32_t i = 0; i < w->env.threads; i++) {
+        struct worker *one = &w->each[i];
+        pthread_join(one->thread, NULL);
+        detach(one);
+        while (one->detached) {
+            struct rowset *r = one->detached;
+            one->detached = r->next;
+            budget_give(w->env.budget, r->bytes);
+            rowset_free(r);
+        }
+        charge(one, 0);
+        shredder_free(one->shredder);
+        source_cursor_free(one->cursor);
+        pthread_mutex_destroy(&one->lock);
+    }
+    queue_free(w->queue);
+    free(w->each);
+    free(w);
+}

@@ -1,0 +1,108 @@
+"""What the end-to-end tests share: the program, a lake of their own, and the readers that we did not
+write (PyIceberg, DuckDB's Iceberg extension, pyarrow)."""
+import glob
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+INLET = os.environ.get("INLET", str(ROOT / "build" / "inlet"))
+
+
+class Lake:
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def load(self, *args, stdin=None, check=True, **kw):
+        return run("load", *args, "--lake", str(self.path), stdin=stdin, check=check, **kw)
+
+    def catalog(self):
+        from pyiceberg.catalog.sql import SqlCatalog
+        return SqlCatalog("default", uri=f"sqlite:///{self.path}/catalog.db", warehouse=f"file://{self.path}")
+
+    def tables(self):
+        return sorted(t[1] for t in self.catalog().list_tables("events"))
+
+    def pyiceberg(self, table):
+        return self.catalog().load_table(("events", table))
+
+    def duckdb(self, table, select="*"):
+        """Rows as dicts, through DuckDB's Iceberg extension."""
+        import duckdb
+        location = self.pyiceberg(table).metadata_location
+        con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+        for name in ("avro", "iceberg"):
+            con.execute(f"LOAD '{extension(name)}'")
+        con.execute("SET TimeZone='UTC'")
+        return con.execute(f"SELECT {select} FROM iceberg_scan('{location}')").to_arrow_table().to_pylist()
+
+    def rows(self, table):
+        return self.duckdb(table)
+
+    def all_rows(self):
+        return {t: self.rows(t) for t in self.tables()}
+
+
+def extension(name):
+    for base in sys.path:
+        found = glob.glob(f"{base}/duckdb_extension_{name}/extensions/*/*.duckdb_extension")
+        if found:
+            return found[0]
+    raise RuntimeError(f"no DuckDB extension {name} in this environment")
+
+
+def run(*args, stdin=None, check=True, env=None, timeout=120):
+    r = subprocess.run([INLET, *map(str, args)], input=stdin, capture_output=True, timeout=timeout,
+                       env={**os.environ, **(env or {})})
+    if check:
+        assert r.returncode == 0, (args, r.returncode, r.stderr.decode()[-3000:])
+    return r
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def kinesis():
+    """moto on a free port, ended by pid."""
+    import boto3
+    proc, port = start_moto()
+    env = aws_env(port)
+    client = boto3.client("kinesis", endpoint_url=env["AWS_ENDPOINT_URL"], region_name="eu-west-1",
+                          aws_access_key_id="test", aws_secret_access_key="test")
+    yield client, env
+    proc.terminate()
+    proc.wait()
+
+
+def aws_env(port):
+    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+def start_moto():
+    import socket
+    import time
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    proc = subprocess.Popen([sys.executable, str(ROOT / "tests" / "standin" / "kinesis.py"), "-H", "127.0.0.1",
+                             "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(200):
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return proc, port
+        time.sleep(0.1)
+    proc.kill()
+    raise RuntimeError("the Kinesis stand-in did not start")
+
+
+def ndjson(events):
+    return ("\n".join(e if isinstance(e, str) else json.dumps(e) for e in events) + "\n").encode()
