@@ -1,0 +1,440 @@
+/* The growing of one table's columns: see registry.h. Nodes are made under the lock and never go. */
+#include "schema/registry.h"
+
+#include <ctype.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+
+struct node { /* what only the registry sees of a node */
+    struct rnode pub; /* first */
+    struct map children;
+    struct node **order; /* in the order they came */
+    uint32_t n_order;
+    int32_t group_id;    /* of a struct or list in the table; 0: not there yet */
+    char *name;          /* its column name */
+    enum kind first_kind;
+    bool numbers_merge;  /* long and double seen before there was a column of either */
+};
+
+struct registry {
+    pthread_mutex_t lock;
+    struct registry_limits limits;
+    const struct declared_column *declared;
+    size_t n_declared;
+    struct node *root;
+    uint32_t leaves;
+};
+
+static const char *const kind_names[KIND_COUNT] = {"boolean", "long", "double",      "string",
+                                                   "decimal", "time", "json", "hash"};
+
+static struct node *node_new(struct registry *r, struct node *parent, const char *key, size_t n,
+                             enum place place)
+{
+    struct node *x = mem_zalloc(sizeof *x);
+    struct rnode *p = &x->pub;
+    p->place = place;
+    p->key = mem_strndup(key, n);
+    p->key_len = n;
+    p->parent = parent ? &parent->pub : NULL;
+    if (parent) {
+        const struct rnode *up = &parent->pub;
+        p->depth = (uint8_t)(up->depth + 1);
+        p->max_def = (uint8_t)(up->max_def + 1 + (up->place == PLACE_LIST));
+        p->max_rep = (uint8_t)(up->max_rep + (up->place == PLACE_LIST));
+        map_set(&parent->children, key, n, x);
+        parent->order = mem_regrow(parent->order, parent->n_order + 1, sizeof *parent->order);
+        parent->order[parent->n_order++] = x;
+    }
+    (void)r;
+    return x;
+}
+
+static void node_free(struct node *x)
+{
+    for (uint32_t i = 0; i < x->n_order; i++)
+        node_free(x->order[i]);
+    map_fini(&x->children);
+    free(x->order);
+    free(x->pub.key);
+    free(x->name);
+    free(x);
+}
+
+struct registry *registry_new(const struct registry_limits *limits,
+                              const struct declared_column *declared, size_t n_declared)
+{
+    struct registry *r = mem_zalloc(sizeof *r);
+    pthread_mutex_init(&r->lock, NULL);
+    r->limits = *limits;
+    r->declared = declared;
+    r->n_declared = n_declared;
+    r->root = node_new(r, NULL, "", 0, PLACE_STRUCT);
+    return r;
+}
+
+void registry_free(struct registry *r)
+{
+    if (!r)
+        return;
+    node_free(r->root);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+struct rnode *registry_root(struct registry *r)
+{
+    return &r->root->pub;
+}
+
+/* ---- names ---- */
+
+static void column_name(const char *key, size_t n, char *out, size_t max)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n && at < max; i++) {
+        unsigned char c = (unsigned char)key[i];
+        if ((c & 0xc0) == 0x80)
+            continue; /* one '_' for a whole character of another script */
+        out[at++] = (char)(isalnum(c) && c < 128 ? tolower(c) : '_');
+    }
+    if (at == 0)
+        out[at++] = '_';
+    out[at] = '\0';
+}
+
+static bool name_taken(const struct node *parent, const char *name)
+{
+    static const char *const ours[] = {
+        "event_uuid",  "event_name", "created_at",  "created_datetime", "event_type", "event_subtype",
+        "event_time",  "_arrived_at", "_shard",     "_sequence",        "_rescued"};
+    for (uint32_t i = 0; i < parent->n_order; i++) {
+        const char *other = parent->order[i]->name;
+        size_t n = other ? strlen(other) : 0;
+        if (other && strcmp(other, name) == 0)
+            return true;
+        for (int k = 0; other && k <= KIND_STRING; k++) /* its siblings' names are kept for it */
+            if (strncmp(name, other, n) == 0 && name[n] == '_' &&
+                strcmp(name + n + 1, kind_names[k]) == 0)
+                return true;
+        size_t m = strlen(name);
+        for (int k = 0; other && k <= KIND_STRING; k++)
+            if (strncmp(other, name, m) == 0 && other[m] == '_' &&
+                strcmp(other + m + 1, kind_names[k]) == 0)
+                return true;
+    }
+    for (size_t i = 0; !parent->pub.parent && i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(ours[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* ---- declarations ---- */
+
+static void path_of(const struct node *x, struct buf *out)
+{
+    if (!x->pub.parent)
+        return;
+    path_of((const struct node *)x->pub.parent, out);
+    if (out->n)
+        buf_putc(out, '.');
+    buf_put(out, x->pub.key, x->pub.key_len);
+}
+
+static bool declared_kind(const char *type, struct rnode *p)
+{
+    static const struct {
+        const char *name;
+        enum kind kind;
+    } known[] = {{"boolean", KIND_BOOL},       {"long", KIND_LONG},   {"double", KIND_DOUBLE},
+                 {"string", KIND_STRING},      {"json", KIND_JSON},   {"hash", KIND_HASH},
+                 {"timestamptz", KIND_TIMESTAMPTZ}};
+    unsigned precision, scale;
+    p->place = PLACE_DECLARED;
+    if (strcmp(type, "drop") == 0) {
+        p->place = PLACE_DROP;
+        return true;
+    }
+    if (sscanf(type, "decimal(%u,%u)", &precision, &scale) == 2) {
+        p->declared = KIND_DECIMAL;
+        p->precision = (uint8_t)precision;
+        p->scale = (uint8_t)scale;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(type, known[i].name) == 0) {
+            p->declared = known[i].kind;
+            return true;
+        }
+    return false;
+}
+
+static void apply_declaration(struct registry *r, struct node *x)
+{
+    struct buf path = {0};
+    path_of(x, &path);
+    for (size_t i = 0; i < r->n_declared; i++)
+        if (strcmp(r->declared[i].path, buf_cstr(&path)) == 0)
+            declared_kind(r->declared[i].type, &x->pub);
+    if (x->pub.place == PLACE_DECLARED) {
+        x->pub.kinds = 1u << x->pub.declared;
+        x->first_kind = x->pub.declared;
+        r->leaves++;
+    }
+    buf_fini(&path);
+}
+
+/* ---- growing ---- */
+
+static bool within_limits(struct registry *r, const struct node *parent, size_t key_len)
+{
+    return r->leaves < r->limits.columns && parent->n_order < r->limits.columns &&
+           (!parent->pub.parent || parent->n_order < r->limits.struct_fields) &&
+           parent->pub.depth < r->limits.depth && key_len <= r->limits.name_bytes;
+}
+
+static struct node rescue_node = {.pub = {.place = PLACE_RESCUE}};
+
+struct rnode *registry_child(struct registry *r, struct rnode *parent, const char *key, size_t n,
+                             enum place place, enum kind kind)
+{
+    struct node *up = (struct node *)parent, *x;
+    char name[512];
+    pthread_mutex_lock(&r->lock);
+    x = map_get(&up->children, key, n);
+    if (!x && !within_limits(r, up, n))
+        x = &rescue_node;
+    if (!x) {
+        column_name(key, n, name, sizeof name - 1);
+        bool list = parent->place == PLACE_LIST;
+        if (!list && name_taken(up, name)) {
+            x = &rescue_node;
+        } else {
+            x = node_new(r, up, key, n, place);
+            x->name = mem_strdup(list ? "element" : name);
+            apply_declaration(r, x);
+            if (x->pub.place == PLACE_SCALAR) {
+                x->pub.kinds = 1u << kind;
+                x->first_kind = kind;
+                r->leaves++;
+            }
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    return &x->pub;
+}
+
+bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind)
+{
+    struct node *x = (struct node *)node;
+    bool ok = true;
+    pthread_mutex_lock(&r->lock);
+    if (!(node->kinds & 1u << kind)) {
+        ok = r->leaves < r->limits.columns &&
+             !(node->parent && node->parent->place == PLACE_LIST);
+        uint32_t numbers = 1u << KIND_LONG | 1u << KIND_DOUBLE;
+        if (ok) {
+            node->kinds |= 1u << kind;
+            r->leaves++;
+            if ((node->kinds & numbers) == numbers && !(node->table_kinds & numbers))
+                x->numbers_merge = true;
+        }
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+/* ---- binding to a table ---- */
+
+static bool scalar_kind(const struct field *f, enum kind *out)
+{
+    switch (f->kind) {
+    case TYPE_BOOLEAN: *out = KIND_BOOL; return true;
+    case TYPE_LONG: *out = KIND_LONG; return true;
+    case TYPE_DOUBLE: *out = KIND_DOUBLE; return true;
+    case TYPE_STRING: *out = KIND_STRING; return true;
+    case TYPE_DECIMAL: *out = KIND_DECIMAL; return true;
+    case TYPE_TIMESTAMPTZ: *out = KIND_TIMESTAMPTZ; return true;
+    default: return false;
+    }
+}
+
+static int bind_children(struct registry *r, struct node *up, const struct field *parent,
+                         struct err *e);
+
+static int bind_field(struct registry *r, struct node *up, const struct field *f, struct err *e)
+{
+    enum kind kind = KIND_STRING;
+    enum place place = f->kind == TYPE_STRUCT ? PLACE_STRUCT
+                       : f->kind == TYPE_LIST ? PLACE_LIST
+                                              : PLACE_SCALAR;
+    bool list = up->pub.place == PLACE_LIST;
+    const char *key = list ? "" : f->doc ? f->doc : f->name;
+    struct node *x = map_get(&up->children, key, strlen(key));
+    if (place == PLACE_SCALAR && !scalar_kind(f, &kind))
+        place = PLACE_RESCUE; /* a column of a type that inlet does not write */
+    if (!x) {
+        x = node_new(r, up, key, strlen(key), place);
+        x->name = mem_strdup(f->name);
+        x->first_kind = kind;
+        apply_declaration(r, x);
+    }
+    if (x->pub.place == PLACE_DECLARED) {
+        x->pub.field_id[x->pub.declared] = f->id;
+        x->pub.table_kinds |= 1u << x->pub.declared;
+        return 0;
+    }
+    if (x->pub.place == PLACE_DROP)
+        return 0;
+    if (x->pub.place != place)
+        return err_set(e, ERR_CONFLICT, "column %s was made a %s by somebody else", f->name,
+                       place == PLACE_STRUCT ? "struct" : place == PLACE_LIST ? "list" : "scalar");
+    if (place == PLACE_SCALAR) {
+        if (!(x->pub.kinds & 1u << kind))
+            r->leaves++;
+        x->pub.kinds |= 1u << kind;
+        x->pub.table_kinds |= 1u << kind;
+        x->pub.field_id[kind] = f->id;
+        return 0;
+    }
+    x->group_id = f->id;
+    return place == PLACE_RESCUE ? 0 : bind_children(r, x, f, e);
+}
+
+static int bind_children(struct registry *r, struct node *up, const struct field *parent,
+                         struct err *e)
+{
+    for (uint32_t i = 0; i < parent->n_children; i++) {
+        const struct field *f = &parent->children[i];
+        if (!up->pub.parent && f->id <= ENVELOPE_COLUMNS)
+            continue;
+        if (bind_field(r, up, f, e))
+            return -1;
+    }
+    return 0;
+}
+
+int registry_bind(struct registry *r, const struct schema *agreed, struct err *e)
+{
+    pthread_mutex_lock(&r->lock);
+    int rc = bind_children(r, r->root, &agreed->root, e);
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+/* ---- proposing ---- */
+
+static enum type_kind column_type(enum kind k)
+{
+    static const enum type_kind types[KIND_COUNT] = {TYPE_BOOLEAN, TYPE_LONG,        TYPE_DOUBLE,
+                                                     TYPE_STRING,  TYPE_DECIMAL,     TYPE_TIMESTAMPTZ,
+                                                     TYPE_STRING,  TYPE_STRING};
+    return types[k];
+}
+
+static struct field *group_in(struct field *parent, const struct node *x)
+{
+    for (uint32_t i = 0; i < parent->n_children; i++)
+        if (parent->children[i].id == x->group_id && x->group_id)
+            return &parent->children[i];
+    return NULL;
+}
+
+static bool has_leaf(const struct node *x)
+{
+    if (x->pub.kinds)
+        return true;
+    for (uint32_t i = 0; i < x->n_order; i++)
+        if (has_leaf(x->order[i]))
+            return true;
+    return false;
+}
+
+static bool propose_scalar(const struct node *x, struct field *parent, int32_t *last)
+{
+    bool added = false;
+    uint32_t kinds = x->pub.kinds & ~x->pub.table_kinds;
+    /* The plain name: the double where numbers merge first, else the kind that came first. */
+    enum kind plain = x->first_kind;
+    if (x->numbers_merge && (plain == KIND_LONG || plain == KIND_DOUBLE))
+        plain = KIND_DOUBLE;
+    for (int pass = 0; pass < 2; pass++)
+        for (int k = 0; k < KIND_COUNT; k++) {
+            char name[600];
+            bool is_plain = (enum kind)k == plain && !x->pub.table_kinds;
+            if (!(kinds & 1u << k) || is_plain != (pass == 0))
+                continue;
+            if (is_plain)
+                snprintf(name, sizeof name, "%s", x->name);
+            else
+                snprintf(name, sizeof name, "%s_%s", x->name, kind_names[k]);
+            if (field_child(parent, name))
+                continue;
+            struct field *f = field_add(parent, ++*last, name, x->pub.key, false,
+                                        column_type((enum kind)k));
+            f->precision = k == KIND_DECIMAL ? x->pub.precision : 0;
+            f->scale = k == KIND_DECIMAL ? x->pub.scale : 0;
+            added = true;
+        }
+    return added;
+}
+
+static bool propose_children(const struct node *up, struct field *parent, int32_t *last)
+{
+    bool added = false;
+    for (uint32_t i = 0; i < up->n_order; i++) {
+        const struct node *x = up->order[i];
+        if (x->pub.kinds) {
+            added |= propose_scalar(x, parent, last);
+            continue;
+        }
+        if ((x->pub.place != PLACE_STRUCT && x->pub.place != PLACE_LIST) || !has_leaf(x))
+            continue;
+        struct field *f = group_in(parent, x);
+        if (!f) {
+            f = field_add(parent, ++*last, x->name,
+                          up->pub.place == PLACE_LIST ? NULL : x->pub.key, false,
+                          x->pub.place == PLACE_STRUCT ? TYPE_STRUCT : TYPE_LIST);
+            added = true;
+        }
+        added |= propose_children(x, f, last);
+    }
+    return added;
+}
+
+int registry_propose(struct registry *r, const struct schema *current, int32_t last_column_id,
+                     struct schema *out, struct err *e)
+{
+    int32_t last = last_column_id;
+    pthread_mutex_lock(&r->lock);
+    int rc = bind_children(r, r->root, &current->root, e);
+    if (!rc) {
+        schema_dup(out, current);
+        rc = propose_children(r->root, &out->root, &last);
+        if (!rc)
+            schema_fini(out);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+int32_t registry_target(const struct rnode *node, enum kind kind, bool *merge_double,
+                        int32_t *inexact_id)
+{
+    const struct node *x = (const struct node *)node;
+    uint32_t has = node->table_kinds;
+    *merge_double = false;
+    *inexact_id = 0;
+    if (kind == KIND_LONG && (has & 1u << KIND_DOUBLE) &&
+        (x->numbers_merge || !(has & 1u << KIND_LONG))) {
+        *merge_double = true;
+        *inexact_id = node->field_id[KIND_LONG];
+        return node->field_id[KIND_DOUBLE];
+    }
+    return node->field_id[kind];
+}
