@@ -359,6 +359,8 @@ static bool propose_scalar(const struct node *x, struct field *parent, int32_t *
 {
     bool added = false;
     uint32_t kinds = x->pub.kinds & ~x->pub.table_kinds;
+    if (x->numbers_merge && !__atomic_load_n(&x->pub.inexact_long, __ATOMIC_RELAXED))
+        kinds &= ~(1u << KIND_LONG); /* every long goes into the double column */
     /* The plain name: the double where numbers merge first, else the kind that came first. */
     enum kind plain = x->first_kind;
     if (x->numbers_merge && (plain == KIND_LONG || plain == KIND_DOUBLE))

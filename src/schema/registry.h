@@ -40,6 +40,7 @@ struct rnode { /* read by shredders without the lock once they hold a pointer: f
     uint32_t kinds;            /* bit per enum kind registered; grows under the lock */
     uint32_t table_kinds;      /* kinds that have a column in the agreed schema */
     int32_t field_id[KIND_COUNT]; /* 0 until agreed */
+    uint8_t inexact_long;      /* a long came that no double holds; set by shredders, atomically */
 };
 
 struct declared_column { /* from the config; path is dotted keys of the event */

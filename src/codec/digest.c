@@ -1,0 +1,11 @@
+/* See digest.h. */
+#include "codec/digest.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+bool digest_hmac_sha256(const void *key, size_t key_n, const void *p, size_t n, uint8_t out[32])
+{
+    unsigned len = 32;
+    return HMAC(EVP_sha256(), key, (int)key_n, p, n, out, &len) != NULL && len == 32;
+}

@@ -1,0 +1,480 @@
+/* From a record to a row, a counted duplicate, or a dead letter. See shred.h. */
+#include "shred/shred.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+#include "base/mem.h"
+#include "codec/civil.h"
+#include "shred/shred_int.h"
+
+#define UUID_MAX 256
+#define DEAD_COLUMNS 10
+#define DAY_US ((int64_t)86400 * 1000000)
+
+/* ---- row sets ---- */
+
+struct envelope_column {
+    int32_t id;
+    enum col_type type;
+    uint8_t max_def;
+};
+static const struct envelope_column envelope[ENV_COLUMNS] = {
+    {COL_EVENT_UUID, COL_BYTES, 0},       {COL_CREATED_AT, COL_DOUBLE, 0},
+    {COL_CREATED_DATETIME, COL_BYTES, 1}, {COL_EVENT_TIME, COL_LONG, 0},
+    {COL_ARRIVED_AT, COL_LONG, 1},        {COL_SEQUENCE, COL_BYTES, 1},
+    {COL_RESCUED, COL_BYTES, 1}};
+static const struct envelope_column dead_columns[DEAD_COLUMNS] = {
+    {1, COL_BYTES, 0}, {2, COL_BYTES, 0}, {3, COL_BYTES, 1}, {4, COL_BYTES, 1}, {5, COL_BYTES, 1},
+    {6, COL_BYTES, 1}, {7, COL_BYTES, 1}, {8, COL_LONG, 1},  {9, COL_LONG, 0},  {10, COL_LONG, 0}};
+
+static struct rowset *rowset_new(const struct envelope_column *columns, uint32_t n)
+{
+    struct rowset *r = mem_zalloc(sizeof *r);
+    r->cols = mem_array(n, sizeof *r->cols);
+    r->n_cols = n;
+    for (uint32_t i = 0; i < n; i++) {
+        r->cols[i].envelope_id = columns[i].id;
+        column_init(&r->cols[i].col, columns[i].type, columns[i].max_def, 0);
+    }
+    r->min_time_us = INT64_MAX;
+    r->max_time_us = INT64_MIN;
+    return r;
+}
+
+void rowset_free(struct rowset *r)
+{
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->n_cols; i++)
+        column_fini(&r->cols[i].col);
+    free(r->cols);
+    free(r->shards);
+    free(r->name);
+    free(r->type);
+    free(r->subtype);
+    free(r);
+}
+
+static size_t rowset_bytes(const struct rowset *r)
+{
+    size_t n = sizeof *r + r->n_cols * sizeof *r->cols + r->n_shards * sizeof *r->shards;
+    for (uint32_t i = 0; i < r->n_cols; i++)
+        n += column_heap_bytes(&r->cols[i].col);
+    return n;
+}
+
+static void add_shard(struct rowset *r, uint32_t shard)
+{
+    if (!r->n_shards || r->shards[r->n_shards - 1].shard != shard) {
+        r->shards = mem_regrow(r->shards, r->n_shards + 1, sizeof *r->shards);
+        r->shards[r->n_shards++] = (struct shard_run){shard, 0};
+    }
+    r->shards[r->n_shards - 1].rows++;
+}
+
+/* ---- dead letters ---- */
+
+static void put_text(struct column *c, uint32_t row, const void *p, size_t n)
+{
+    column_pad(c, row);
+    column_level(c, c->max_def, 0);
+    column_text(c, p, n);
+}
+
+static void put_number(struct column *c, uint32_t row, int64_t v)
+{
+    column_pad(c, row);
+    column_level(c, c->max_def, 0);
+    column_number(c, v);
+}
+
+static void random_id(char out[37])
+{
+    uint8_t b[16];
+    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
+        memset(b, 0, sizeof b);
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+    for (int i = 0, at = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            out[at++] = '-';
+        at += snprintf(out + at, 3, "%02x", b[i]);
+    }
+}
+
+static void dead_letter(struct shredder *s, const struct shred_record *r, enum reason why,
+                        const char *message, int64_t now_us, bool check)
+{
+    char id[40];
+    if (check && s->env.passed(s->env.ctx, NULL, r->shard, r->seq)) {
+        s->counts.skipped++;
+        return;
+    }
+    if (!s->dead) {
+        s->dead = rowset_new(dead_columns, DEAD_COLUMNS);
+        s->partitions++;
+    }
+    struct rowset *d = s->dead;
+    struct rowset_column *c = d->cols;
+    random_id(id);
+    put_text(&c[0].col, d->rows, id, 36);
+    put_text(&c[1].col, d->rows, event_reason_code(why), strlen(event_reason_code(why)));
+    put_text(&c[2].col, d->rows, message, strlen(message));
+    put_text(&c[3].col, d->rows, r->payload, r->n);
+    if (r->seq_text)
+        put_text(&c[6].col, d->rows, r->seq_text, r->seq_text_n);
+    put_number(&c[8].col, d->rows, r->arrived_us);
+    put_number(&c[9].col, d->rows, now_us);
+    add_shard(d, r->shard);
+    d->time_partition = (int32_t)(r->arrived_us / DAY_US);
+    d->rows++;
+    s->counts.dead[why]++;
+}
+
+/* ---- shapes ---- */
+
+static struct shape *shape_of(struct shredder *s, const char *name, size_t n, enum reason *why)
+{
+    struct event_name parts;
+    struct shape *sh = s->last;
+    if (!sh || sh->parts.name.n != n || memcmp(sh->name, name, n) != 0)
+        sh = map_get(&s->shapes, name, n);
+    if (!sh) {
+        *why = event_name_parse(name, n, &parts);
+        if (*why != REASON_NONE)
+            return NULL;
+        sh = mem_zalloc(sizeof *sh);
+        sh->name = mem_strndup(name, n);
+        event_name_parse(sh->name, n, &sh->parts);
+        map_set(&s->shapes, name, n, sh);
+    }
+    if (!sh->routed) {
+        struct shred_table *t = s->env.route(s->env.ctx, &sh->parts, &sh->why);
+        if (t && !sh->root)
+            sh->root = lnode_new(registry_root(t->registry), NULL);
+        sh->table = t;
+        sh->routed = true;
+    }
+    s->last = sh;
+    *why = !sh->table ? sh->why : sh->table->unavailable ? REASON_TABLE_UNAVAILABLE : REASON_NONE;
+    return sh;
+}
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+static int32_t time_partition(uint8_t transform, int64_t us)
+{
+    struct civil c;
+    switch (transform) {
+    case 'h': return (int32_t)floor_div(us, (int64_t)3600 * 1000000);
+    case 'd': return (int32_t)floor_div(us, DAY_US);
+    case 'm': c = civil_from_days(floor_div(us, DAY_US)); return (int32_t)((c.year - 1970) * 12 + c.month - 1);
+    case 'y': c = civil_from_days(floor_div(us, DAY_US)); return (int32_t)(c.year - 1970);
+    default: return 0;
+    }
+}
+
+static struct rowset *set_of(struct shredder *s, struct shape *sh, int64_t time_us)
+{
+    int32_t partition = time_partition(sh->table->time_transform, time_us);
+    for (uint32_t i = 0; i < sh->n_sets; i++)
+        if (sh->sets[i]->time_partition == partition)
+            return sh->sets[i];
+    struct rowset *r = rowset_new(envelope, ENV_COLUMNS);
+    r->table = sh->table;
+    r->time_partition = partition;
+    r->name = mem_strdup(sh->name);
+    r->name_n = sh->parts.name.n;
+    r->type = mem_strndup(sh->parts.type.p, sh->parts.type.n);
+    r->type_n = sh->parts.type.n;
+    if (sh->parts.has_subtype) {
+        r->subtype = mem_strndup(sh->parts.subtype.p, sh->parts.subtype.n);
+        r->subtype_n = sh->parts.subtype.n;
+    }
+    sh->sets = mem_regrow(sh->sets, sh->n_sets + 1, sizeof *sh->sets);
+    sh->sets[sh->n_sets++] = r;
+    s->partitions++;
+    return r;
+}
+
+/* ---- the envelope ---- */
+
+struct found {
+    const struct json_tok *uuid, *name, *created_at;
+};
+
+static void find_envelope(const struct shredder *s, struct found *f)
+{
+    const struct json_tok *t = s->tape.toks;
+    *f = (struct found){0};
+    for (uint32_t k = 1; k < t[0].next; k = t[k + 1].next) {
+        if (t[k].end - t[k].start != 10)
+            continue;
+        const uint8_t *key = s->p + t[k].start;
+        if (memcmp(key, "event_uuid", 10) == 0)
+            f->uuid = &t[k + 1];
+        else if (memcmp(key, "event_name", 10) == 0)
+            f->name = &t[k + 1];
+        else if (memcmp(key, "created_at", 10) == 0)
+            f->created_at = &t[k + 1];
+    }
+}
+
+/* A string token's content: in place, or unescaped into `out`. Padded by 64 bytes either way. */
+static struct str content(const struct shredder *s, const struct json_tok *v, struct buf *out)
+{
+    if (!(v->flags & TOK_ESCAPED))
+        return (struct str){(const char *)s->p + v->start, v->end - v->start};
+    out->n = 0;
+    json_unescape(s->p + v->start, v->end - v->start, out);
+    memset(buf_reserve(out, 64), 0, 64);
+    return (struct str){(const char *)out->p, out->n};
+}
+
+static enum reason judge(struct shredder *s, const struct found *f, struct buf bufs[3],
+                         struct str *uuid, struct str *name, struct event_time *time)
+{
+    if (!f->uuid || f->uuid->kind == TOK_NULL)
+        return REASON_MISSING_UUID;
+    if (f->uuid->kind != TOK_STRING || f->uuid->flags & TOK_UNSAFE)
+        return REASON_INVALID_UUID;
+    *uuid = content(s, f->uuid, &bufs[0]);
+    if (uuid->n == 0 || uuid->n > UUID_MAX)
+        return REASON_INVALID_UUID;
+    if (!f->name || f->name->kind == TOK_NULL)
+        return REASON_MISSING_NAME;
+    if (f->name->kind != TOK_STRING || f->name->flags & TOK_UNSAFE)
+        return REASON_INVALID_NAME;
+    *name = content(s, f->name, &bufs[1]);
+    if (!f->created_at || f->created_at->kind == TOK_NULL)
+        return REASON_MISSING_CREATED_AT;
+    bool quoted = f->created_at->kind == TOK_STRING;
+    if (!quoted && f->created_at->kind != TOK_INTEGER && f->created_at->kind != TOK_DECIMAL)
+        return REASON_INVALID_CREATED_AT;
+    struct str at = content(s, f->created_at, &bufs[2]);
+    return event_time_parse(at.p, at.n, quoted, s->env.time_unit, &s->times, time);
+}
+
+/* ---- rows ---- */
+
+static void roll_back(struct rowset *r, uint32_t row)
+{
+    for (uint32_t i = 0; i < r->n_cols; i++) {
+        struct column *c = &r->cols[i].col;
+        if (i >= ENV_COLUMNS && !r->cols[i].node)
+            continue;
+        while (c->rows > row) {
+            uint32_t at = --c->n_levels;
+            if (!c->max_def || c->def[at] == c->max_def) {
+                c->n_values--;
+                if (c->type == COL_BYTES)
+                    c->n_bytes -= c->lens[c->n_values];
+            }
+            c->rows -= !c->max_rep || c->rep[at] == 0;
+        }
+    }
+}
+
+static void put_row(struct shredder *s, const struct shred_record *r, struct str uuid,
+                    const struct event_time *t, const struct json_tok *created_at)
+{
+    struct rowset *set = set_of(s, s->shape, t->time_us);
+    struct rowset_column *c;
+    size_t mark;
+    s->set = set;
+    s->row = set->rows;
+    s->rescued.n = 0;
+    s->pointer.n = 0;
+    if (!walk_event(s)) { /* a key came twice: the last wins */
+        roll_back(set, s->row);
+        json_last_wins(&s->tape, s->p);
+        s->rescued.n = 0;
+        walk_event(s);
+        s->counts.slow_rows++;
+    }
+    if (!t->exact) {
+        bool quoted = created_at->kind == TOK_STRING;
+        s->pointer.n = 0;
+        walk_pointer_push(s, "created_at", 10, &mark);
+        walk_rescue(s, s->p + created_at->start - quoted,
+                    created_at->end - created_at->start + 2u * quoted);
+    }
+    c = set->cols;
+    put_text(&c[ENV_UUID].col, s->row, uuid.p, uuid.n);
+    column_level(&c[ENV_CREATED_AT].col, 0, 0);
+    column_real(&c[ENV_CREATED_AT].col, t->number);
+    put_text(&c[ENV_DATETIME].col, s->row, t->datetime, t->datetime_n);
+    put_number(&c[ENV_TIME].col, s->row, t->time_us);
+    put_number(&c[ENV_ARRIVED].col, s->row, r->arrived_us);
+    if (r->seq_text)
+        put_text(&c[ENV_SEQUENCE].col, s->row, r->seq_text, r->seq_text_n);
+    if (s->rescued.n) {
+        buf_putc(&s->rescued, '}');
+        put_text(&c[ENV_RESCUED].col, s->row, s->rescued.p, s->rescued.n);
+        s->counts.rescued++;
+    }
+    add_shard(set, r->shard);
+    set->rows++;
+    s->counts.rows++;
+}
+
+static enum reason parse(struct shredder *s, const struct shred_record *r, char message[256])
+{
+    size_t where = 0;
+    enum json_status status;
+    if (r->defect) {
+        snprintf(message, 256, "%s", r->defect);
+        return r->n > s->env.record_bytes_max ? REASON_RECORD_TOO_LARGE : REASON_INVALID_RECORD;
+    }
+    status = json_parse(&s->tape, r->payload, r->n, &where);
+    if (status == JSON_OK)
+        return s->tape.toks[0].kind == TOK_OBJECT ? REASON_NONE : REASON_NOT_AN_OBJECT;
+    snprintf(message, 256, "%s, at byte %zu of %zu",
+             event_reason_text(status == JSON_BAD_UTF8   ? REASON_INVALID_UTF8
+                               : status == JSON_TOO_DEEP ? REASON_NESTING_TOO_DEEP
+                                                         : REASON_INVALID_JSON),
+             where, r->n);
+    return status == JSON_BAD_UTF8   ? REASON_INVALID_UTF8
+           : status == JSON_TOO_DEEP ? REASON_NESTING_TOO_DEEP
+                                     : REASON_INVALID_JSON;
+}
+
+static bool is_duplicate(struct shredder *s, const struct shred_record *r, struct str uuid,
+                         uint64_t epoch)
+{
+    struct dedup_key key;
+    dedup_key(&key, (const uint8_t *)uuid.p, uuid.n);
+    dedup_prefetch(s->env.dedup, &key);
+    uint64_t payload = XXH3_64bits(r->payload, r->n);
+    enum dedup_verdict v =
+        dedup_check(s->env.dedup, &key, payload ? payload : 1, r->arrived_us, epoch);
+    s->counts.duplicates += v != DEDUP_NEW;
+    s->counts.duplicates_different += v == DEDUP_DIFFERENT;
+    s->counts.duplicates_unknown_payload += v == DEDUP_UNKNOWN_PAYLOAD;
+    return v != DEDUP_NEW;
+}
+
+void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+                     bool check_positions, int64_t now_us)
+{
+    char message[256] = "";
+    struct found found;
+    struct buf bufs[3] = {{0}};
+    struct str uuid = {0}, name = {0};
+    struct event_time time;
+    s->counts.records++;
+    s->counts.bytes += r->n;
+    s->p = r->payload;
+    enum reason why = parse(s, r, message);
+    if (why == REASON_NONE) {
+        find_envelope(s, &found);
+        why = judge(s, &found, bufs, &uuid, &name, &time);
+    }
+    if (why == REASON_NONE)
+        s->shape = shape_of(s, name.p, name.n, &why);
+    if (why != REASON_NONE)
+        dead_letter(s, r, why, message[0] ? message : event_reason_text(why), now_us,
+                    check_positions);
+    else if (check_positions && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq))
+        s->counts.skipped++;
+    else if (!is_duplicate(s, r, uuid, epoch))
+        put_row(s, r, uuid, &time, found.created_at);
+    for (int i = 0; i < 3; i++)
+        buf_fini(&bufs[i]);
+}
+
+/* ---- lifecycle ---- */
+
+struct shredder *shredder_new(const struct shred_env *env)
+{
+    struct shredder *s = mem_zalloc(sizeof *s);
+    s->env = *env;
+    return s;
+}
+
+struct rowset *shredder_cut(struct shredder *s)
+{
+    struct rowset *out = s->dead;
+    struct map_entry *entry;
+    size_t at = 0;
+    if (s->dead)
+        s->dead->bytes = rowset_bytes(s->dead);
+    s->dead = NULL;
+    while ((entry = map_next(&s->shapes, &at))) {
+        struct shape *sh = entry->value;
+        for (uint32_t i = 0; i < sh->n_sets; i++) {
+            struct rowset *r = sh->sets[i];
+            uint32_t n = ENV_COLUMNS;
+            for (uint32_t k = ENV_COLUMNS; k < r->n_cols; k++) /* squeeze out columns never met */
+                if (r->cols[k].node)
+                    r->cols[n++] = r->cols[k];
+            r->n_cols = n;
+            if (!r->rows) {
+                rowset_free(r);
+                continue;
+            }
+            r->bytes = rowset_bytes(r);
+            r->next = out;
+            out = r;
+        }
+        sh->n_sets = 0;
+        sh->routed = false;
+    }
+    s->partitions = 0;
+    return out;
+}
+
+void shredder_free(struct shredder *s)
+{
+    struct map_entry *entry;
+    size_t at = 0;
+    if (!s)
+        return;
+    for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
+        next = r->next;
+        rowset_free(r);
+    }
+    while ((entry = map_next(&s->shapes, &at))) {
+        struct shape *sh = entry->value;
+        if (sh->root)
+            lnode_free(sh->root);
+        free(sh->columns);
+        free(sh->sets);
+        free(sh->name);
+        free(sh);
+    }
+    map_fini(&s->shapes);
+    json_tape_fini(&s->tape);
+    buf_fini(&s->text);
+    buf_fini(&s->pointer);
+    buf_fini(&s->rescued);
+    free(s);
+}
+
+size_t shredder_bytes(const struct shredder *s)
+{
+    struct map_entry *entry;
+    size_t at = 0, n = s->dead ? rowset_bytes(s->dead) : 0;
+    while ((entry = map_next(&s->shapes, &at))) {
+        const struct shape *sh = entry->value;
+        for (uint32_t i = 0; i < sh->n_sets; i++)
+            n += rowset_bytes(sh->sets[i]);
+    }
+    return n;
+}
+
+uint32_t shredder_partitions(const struct shredder *s)
+{
+    return s->partitions;
+}
+
+const struct shred_counts *shredder_counts(const struct shredder *s)
+{
+    return &s->counts;
+}

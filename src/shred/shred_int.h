@@ -1,0 +1,117 @@
+/* shred_int: what the room's files share. See shred.h. */
+#ifndef INLET_SHRED_SHRED_INT_H
+#define INLET_SHRED_SHRED_INT_H
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "codec/json.h"
+#include "shred/shred.h"
+
+/* A place as one shape (event name) meets it. */
+struct lnode {
+    struct rnode *r;
+    struct lnode *parent;
+    struct lnode **children; /* in the order they came */
+    uint32_t n_children;
+    struct map by_key;
+    uint32_t expect;         /* the child that came after the last one, the last time */
+    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
+    uint32_t n_leaves;       /* columns at and below it, in the shape */
+    uint64_t stamp;          /* the instance of its parent in which it was written last */
+    uint64_t seen;           /* ... in which its key was met last */
+};
+
+enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUENCE, ENV_RESCUED, ENV_COLUMNS };
+
+struct shape_column {
+    struct lnode *node;
+    enum kind kind;
+};
+struct shape { /* one event name */
+    char *name;
+    struct event_name parts;
+    struct shred_table *table;
+    enum reason why;
+    bool routed;
+    struct lnode *root;
+    struct shape_column *columns; /* beyond the envelope's */
+    uint32_t n_columns, cap_columns;
+    struct rowset **sets; /* by time partition, few */
+    uint32_t n_sets;
+};
+
+struct shredder {
+    struct shred_env env;
+    struct json_tape tape;
+    struct map shapes;
+    struct shape *last; /* the shape of the record before */
+    struct rowset *dead;
+    struct event_time_cache times;
+    struct buf text, pointer, rescued;
+    struct shred_counts counts;
+    size_t bytes;
+    uint32_t partitions;
+    uint64_t instance; /* of structs and lists, counted up for ever */
+    /* the record in hand */
+    const uint8_t *p;
+    struct shape *shape;
+    struct rowset *set;
+    uint32_t row;
+    bool again; /* a key came twice: mark and walk once more */
+};
+
+/* walk.c: the event's own fields into columns; false if a key came twice (nothing is undone). */
+bool walk_event(struct shredder *s);
+/* Adds one entry {"pointer": raw} to s->rescued. */
+void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n);
+void walk_pointer_push(struct shredder *s, const char *key, size_t n, size_t *mark);
+struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
+void lnode_free(struct lnode *n);
+
+/* entries */
+static inline void column_level(struct column *c, uint8_t def, uint8_t rep)
+{
+    if (__builtin_expect(c->n_levels == c->cap_levels, 0))
+        column_grow_levels(c, 1);
+    if (c->max_def)
+        c->def[c->n_levels] = def;
+    if (c->max_rep)
+        c->rep[c->n_levels] = rep;
+    c->n_levels++;
+    c->rows += rep == 0;
+}
+static inline void column_pad(struct column *c, uint32_t rows)
+{
+    while (c->rows < rows)
+        column_level(c, 0, 0);
+}
+static inline void column_text(struct column *c, const void *p, size_t n)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < n, 0))
+        column_grow_bytes(c, n);
+    c->lens[c->n_values++] = (uint32_t)n;
+    memcpy(c->bytes + c->n_bytes, p, n);
+    c->n_bytes += n;
+}
+static inline void column_number(struct column *c, int64_t v)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    c->longs[c->n_values++] = v;
+}
+static inline void column_real(struct column *c, double v)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    c->doubles[c->n_values++] = v;
+}
+static inline void column_flag(struct column *c, bool v)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    c->bools[c->n_values++] = v;
+}
+
+#endif

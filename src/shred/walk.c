@@ -1,0 +1,517 @@
+/* The tape of one valid record into the columns of its row set.
+ *
+ * Columns at the top level are lazy: a row that lacks them costs nothing. Below a struct or list that is
+ * there, every leaf gets an entry at the close of each instance, so that all leaves of a struct agree on
+ * where it was. What cannot be stored goes to s->rescued under its pointer; an instance in which nothing
+ * was stored is not there at all, and an empty one is rescued. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "codec/digest.h"
+#include "shred/convert.h"
+#include "shred/shred_int.h"
+
+struct place_in { /* the instance that a value stands in */
+    struct lnode *node;
+    uint64_t instance;
+    uint8_t rep; /* of the instance's first entry */
+};
+
+struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
+{
+    struct lnode *n = mem_zalloc(sizeof *n);
+    n->r = r;
+    n->parent = parent;
+    for (int k = 0; k < KIND_COUNT; k++)
+        n->column[k] = -1;
+    if (parent) {
+        parent->children = mem_regrow(parent->children, parent->n_children + 1, sizeof *parent->children);
+        parent->children[parent->n_children++] = n;
+        map_set(&parent->by_key, r->key, r->key_len, n);
+    }
+    return n;
+}
+
+void lnode_free(struct lnode *n)
+{
+    for (uint32_t i = 0; i < n->n_children; i++)
+        lnode_free(n->children[i]);
+    map_fini(&n->by_key);
+    free(n->children);
+    free(n);
+}
+
+/* ---- rescue ---- */
+
+void walk_pointer_push(struct shredder *s, const char *key, size_t n, size_t *mark)
+{
+    *mark = s->pointer.n;
+    buf_putc(&s->pointer, '/');
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)key[i];
+        if (c == '~' || c == '/')
+            buf_puts(&s->pointer, c == '~' ? "~0" : "~1");
+        else if (c == '"' || c == '\\')
+            buf_printf(&s->pointer, "\\%c", c);
+        else if (c < 0x20)
+            buf_printf(&s->pointer, "\\u%04x", c);
+        else
+            buf_putc(&s->pointer, c);
+    }
+}
+
+void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n)
+{
+    buf_putc(&s->rescued, s->rescued.n ? ',' : '{');
+    buf_putc(&s->rescued, '"');
+    buf_put(&s->rescued, s->pointer.p, s->pointer.n);
+    buf_puts(&s->rescued, "\":");
+    buf_put(&s->rescued, raw, n);
+}
+
+static void rescue_value(struct shredder *s, const struct json_tok *v)
+{
+    bool quoted = v->kind == TOK_STRING;
+    walk_rescue(s, s->p + v->start - quoted, v->end - v->start + 2u * quoted);
+}
+
+/* ---- columns ---- */
+
+static struct column *have_column(struct shredder *s, const struct lnode *n, enum kind kind)
+{
+    int32_t i = n->column[kind];
+    if (i < 0 || (uint32_t)i >= s->set->n_cols || !s->set->cols[i].node)
+        return NULL;
+    return &s->set->cols[i].col;
+}
+
+static enum col_type memory_type(enum kind kind)
+{
+    switch (kind) {
+    case KIND_BOOL: return COL_BOOL;
+    case KIND_DOUBLE: return COL_DOUBLE;
+    case KIND_LONG:
+    case KIND_DECIMAL:
+    case KIND_TIMESTAMPTZ: return COL_LONG;
+    default: return COL_BYTES;
+    }
+}
+
+/* Any column at or below a place that is in this row set. */
+static struct column *any_leaf(struct shredder *s, const struct lnode *n, const struct lnode *but,
+                               enum kind but_kind)
+{
+    for (int k = 0; k < KIND_COUNT; k++)
+        if (!(n == but && (enum kind)k == but_kind)) {
+            struct column *c = have_column(s, n, (enum kind)k);
+            if (c)
+                return c;
+        }
+    for (uint32_t i = 0; i < n->n_children; i++) {
+        struct column *c = any_leaf(s, n->children[i], but, but_kind);
+        if (c)
+            return c;
+    }
+    return NULL;
+}
+
+/* A new leaf below a struct or list that was there before: its levels up to now are those of a sibling
+ * below their nearest common place. `in[]` are the open instances, from the root down. */
+static void derive_levels(struct shredder *s, struct column *to, const struct lnode *n,
+                          enum kind kind, const struct place_in *in, uint32_t depth)
+{
+    for (uint32_t d = depth; d > 0; d--) { /* in[0] is the root: lazy */
+        const struct lnode *a = in[d].node;
+        for (uint32_t i = 0; i < a->n_children; i++) {
+            const struct lnode *via = a->children[i];
+            const struct column *like = any_leaf(s, via, n, kind);
+            if (!like)
+                continue;
+            uint32_t upto = like->n_levels;
+            if (via->stamp == in[d].instance) /* it has entries of this very instance: not those */
+                while (upto > 0) {
+                    upto--;
+                    if ((like->rep ? like->rep[upto] : 0) <= a->r->max_rep)
+                        break;
+                }
+            for (uint32_t k = 0; k < upto; k++) {
+                uint8_t rep = like->rep ? like->rep[k] : 0;
+                uint8_t def = like->def[k] < a->r->max_def ? like->def[k] : a->r->max_def;
+                if (rep <= a->r->max_rep)
+                    column_level(to, def, rep);
+            }
+            return;
+        }
+    }
+}
+
+static struct column *open_column(struct shredder *s, struct lnode *n, enum kind kind,
+                                  const struct place_in *in, uint32_t depth)
+{
+    struct shape *sh = s->shape;
+    if (n->column[kind] < 0) {
+        if (sh->n_columns == sh->cap_columns) {
+            sh->cap_columns = sh->cap_columns * 2 + 16;
+            sh->columns = mem_regrow(sh->columns, sh->cap_columns, sizeof *sh->columns);
+        }
+        n->column[kind] = (int32_t)(ENV_COLUMNS + sh->n_columns);
+        sh->columns[sh->n_columns++] = (struct shape_column){n, kind};
+        for (struct lnode *up = n; up; up = up->parent)
+            up->n_leaves++;
+    }
+    uint32_t want = (uint32_t)n->column[kind] + 1;
+    if (s->set->n_cols < want) {
+        s->set->cols = mem_regrow(s->set->cols, want, sizeof *s->set->cols);
+        memset(s->set->cols + s->set->n_cols, 0, (want - s->set->n_cols) * sizeof *s->set->cols);
+        s->set->n_cols = want;
+    }
+    struct rowset_column *rc = &s->set->cols[want - 1];
+    struct column made;
+    column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
+    derive_levels(s, &made, n, kind, in, depth);
+    rc = &s->set->cols[want - 1];
+    *rc = (struct rowset_column){.node = n->r, .kind = kind, .col = made};
+    return &rc->col;
+}
+
+/* An entry without a value in every column at and below a place. */
+static void put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep)
+{
+    if (!n->n_leaves)
+        return;
+    for (int k = 0; k < KIND_COUNT; k++) {
+        struct column *c = have_column(s, n, (enum kind)k);
+        if (c) {
+            column_pad(c, rep == 0 ? s->row : 0);
+            column_level(c, def, rep);
+        }
+    }
+    for (uint32_t i = 0; i < n->n_children; i++)
+        put_nulls(s, n->children[i], def, rep);
+}
+
+/* ---- values ---- */
+
+#define DEPTH_MAX 256
+
+static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                      uint32_t at, uint8_t rep);
+
+/* Ready for a value: the column, padded, with its full level written; the same place's other kinds get
+ * their null. */
+static struct column *begin_value(struct shredder *s, struct place_in *in, uint32_t depth,
+                                  struct lnode *n, enum kind kind, uint8_t rep)
+{
+    struct column *c = have_column(s, n, kind);
+    if (__builtin_expect(!c, 0))
+        c = open_column(s, n, kind, in, depth);
+    if (rep == 0)
+        column_pad(c, s->row);
+    column_level(c, c->max_def, rep);
+    if (__builtin_expect(depth > 0 && (n->r->kinds & (n->r->kinds - 1)), 0))
+        for (int k = 0; k < KIND_COUNT; k++) {
+            struct column *other = (enum kind)k == kind ? NULL : have_column(s, n, (enum kind)k);
+            if (other) {
+                if (rep == 0)
+                    column_pad(other, s->row);
+                column_level(other, (uint8_t)(other->max_def - 1), rep);
+            }
+        }
+    n->stamp = in[depth].instance;
+    return c;
+}
+
+static bool allow_kind(struct shredder *s, struct lnode *n, enum kind kind)
+{
+    if (__builtin_expect((n->r->kinds & 1u << kind) != 0, 1))
+        return true;
+    s->counts.conflicts++;
+    return registry_add_kind(s->shape->table->registry, n->r, kind);
+}
+
+static bool exact_double(int64_t v)
+{
+    double d = (double)v;
+    return d < 9223372036854775808.0 && (int64_t)d == v;
+}
+
+static bool put_long(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                     const struct json_tok *v, uint8_t rep)
+{
+    int64_t number;
+    if (!json_long(s->p + v->start, v->end - v->start, &number))
+        return false;
+    const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
+    bool exact = exact_double(number);
+    bool only_double = (n->r->table_kinds & both) == 1u << KIND_DOUBLE;
+    if (n->r->parent->place == PLACE_LIST)
+        only_double = (n->r->kinds & both) == 1u << KIND_DOUBLE; /* an element has one kind */
+    if (only_double && exact) {
+        column_real(begin_value(s, in, depth, n, KIND_DOUBLE, rep), (double)number);
+        return true;
+    }
+    if (!exact)
+        __atomic_store_n(&n->r->inexact_long, 1, __ATOMIC_RELAXED);
+    if (!allow_kind(s, n, KIND_LONG))
+        return false;
+    column_number(begin_value(s, in, depth, n, KIND_LONG, rep), number);
+    return true;
+}
+
+static bool put_string(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                       const struct json_tok *v, uint8_t rep)
+{
+    if (v->flags & TOK_UNSAFE || !allow_kind(s, n, KIND_STRING))
+        return false;
+    struct column *c = begin_value(s, in, depth, n, KIND_STRING, rep);
+    if (v->flags & TOK_ESCAPED) {
+        s->text.n = 0;
+        json_unescape(s->p + v->start, v->end - v->start, &s->text);
+        column_text(c, s->text.p ? s->text.p : s->p, s->text.n);
+    } else {
+        column_text(c, s->p + v->start, v->end - v->start);
+    }
+    return true;
+}
+
+static bool put_scalar(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                       const struct json_tok *v, uint8_t rep)
+{
+    double real;
+    switch (v->kind) {
+    case TOK_STRING: return put_string(s, in, depth, n, v, rep);
+    case TOK_INTEGER: return put_long(s, in, depth, n, v, rep);
+    case TOK_DECIMAL:
+        if (!json_double(s->p + v->start, v->end - v->start, &real) || !allow_kind(s, n, KIND_DOUBLE))
+            return false;
+        column_real(begin_value(s, in, depth, n, KIND_DOUBLE, rep), real);
+        return true;
+    case TOK_TRUE:
+    case TOK_FALSE:
+        if (!allow_kind(s, n, KIND_BOOL))
+            return false;
+        column_flag(begin_value(s, in, depth, n, KIND_BOOL, rep), v->kind == TOK_TRUE);
+        return true;
+    default: return false;
+    }
+}
+
+/* A column whose type the config declares. */
+static bool put_declared(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                         const struct json_tok *v, uint8_t rep)
+{
+    struct converted out;
+    s->text.n = 0;
+    if (!convert_value(s->p, v, n->r, s->env.hash_key, s->env.hash_key_n, &s->text, &out))
+        return false;
+    struct column *c = begin_value(s, in, depth, n, n->r->declared, rep);
+    switch (memory_type(n->r->declared)) {
+    case COL_BOOL: column_flag(c, out.number != 0); break;
+    case COL_LONG: column_number(c, out.number); break;
+    case COL_DOUBLE: column_real(c, out.real); break;
+    default: column_text(c, s->text.p ? s->text.p : s->p, s->text.n); break;
+    }
+    return true;
+}
+
+/* ---- structs and lists ---- */
+
+static enum kind kind_of(const struct json_tok *v)
+{
+    return v->kind == TOK_STRING    ? KIND_STRING
+           : v->kind == TOK_INTEGER ? KIND_LONG
+           : v->kind == TOK_DECIMAL ? KIND_DOUBLE
+                                    : KIND_BOOL;
+}
+
+static enum place place_of(const struct json_tok *v)
+{
+    return v->kind == TOK_OBJECT ? PLACE_STRUCT : v->kind == TOK_ARRAY ? PLACE_LIST : PLACE_SCALAR;
+}
+
+/* May this value make a new place? Not what has nothing to store: no column comes of it. */
+static bool can_make(const struct json_tok *toks, uint32_t at)
+{
+    const struct json_tok *v = &toks[at];
+    return v->kind != TOK_NULL && !(v->flags & TOK_UNSAFE) &&
+           !((v->kind == TOK_OBJECT || v->kind == TOK_ARRAY) && v->next == at + 1);
+}
+
+static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *key, size_t n,
+                              uint32_t at)
+{
+    struct lnode *c = up->expect < up->n_children ? up->children[up->expect] : NULL;
+    if (!c || c->r->key_len != n || memcmp(c->r->key, key, n) != 0) {
+        c = map_get(&up->by_key, key, n);
+        for (uint32_t i = 0; c && i < up->n_children; i++)
+            if (up->children[i] == c)
+                up->expect = i;
+    }
+    if (c) {
+        up->expect++;
+        return c;
+    }
+    if (!can_make(s->tape.toks, at))
+        return NULL;
+    const struct json_tok *v = &s->tape.toks[at];
+    struct rnode *r = registry_child(s->shape->table->registry, up->r, key, n, place_of(v), kind_of(v));
+    return r->place == PLACE_RESCUE && !r->parent ? NULL : lnode_new(r, up);
+}
+
+/* Closes an instance: whatever was not written in it is null below it. */
+static void close_instance(struct shredder *s, const struct place_in *in)
+{
+    for (uint32_t i = 0; i < in->node->n_children; i++)
+        if (in->node->children[i]->stamp != in->instance)
+            put_nulls(s, in->node->children[i], in->node->r->max_def, in->rep);
+}
+
+/* The members of an object, into the instance in[depth]. Answers whether anything was stored. */
+static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth, uint32_t at)
+{
+    const struct json_tok *toks = s->tape.toks;
+    struct place_in *here = &in[depth];
+    bool stored = false;
+    here->node->expect = 0;
+    for (uint32_t k = at + 1; k < toks[at].next && !s->again; k = toks[k + 1].next) {
+        const struct json_tok *key = &toks[k];
+        const char *text = (const char *)s->p + key->start;
+        size_t n = key->end - key->start, mark;
+        struct buf unescaped = {0};
+        if (key->flags & TOK_SUPERSEDED || toks[k + 1].kind == TOK_NULL)
+            if (key->flags & TOK_SUPERSEDED)
+                continue;
+        if (depth == 0 && n >= 10 && ((n == 10 && (!memcmp(text, "event_uuid", 10) ||
+                                                   !memcmp(text, "event_name", 10) ||
+                                                   !memcmp(text, "created_at", 10)))))
+            continue;
+        if (key->flags & TOK_UNSAFE) { /* the key's text goes into the pointer as it was sent */
+            mark = s->pointer.n;
+            buf_putc(&s->pointer, '/');
+            buf_put(&s->pointer, text, n);
+            rescue_value(s, &toks[k + 1]);
+            s->pointer.n = mark;
+            continue;
+        }
+        if (key->flags & TOK_ESCAPED) {
+            json_unescape(s->p + key->start, n, &unescaped);
+            text = unescaped.p ? (const char *)unescaped.p : "";
+            n = unescaped.n;
+        }
+        struct lnode *c = child_of(s, here->node, text, n, k + 1);
+        if (c && c->seen == here->instance) {
+            s->again = true;
+        } else if (!c && toks[k + 1].kind == TOK_NULL) {
+            /* nothing to keep */
+        } else {
+            walk_pointer_push(s, text, n, &mark);
+            if (!c)
+                rescue_value(s, &toks[k + 1]);
+            else {
+                c->seen = here->instance;
+                stored |= put_value(s, in, depth, c, k + 1, here->rep);
+            }
+            s->pointer.n = mark;
+        }
+        buf_fini(&unescaped);
+        toks = s->tape.toks;
+    }
+    return stored;
+}
+
+static bool put_struct(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                       uint32_t at, uint8_t rep)
+{
+    size_t rescued = s->rescued.n;
+    in[depth + 1] = (struct place_in){n, ++s->instance, rep};
+    bool stored = put_members(s, in, depth + 1, at);
+    if (s->again)
+        return false;
+    if (stored) {
+        close_instance(s, &in[depth + 1]);
+        n->stamp = in[depth].instance;
+    } else if (s->rescued.n == rescued) {
+        walk_rescue(s, (const uint8_t *)"{}", 2);
+    }
+    return stored;
+}
+
+/* A list whose columns this row set does not have, and whose first element cannot make them, is rescued
+ * whole: there would be nowhere to say that its first elements were null. */
+static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                     uint32_t at, uint8_t rep)
+{
+    const struct json_tok *toks = s->tape.toks;
+    bool fresh = any_leaf(s, n, NULL, KIND_BOOL) == NULL, stored = false;
+    uint32_t index = 0;
+    size_t rescued = s->rescued.n, mark;
+    if (fresh && (toks[at].next == at + 1 || !can_make(toks, at + 1))) {
+        rescue_value(s, &toks[at]);
+        return false;
+    }
+    n->stamp = in[depth].instance;
+    if (toks[at].next == at + 1) {
+        put_nulls(s, n, n->r->max_def, rep);
+        return true;
+    }
+    for (uint32_t k = at + 1; k < toks[at].next; k = s->tape.toks[k].next, index++) {
+        char number[16];
+        uint8_t element_rep = index ? (uint8_t)(n->r->max_rep + 1) : rep;
+        in[depth + 1] = (struct place_in){n, ++s->instance, element_rep};
+        struct lnode *c = n->n_children ? n->children[0] : child_of(s, n, "", 0, k);
+        walk_pointer_push(s, number, (size_t)snprintf(number, sizeof number, "%u", index), &mark);
+        bool one = false;
+        if (toks[k].kind != TOK_NULL && c)
+            one = put_value(s, in, depth + 1, c, k, element_rep);
+        else if (toks[k].kind != TOK_NULL)
+            rescue_value(s, &toks[k]);
+        s->pointer.n = mark;
+        if (s->again)
+            return false;
+        toks = s->tape.toks;
+        if (!one && index == 0 && any_leaf(s, n, NULL, KIND_BOOL) == NULL) {
+            s->rescued.n = rescued;
+            n->stamp = 0;
+            rescue_value(s, &toks[at]);
+            return false;
+        }
+        if (!one) /* an element that is null, or was rescued */
+            put_nulls(s, n, (uint8_t)(n->r->max_def + 1), element_rep);
+        stored = true;
+    }
+    return stored;
+}
+
+static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                      uint32_t at, uint8_t rep)
+{
+    const struct json_tok *v = &s->tape.toks[at];
+    bool stored = false;
+    if (v->kind == TOK_NULL || n->r->place == PLACE_DROP)
+        return false;
+    if (n->r->place == PLACE_DECLARED)
+        stored = put_declared(s, in, depth, n, v, rep);
+    else if (depth + 2 < DEPTH_MAX && n->r->place == place_of(v)) {
+        if (v->kind == TOK_OBJECT)
+            return put_struct(s, in, depth, n, at, rep);
+        if (v->kind == TOK_ARRAY)
+            return put_list(s, in, depth, n, at, rep);
+        stored = put_scalar(s, in, depth, n, v, rep);
+    } else {
+        s->counts.conflicts++;
+    }
+    if (!stored)
+        rescue_value(s, v);
+    return stored;
+}
+
+bool walk_event(struct shredder *s)
+{
+    struct place_in in[DEPTH_MAX];
+    in[0] = (struct place_in){s->shape->root, ++s->instance, 0};
+    s->again = false;
+    s->pointer.n = 0;
+    put_members(s, in, 0, 0);
+    return !s->again;
+}
