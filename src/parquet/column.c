@@ -27,7 +27,7 @@ void column_fini(struct column *c)
 size_t column_heap_bytes(const struct column *c)
 {
     size_t levels = c->cap_levels;
-    return levels * ((c->max_def > 0) + (c->max_rep > 0)) +
+    return levels * ((size_t)(c->max_def > 0) + (c->max_rep > 0)) +
            (size_t)c->cap_values * widths[c->type] + c->cap_bytes;
 }
 
