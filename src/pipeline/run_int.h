@@ -55,8 +55,6 @@ void run_close(struct run *r);
 bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
 struct shred_table *run_route(void *ctx, const struct event_name *name, enum reason *why);
 
-/* restore.c: the hot window from the lake. */
-int run_restore_dedup(struct run *r, struct err *e);
 
 /* progress.c */
 void progress_line(struct run *r, bool last);

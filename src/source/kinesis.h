@@ -1,0 +1,26 @@
+/* kinesis: a Kinesis data stream as a source, by polling (GetRecords), and its answers' records. */
+#ifndef INLET_SOURCE_KINESIS_H
+#define INLET_SOURCE_KINESIS_H
+
+#include "source/source.h"
+
+struct kinesis_options {
+    const char *stream; /* its name; region, endpoint and credentials come from the environment and the
+                           shared profile, as the SDKs do it */
+};
+
+/* One call of the API: POST with a JSON body; answers the body (appended, SOURCE_PAD bytes after it).
+ * Throttled, 5xx or no connection: ERR_RETRY. ExpiredIterator: ERR_CONFLICT. ERR_NOTFOUND: no such
+ * stream. One thread at a time for a handle. */
+struct kinesis_api;
+struct kinesis_api *kinesis_api_open(struct err *e);
+void kinesis_api_close(struct kinesis_api *a);
+int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body, size_t body_n, struct buf *answer, struct err *e);
+
+struct kinesis_cursor;
+struct kinesis_cursor *kinesis_cursor_new(void);
+void kinesis_cursor_free(struct kinesis_cursor *c);
+void kinesis_cursor_start(struct kinesis_cursor *c, const struct source_batch *b);
+bool kinesis_cursor_next(struct kinesis_cursor *c, struct source_record *out);
+
+#endif
