@@ -44,16 +44,17 @@ def test_created_at(lake, sent, datetime_text):
 
 @pytest.mark.parametrize("line,reason", [
     (b"nonsense", "invalid_json"), (b'{"event_uuid": "a", "event_name": "b"', "invalid_json"), (b"[1]", "not_an_object"),
-    (b"17", "not_an_object"), (b'{"event_name":"a:b","created_at":1}', "missing_uuid"),
-    (b'{"event_uuid":null,"event_name":"a:b","created_at":1}', "missing_uuid"),
-    (b'{"event_uuid":"","event_name":"a:b","created_at":1}', "invalid_uuid"),
-    (b'{"event_uuid":"x","event_name":":b","created_at":1}', "invalid_name"),
+    (b"17", "not_an_object"), (b'{"event_name":"a:b","created_at":1}', "missing_event_uuid"),
+    (b'{"event_uuid":null,"event_name":"a:b","created_at":1}', "missing_event_uuid"),
+    (b'{"event_uuid":"","event_name":"a:b","created_at":1}', "invalid_event_uuid"),
+    (b'{"event_uuid":"x","event_name":":b","created_at":1}', "invalid_event_name"),
     (b'{"event_uuid":"x","event_name":"a"}', "missing_created_at"),
     (b'{"event_uuid":"x","event_name":"a","created_at":true}', "invalid_created_at"),
     (b'{"event_uuid":"x","event_name":"a","created_at":-1}', "created_at_out_of_range"),
     (b'{"event_uuid":"x","event_name":"a","created_at":1,"k":"\xff"}', "invalid_utf8"),
-    (b'{"event_uuid":"x","event_name":"' + b"n" * 10000 + b'","created_at":1}', "invalid_name"),
-    (b'{"event_uuid":"x","event_name":"a","created_at":1,"k":' + b"[" * 100000 + b"]" * 100000 + b"}", "nesting_too_deep")])
+    (b'{"event_uuid":"x","event_name":"' + b"n" * 10000 + b'","created_at":1}', "invalid_event_name"),
+    (b'{"event_uuid":"x","event_name":"a","created_at":1,"k":' + b"[" * 100000 + b"]" * 100000 + b"}", "nesting_too_deep")],
+    ids=lambda v: v if isinstance(v, str) else "")
 def test_dead_letters(lake, line, reason):
     good = event()
     load(lake, line + b"\n" + ndjson([good]))
@@ -65,7 +66,7 @@ def test_dead_letters(lake, line, reason):
 
 @pytest.mark.parametrize("value", [
     "1e999", "-0", "0.1e-400", "99999999999999999999", "9007199254740993", "[]", "{}", "[[]]", "[1,null,2]", '[1,"a"]', '"\\u0000"', '"\\ud800"',
-    '"\\u00e9\\n"', '{"a":{"b":[{"c":1},{"d":2},null]}}', '[{"x":[1,2]},{"x":[]},{}]', "true", "null", '{"a":null}', '"' + "x" * 100000 + '"'])
+    '"\\u00e9\\n"', '{"a":{"b":[{"c":1},{"d":2},null]}}', '[{"x":[1,2]},{"x":[]},{}]', "true", "null", '{"a":null}', '"' + "x" * 100000 + '"'], ids=range(19))
 def test_values(lake, value):
     events = [event(), event(k="text"), event(), event(k=3), event(k={"z": 1}), event(k=[1.5])]
     lines = [json.dumps(e) for e in events]
