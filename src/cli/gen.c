@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/render.h"
 #include "gen/gen.h"
+#include "source/kinesis_put.h"
 
 #define FLUSH_BYTES (256U * 1024)
 #define HOUR_US INT64_C(3600000000)
@@ -52,6 +53,28 @@ static int write_events(struct gen *g, struct output *o, struct err *e)
     return flush(o, e);
 }
 
+/* Into a stream, a record a line; the number of the line is the partition key, so that every shard has
+ * its part. */
+static int put_events(struct gen *g, struct output *o, const char *stream, struct err *e)
+{
+    const char *name = strncmp(stream, "kinesis://", 10) == 0 ? stream + 10 : stream;
+    struct kinesis_put *p = kinesis_put_open(name, e);
+    char key[32];
+    int rc = 0;
+    if (!p)
+        return -1;
+    o->begin_ms = clock_boot_ms(&clock_system);
+    while (!rc && gen_next(g, &o->pending)) {
+        o->written++;
+        snprintf(key, sizeof key, "%" PRIu64, o->written);
+        rc = kinesis_put_add(p, key, o->pending.p, o->pending.n, e);
+        o->pending.n = 0;
+        if (!rc && o->rate)
+            rc = pace(o, e);
+    }
+    return kinesis_put_close(p, e) || rc ? -1 : 0;
+}
+
 static struct gen_options gen_options_of(const struct options *o)
 {
     /* The hour that has begun, so that events are of today and a run an hour long repeats. */
@@ -86,13 +109,9 @@ int gen_command(struct config *c, int n_args, char **args)
     struct gen_options options = gen_options_of(o);
     struct err e = {0};
     (void)n_args, (void)args;
-    if (options_text(o, OPT_GEN_STREAM)) {
-        fputs("inlet gen: --stream is not in this version: write to a file, then put that\n",
-              stderr);
-        return EXIT_USAGE;
-    }
     struct gen *g = gen_new(&options);
-    int rc = write_events(g, &out, &e) ? commands_fail(&e) : EXIT_DONE;
+    const char *stream = options_text(o, OPT_GEN_STREAM);
+    int rc = (stream ? put_events(g, &out, stream, &e) : write_events(g, &out, &e)) ? commands_fail(&e) : EXIT_DONE;
     if (!options_flag(o, OPT_QUIET))
         say(g);
     gen_free(g);

@@ -1,70 +1,179 @@
-/* A batch's records, one after the other: see source.h. */
+/* cursor: takes a batch apart into records, on the shredders' threads: lines of a file, or the
+ * records of a GetRecords answer with their base64 undone and aggregates opened. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "source/kinesis.h"
+#include "codec/base64.h"
+#include "source/body.h"
+#include "source/kpl.h"
 #include "source/source.h"
 
 struct source_cursor {
-    const struct source_batch *batch;
-    size_t at;
-    struct kinesis_cursor *kinesis;
+    const struct source_batch *b;
+    size_t at; /* NDJSON: offset into data; Kinesis: into body.records */
+    struct body body;
+    bool broken;
+    struct kpl kpl; /* the aggregate being taken apart */
+    bool in_aggregate;
+    struct body_record record; /* its record */
+    struct seq seq;
+    struct buf decoded, text; /* scratch */
+    char seq_text[SEQ_TEXT_MAX + 16];
 };
 
 struct source_cursor *source_cursor_new(void)
 {
-    struct source_cursor *c = mem_zalloc(sizeof *c);
-    c->kinesis = kinesis_cursor_new();
-    return c;
+    return mem_zalloc(sizeof(struct source_cursor));
 }
 
 void source_cursor_free(struct source_cursor *c)
 {
     if (!c)
         return;
-    kinesis_cursor_free(c->kinesis);
+    buf_fini(&c->decoded);
+    buf_fini(&c->text);
     free(c);
 }
 
 void source_cursor_start(struct source_cursor *c, const struct source_batch *b)
 {
-    c->batch = b;
+    c->b = b;
     c->at = 0;
-    if (b->format == BATCH_GET_RECORDS)
-        kinesis_cursor_start(c->kinesis, b);
-    else if (b->base_offset == 0 && b->n_data >= 3 && memcmp(b->data, "\xef\xbb\xbf", 3) == 0)
-        c->at = 3;
+    c->in_aggregate = false;
+    c->seq = SEQ_NONE;
+    c->broken = b->format == BATCH_GET_RECORDS &&
+                !body_open(&c->body, (const char *)b->data, b->n_data);
 }
 
-static bool blank(const uint8_t *p, size_t n)
+static bool next_line(struct source_cursor *c, struct source_record *out)
 {
-    for (size_t i = 0; i < n; i++)
-        if (p[i] != ' ' && p[i] != '\t' && p[i] != '\r')
+    const struct source_batch *b = c->b;
+    while (c->at < b->n_data) {
+        const uint8_t *line = b->data + c->at;
+        size_t left = b->n_data - c->at;
+        const uint8_t *nl = memchr(line, '\n', left);
+        size_t n = nl ? (size_t)(nl - line) : left;
+        c->at += nl ? n + 1 : n;
+        uint64_t end = b->base_offset + c->at;
+        bool cut = !nl && seq_low(b->last) > end;
+        if (n && line[n - 1] == '\r')
+            n--;
+        size_t i = 0;
+        while (i < n && (line[i] == ' ' || line[i] == '\t'))
+            i++;
+        if (i == n && !cut)
+            continue;
+        *out = (struct source_record){
+            .payload = line,
+            .n = n,
+            .seq = cut ? b->last : seq_of(end),
+            .arrived_us = b->arrived_us,
+            .sub = -1,
+            .defect = cut ? "the line is longer than the limit for one record; this is its beginning"
+                          : NULL,
+        };
+        return true;
+    }
+    return false;
+}
+
+static void scratch_clear(struct buf *b, size_t room)
+{
+    b->n = 0;
+    buf_reserve(b, room);
+}
+
+/* Decodes the record's data into `decoded`; NULL, or what is wrong with it. */
+static const char *decode(struct source_cursor *c)
+{
+    struct str data = c->record.data;
+    if (!data.p)
+        data = (struct str){"", 0};
+    const char *defect = NULL;
+    if (c->record.escaped) {
+        scratch_clear(&c->text, data.n + SOURCE_PAD);
+        if (!body_unescape(data, &c->text))
+            defect = "the record's data is not base64";
+        else
+            data = (struct str){(const char *)c->text.p, c->text.n};
+    }
+    scratch_clear(&c->decoded, base64_decode_room(data.n) + data.n + SOURCE_PAD);
+    int64_t n = defect ? -1 : base64_decode(c->decoded.p, data.p, data.n);
+    if (n < 0) {
+        memcpy(c->decoded.p, data.p, data.n);
+        n = (int64_t)data.n;
+        defect = "the record's data is not base64";
+    }
+    c->decoded.n = (size_t)n;
+    memset(c->decoded.p + n, 0, SOURCE_PAD);
+    return defect;
+}
+
+static void fill(struct source_cursor *c, const uint8_t *p, size_t n, int32_t sub,
+                 struct source_record *out)
+{
+    *out = (struct source_record){
+        .payload = p,
+        .n = n,
+        .seq = c->seq,
+        .arrived_us = c->record.arrived_us ? c->record.arrived_us : c->b->arrived_us,
+        .sub = sub,
+        .seq_text = c->record.sequence.p,
+        .seq_text_n = c->record.sequence.n,
+    };
+    if (sub >= 0 && c->record.sequence.n < SEQ_TEXT_MAX) {
+        int len = snprintf(c->seq_text, sizeof c->seq_text, "%.*s/%d", (int)c->record.sequence.n,
+                           c->record.sequence.p, sub);
+        out->seq_text = c->seq_text;
+        out->seq_text_n = (size_t)len;
+    }
+}
+
+static bool next_part(struct source_cursor *c, struct source_record *out)
+{
+    const uint8_t *p;
+    size_t n;
+    int32_t sub;
+    c->in_aggregate = kpl_next(&c->kpl, &p, &n, &sub);
+    if (c->in_aggregate)
+        fill(c, p, n, sub, out);
+    return c->in_aggregate;
+}
+
+static bool next_record(struct source_cursor *c, struct source_record *out)
+{
+    if (c->in_aggregate && next_part(c, out))
+        return true;
+    while (!c->broken) {
+        int rc = body_next(&c->body, &c->at, &c->record);
+        c->broken = rc < 0;
+        if (rc <= 0)
             return false;
-    return true;
+        struct seq seq;
+        const char *defect = NULL;
+        if (seq_parse(&seq, c->record.sequence.p ? c->record.sequence.p : "", c->record.sequence.n,
+                      NULL))
+            defect = "the record has no valid sequence number";
+        else
+            c->seq = seq;
+        const char *bad_data = decode(c);
+        if (!bad_data && kpl_open(&c->kpl, c->decoded.p, c->decoded.n)) {
+            if (next_part(c, out))
+                return true;
+            continue; /* an aggregate of nothing */
+        }
+        fill(c, c->decoded.p, c->decoded.n, -1, out);
+        out->defect = bad_data ? bad_data : defect;
+        return true;
+    }
+    return false;
 }
 
 bool source_cursor_next(struct source_cursor *c, struct source_record *out)
 {
-    const struct source_batch *b = c->batch;
-    if (b->format == BATCH_GET_RECORDS)
-        return kinesis_cursor_next(c->kinesis, out);
-    while (c->at < b->n_data) {
-        const uint8_t *p = b->data + c->at, *end = memchr(p, '\n', b->n_data - c->at);
-        size_t n = end ? (size_t)(end - p) : b->n_data - c->at;
-        c->at += n + (end != NULL);
-        if (n && p[n - 1] == '\r')
-            n--;
-        if (blank(p, n))
-            continue;
-        *out = (struct source_record){.payload = p,
-                                      .n = n,
-                                      .seq = seq_of(b->base_offset + c->at),
-                                      .arrived_us = b->arrived_us,
-                                      .sub = -1,
-                                      .defect = n > (10u << 20) ? "the record is larger than 10 MiB" : NULL};
-        return true;
-    }
-    return false;
+    if (c->b->format == BATCH_NDJSON)
+        return next_line(c, out);
+    return next_record(c, out);
 }

@@ -1,5 +1,10 @@
-/* A file as a stream of one shard. Its identity is its real path and a hash of its first bytes; its
- * position the offset in decompressed bytes. A thread reads it in batches of whole lines. See source.h. */
+/* file: a file or standard input as a source: one shard "0", whose positions are offsets in the
+ * decompressed bytes.
+ *
+ * One reader thread fills batches of whole lines. It never blocks where it could not see a stop:
+ * budget and inbox are tried in short steps, because the thread that empties them may be the very
+ * one that stops and starts us. A line over the limit is a batch of its own, cut at the limit, whose
+ * `last` lies beyond its data: that is how the cursor knows. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,372 +12,477 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include "base/mem.h"
+#include "source/input.h"
 #include "source/source.h"
 
-#define HEAD_MAX 65536
-#define NOTE_SPAN 4096
-#define INPUT_BYTES 262144
+#define NOTE_BYTES 4096
+#define HEAD_BYTES ((size_t)64 << 10)
+#define BATCH_BYTES ((size_t)1 << 20)
+#define RECORD_BYTES_MAX ((size_t)10 << 20)
+#define IDLE_MS 200 /* a pipe silent for so long: what there is goes out */
 
 struct file_source {
-    struct source source; /* first */
+    struct source base; /* first: a struct source * is this */
     struct source_env env;
-    char *path, *identity;
+    char *path; /* as given, for messages */
+    char *real;
+    char *identity;
     int fd;
-    enum { PLAIN, GZIP, ZSTD } form;
-    bool eof;
-    pthread_t thread;
-    bool running;
+    bool regular, used;
+    int64_t load_us;
     atomic_bool stop;
+    bool running;
+    pthread_t thread;
     uint32_t number, generation;
-    struct seq after;
+    uint64_t after;
     char note[24];
-    z_stream gz;
-    ZSTD_DCtx *zstd;
-    uint8_t *input;
-    size_t in_at, in_n;
-    uint8_t tail[NOTE_SPAN]; /* the bytes before `offset` */
-    size_t tail_n;
-    uint64_t offset;
+    /* the reader's own, while running */
+    struct input *in;
+    uint8_t *data; /* the batch being filled: n bytes of cap */
+    size_t n, cap, charged;
+    uint64_t base_offset; /* of data[0] */
+    uint8_t tail[NOTE_BYTES];
+    size_t n_tail;
+    bool eof;
 };
 
-/* ---- decompressed bytes ---- */
-
-static ssize_t raw_read(struct file_source *f, void *p, size_t n, struct err *e)
+static struct file_source *file_of(struct source *s)
 {
-    for (;;) {
-        ssize_t r = read(f->fd, p, n);
-        if (r >= 0)
-            return r;
-        if (errno != EINTR) {
-            err_errno(e, errno, "cannot read %s", f->path);
-            return -1;
-        }
+    return (struct file_source *)(void *)s;
+}
+
+/* ---- identity ---- */
+
+/* "file:<real path>#<hash>:<length>" of the first `length` bytes; NULL if there are fewer. */
+static char *identity_of(int fd, const char *real, size_t length)
+{
+    uint8_t *head = mem_alloc(HEAD_BYTES);
+    size_t got = 0;
+    while (got < length) {
+        ssize_t r = pread(fd, head + got, length - got, (off_t)got);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            break;
+        got += (size_t)r;
     }
+    XXH128_hash_t h = XXH3_128bits(head, got);
+    free(head);
+    if (got != length)
+        return NULL;
+    return mem_printf("file:%s#%016llx%016llx:%zu", real, (unsigned long long)h.high64,
+                      (unsigned long long)h.low64, length);
 }
 
-static int refill(struct file_source *f, struct err *e)
+static char *identity_stdin(void)
 {
-    if (f->in_at < f->in_n)
-        return 0;
-    ssize_t r = raw_read(f, f->input, INPUT_BYTES, e);
-    if (r < 0)
-        return -1;
-    f->in_at = 0;
-    f->in_n = (size_t)r;
-    return 0;
-}
-
-static ssize_t gz_read(struct file_source *f, void *p, size_t n, struct err *e)
-{
-    f->gz.next_out = p;
-    f->gz.avail_out = (uInt)n;
-    while (f->gz.avail_out == n) {
-        if (refill(f, e))
-            return -1;
-        if (f->in_n == 0)
-            return 0;
-        f->gz.next_in = f->input + f->in_at;
-        f->gz.avail_in = (uInt)(f->in_n - f->in_at);
-        int rc = inflate(&f->gz, Z_NO_FLUSH);
-        f->in_at = f->in_n - f->gz.avail_in;
-        if (rc == Z_STREAM_END)
-            inflateReset(&f->gz); /* another member may follow */
-        else if (rc != Z_OK && rc != Z_BUF_ERROR)
-            return err_set(e, ERR_INVALID, "%s: damaged gzip data", f->path);
+    uint64_t r[2] = {0, 0};
+    while (getrandom(r, sizeof r, 0) < 0 && errno == EINTR) {
     }
-    return (ssize_t)(n - f->gz.avail_out);
+    return mem_printf("stdin:%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1]);
 }
 
-static ssize_t zstd_read(struct file_source *f, void *p, size_t n, struct err *e)
+bool source_file_adopt(struct source *s, const char *identity)
 {
-    ZSTD_outBuffer out = {p, n, 0};
-    while (out.pos == 0) {
-        if (refill(f, e))
-            return -1;
-        if (f->in_n == 0)
-            return 0;
-        ZSTD_inBuffer in = {f->input, f->in_n, f->in_at};
-        size_t rc = ZSTD_decompressStream(f->zstd, &out, &in);
-        f->in_at = in.pos;
-        if (ZSTD_isError(rc))
-            return err_set(e, ERR_INVALID, "%s: damaged zstd data: %s", f->path, ZSTD_getErrorName(rc));
+    struct file_source *f = file_of(s);
+    const char *colon = strrchr(identity, ':');
+    if (!f->regular || !colon)
+        return false;
+    char *end = NULL;
+    unsigned long long length = strtoull(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || length > HEAD_BYTES)
+        return false;
+    char *mine = identity_of(f->fd, f->real, (size_t)length);
+    bool same = mine && strcmp(mine, identity) == 0;
+    if (same) {
+        free(f->identity);
+        f->identity = mine;
+    } else {
+        free(mine);
     }
-    return (ssize_t)out.pos;
+    return same;
 }
 
-static ssize_t read_some(struct file_source *f, void *p, size_t n, struct err *e)
+static const char *file_identity(struct source *s)
 {
-    if (f->form == GZIP)
-        return gz_read(f, p, n, e);
-    if (f->form == ZSTD)
-        return zstd_read(f, p, n, e);
-    if (f->in_at < f->in_n) { /* what was read to know the form */
-        size_t take = f->in_n - f->in_at < n ? f->in_n - f->in_at : n;
-        memcpy(p, f->input + f->in_at, take);
-        f->in_at += take;
-        return (ssize_t)take;
-    }
-    return raw_read(f, p, n, e);
+    return file_of(s)->identity;
 }
 
-static void remember(struct file_source *f, const uint8_t *p, size_t n)
-{
-    f->offset += n;
-    if (n >= NOTE_SPAN) {
-        memcpy(f->tail, p + n - NOTE_SPAN, NOTE_SPAN);
-        f->tail_n = NOTE_SPAN;
-        return;
-    }
-    size_t keep = f->tail_n + n > NOTE_SPAN ? NOTE_SPAN - n : f->tail_n;
-    memmove(f->tail, f->tail + f->tail_n - keep, keep);
-    memcpy(f->tail + keep, p, n);
-    f->tail_n = keep + n;
-}
+/* ---- events ---- */
 
-static void note_of(const struct file_source *f, char out[24])
-{
-    snprintf(out, 24, "%016llx", (unsigned long long)XXH3_64bits(f->tail, f->tail_n));
-}
-
-/* ---- the thread ---- */
-
-static void send(struct file_source *f, enum source_event_kind kind, struct source_batch *b, const struct err *e)
+static struct source_event *event_new(const struct file_source *f, enum source_event_kind kind)
 {
     struct source_event *ev = mem_zalloc(sizeof *ev);
     ev->kind = kind;
     ev->shard = f->number;
     ev->generation = f->generation;
-    ev->batch = b;
-    if (e)
-        ev->error = *e;
-    if (!queue_push(f->env.inbox, ev))
-        source_event_free(ev);
+    return ev;
 }
 
-static int skip_to_start(struct file_source *f, struct err *e)
+static bool event_push(struct file_source *f, struct source_event *ev)
 {
-    uint64_t want = seq_low(f->after);
-    uint8_t *scratch = mem_alloc(INPUT_BYTES);
-    char note[24];
-    int rc = 0;
-    while (!rc && f->offset < want) {
-        size_t n = want - f->offset < INPUT_BYTES ? (size_t)(want - f->offset) : INPUT_BYTES;
-        ssize_t r = read_some(f, scratch, n, e);
-        if (r == 0)
-            err_set(e, ERR_INVALID, "%s is shorter than what was loaded of it (%llu bytes)", f->path, (unsigned long long)want);
-        if (r <= 0)
-            rc = -1;
-        else
-            remember(f, scratch, (size_t)r);
+    while (!atomic_load(&f->stop)) {
+        if (queue_try_push(f->env.inbox, ev))
+            return true;
+        struct timespec nap = {.tv_nsec = 1000000};
+        nanosleep(&nap, NULL);
     }
-    note_of(f, note);
-    if (!rc && want && f->note[0] && strcmp(note, f->note) != 0)
-        rc = err_set(e, ERR_INVALID, "%s was changed before the place where its load had come to (byte %llu); load it under another name",
-                     f->path, (unsigned long long)want);
-    free(scratch);
-    return rc;
+    if (ev->batch)
+        budget_give(f->env.budget, ev->batch->charged_bytes);
+    source_event_free(ev);
+    return false;
 }
 
-static void send_batch(struct file_source *f, const uint8_t *p, size_t n, size_t charged)
+static bool charge(struct file_source *f, size_t n)
 {
+    while (!atomic_load(&f->stop)) {
+        if (budget_try_take(f->env.budget, n)) {
+            f->charged += n;
+            return true;
+        }
+        struct timespec nap = {.tv_nsec = 1000000};
+        nanosleep(&nap, NULL);
+    }
+    return false;
+}
+
+/* ---- the reader ---- */
+
+static void tail_keep(struct file_source *f, const uint8_t *p, size_t n)
+{
+    if (n >= NOTE_BYTES) {
+        memcpy(f->tail, p + n - NOTE_BYTES, NOTE_BYTES);
+        f->n_tail = NOTE_BYTES;
+        return;
+    }
+    size_t keep = f->n_tail + n > NOTE_BYTES ? NOTE_BYTES - n : f->n_tail;
+    memmove(f->tail, f->tail + f->n_tail - keep, keep);
+    memcpy(f->tail + keep, p, n);
+    f->n_tail = keep + n;
+}
+
+static void tail_note(const struct file_source *f, char out[24])
+{
+    snprintf(out, 24, "%016llx", (unsigned long long)XXH3_64bits(f->tail, f->n_tail));
+}
+
+/* Makes room for `cap` bytes; what one long line needs beyond the batch is taken without asking,
+ * for waiting with a half-read line in hand could wait for ever. */
+static void room(struct file_source *f, size_t cap)
+{
+    if (cap > f->cap) {
+        if (cap > f->charged) {
+            budget_force(f->env.budget, cap - f->charged);
+            f->charged = cap;
+        }
+        f->data = mem_realloc(f->data, cap + SOURCE_PAD);
+        f->cap = cap;
+    }
+}
+
+/* The first `n` bytes become a batch that ends at `last`; the rest stays. `tail` is already right. */
+static bool emit(struct file_source *f, size_t n, uint64_t first, uint64_t last)
+{
+    size_t rest = f->n - n;
     struct source_batch *b = mem_zalloc(sizeof *b);
-    b->source = &f->source;
+    b->source = &f->base;
     b->shard = f->number;
     b->generation = f->generation;
     b->format = BATCH_NDJSON;
-    b->data = mem_alloc(n + SOURCE_PAD);
-    memcpy(b->data, p, n);
-    memset(b->data + n, 0, SOURCE_PAD);
+    b->data = f->data;
     b->n_data = n;
-    b->base_offset = f->offset;
-    b->first = seq_of(f->offset + 1);
-    remember(f, p, n);
-    b->last = seq_of(f->offset);
-    note_of(f, b->position_note);
-    b->arrived_us = clock_wall_us(f->env.clock);
-    b->charged_bytes = charged;
-    send(f, SOURCE_BATCH, b, NULL);
+    b->first = seq_of(first);
+    b->last = seq_of(last);
+    b->base_offset = f->base_offset;
+    tail_note(f, b->position_note);
+    b->arrived_us = f->load_us;
+    b->charged_bytes = f->charged;
+
+    f->data = NULL;
+    f->cap = f->n = f->charged = 0;
+    f->base_offset = last;
+    if (rest) {
+        /* The carried bytes are charged with the next batch, whose share is taken before it reads. */
+        f->data = mem_alloc(rest + SOURCE_PAD);
+        f->cap = f->n = rest;
+        memcpy(f->data, b->data + n, rest);
+    }
+    memset(b->data + n, 0, SOURCE_PAD);
+    struct source_event *ev = event_new(f, SOURCE_BATCH);
+    ev->batch = b;
+    return event_push(f, ev);
 }
 
-/* Reads until the buffer is full or the file ends; -1 on error. */
-static int fill(struct file_source *f, uint8_t *p, size_t *have, size_t want, struct err *e)
+static bool emit_lines(struct file_source *f, size_t n)
 {
-    while (*have < want && !f->eof) {
-        ssize_t r = read_some(f, p + *have, want - *have, e);
-        if (r < 0)
+    const uint8_t *nl = memchr(f->data, '\n', n);
+    uint64_t first = f->base_offset + (nl ? (uint64_t)(nl - f->data) + 1 : n);
+    tail_keep(f, f->data, n);
+    return emit(f, n, first, f->base_offset + n);
+}
+
+/* data holds the limit's worth of a line without an end: finds that end, keeping nothing. */
+static int skip_line(struct file_source *f, struct err *e)
+{
+    size_t limit = f->env.record_bytes_max, cap = 64 << 10, extra_n = 0;
+    uint8_t *chunk = mem_alloc(cap), *extra = NULL;
+    uint64_t at = f->base_offset + f->n;
+    int rc = 0;
+    tail_keep(f, f->data, f->n);
+    for (;;) {
+        int64_t got = atomic_load(&f->stop) ? err_set(e, ERR_STOPPED, "stopped")
+                                            : input_read(f->in, chunk, cap, -1, e);
+        if (got < 0) {
+            rc = -1;
+            break;
+        }
+        const uint8_t *nl = memchr(chunk, '\n', (size_t)got);
+        size_t used = nl ? (size_t)(nl - chunk) + 1 : (size_t)got;
+        tail_keep(f, chunk, used);
+        at += used;
+        f->eof = got == 0;
+        if (nl) {
+            extra = chunk + used;
+            extra_n = (size_t)got - used;
+        }
+        if (nl || f->eof)
+            break;
+    }
+    f->n = f->n > limit ? limit : f->n;
+    if (rc == 0 && !emit(f, f->n, at, at))
+        rc = err_set(e, ERR_STOPPED, "stopped");
+    if (rc == 0 && extra_n) {
+        f->data = mem_alloc(extra_n + SOURCE_PAD);
+        f->cap = f->n = extra_n;
+        memcpy(f->data, extra, extra_n);
+    }
+    free(chunk);
+    return rc;
+}
+
+/* Fills data towards `target`; stops early at the end of the file or when a pipe pauses. */
+static int fill(struct file_source *f, size_t target, struct err *e)
+{
+    while (f->n < target && !f->eof) {
+        if (atomic_load(&f->stop))
+            return err_set(e, ERR_STOPPED, "stopped");
+        int wait = f->n && memchr(f->data, '\n', f->n) ? IDLE_MS : -1;
+        int64_t got = input_read(f->in, f->data + f->n, target - f->n, wait, e);
+        if (got == INPUT_IDLE)
+            return 0;
+        if (got < 0)
             return -1;
-        f->eof = r == 0;
-        *have += (size_t)r;
+        f->eof = got == 0;
+        f->n += (size_t)got;
+        if (f->base_offset == 0 && f->n >= 3 && memcmp(f->data, "\xef\xbb\xbf", 3) == 0) {
+            tail_keep(f, f->data, 3);
+            f->base_offset = 3;
+            f->n -= 3;
+            memmove(f->data, f->data + 3, f->n);
+        }
     }
     return 0;
 }
 
-static void *file_main(void *arg)
+static int read_batch(struct file_source *f, struct err *e)
+{
+    size_t limit = f->env.record_bytes_max;
+    size_t target = f->env.batch_bytes < limit ? f->env.batch_bytes : limit + 1;
+    if (!charge(f, target > f->n ? target : f->n))
+        return err_set(e, ERR_STOPPED, "stopped");
+    for (;;) {
+        room(f, target);
+        if (fill(f, target, e))
+            return -1;
+        const uint8_t *nl = memrchr(f->data, '\n', f->n);
+        if (nl || f->eof) {
+            size_t n = f->eof ? f->n : (size_t)(nl - f->data) + 1;
+            /* The last, unterminated line may be over the limit only by the one byte read past it. */
+            if (f->eof && !nl && f->n > limit)
+                return skip_line(f, e);
+            return n == 0 || emit_lines(f, n) ? 0 : err_set(e, ERR_STOPPED, "stopped");
+        }
+        if (f->n > limit)
+            return skip_line(f, e);
+        target = f->n * 2 > limit + 1 ? limit + 1 : f->n * 2 < target ? target : f->n * 2;
+    }
+}
+
+/* Goes to the position to resume at and checks that the file is still the one read before. */
+static int resume(struct file_source *f, struct err *e)
+{
+    if (f->after == UINT64_MAX) { /* SEQ_END: read to its end before */
+        f->eof = true;
+        return 0;
+    }
+    int64_t got = input_skip(f->in, f->after, f->tail, NOTE_BYTES, e);
+    if (got < 0)
+        return -1;
+    char now[24];
+    f->n_tail = (size_t)got;
+    f->base_offset = f->after;
+    tail_note(f, now);
+    if (f->after && f->note[0] && strcmp(now, f->note) != 0)
+        return err_set(e, ERR_INVALID,
+                       "%s was changed before byte %llu, where reading stopped last time: it cannot "
+                       "be resumed; load it under another name or path",
+                       f->path, (unsigned long long)f->after);
+    return 0;
+}
+
+static void *file_thread(void *arg)
 {
     struct file_source *f = arg;
     struct err e = {0};
-    size_t cap = f->env.batch_bytes, have = 0;
-    uint8_t *p = mem_alloc(cap);
-    bool ok = skip_to_start(f, &e) == 0;
-    while (ok && !atomic_load(&f->stop)) {
-        if (!budget_take(f->env.budget, cap))
-            break;
-        if (fill(f, p, &have, cap, &e)) {
-            budget_give(f->env.budget, cap);
-            ok = false;
-            break;
-        }
-        const uint8_t *last = have ? memrchr(p, '\n', have) : NULL;
-        size_t n = f->eof ? have : last ? (size_t)(last - p) + 1 : 0;
-        if (n == 0 && have && cap < f->env.record_bytes_max * 2) { /* a line longer than the buffer */
-            budget_give(f->env.budget, cap);
-            cap *= 2;
-            p = mem_realloc(p, cap);
-            continue;
-        }
-        if (n == 0)
-            n = have; /* far too long a line: it goes in pieces, each a dead letter */
-        if (n)
-            send_batch(f, p, n, cap);
-        else
-            budget_give(f->env.budget, cap);
-        memmove(p, p + n, have - n);
-        have -= n;
-        if (f->eof && have == 0)
-            break;
-        if (cap > f->env.batch_bytes && have < f->env.batch_bytes) {
-            cap = f->env.batch_bytes;
-            p = mem_realloc(p, cap);
-        }
-    }
-    free(p);
-    if (!ok)
-        send(f, SOURCE_FAILED, NULL, &e);
-    else if (!atomic_load(&f->stop))
-        send(f, SOURCE_SHARD_END, NULL, NULL);
+    f->in = input_open(f->fd, f->path, &f->stop);
+    int rc = resume(f, &e);
+    while (rc == 0 && !(f->eof && f->n == 0))
+        rc = read_batch(f, &e);
+    input_close(f->in);
+    f->in = NULL;
+    free(f->data);
+    f->data = NULL;
+    budget_give(f->env.budget, f->charged);
+    f->charged = 0;
+    if (rc && e.kind == ERR_STOPPED)
+        return NULL;
+    struct source_event *ev = event_new(f, rc ? SOURCE_FAILED : SOURCE_SHARD_END);
+    ev->error = e;
+    event_push(f, ev);
     return NULL;
 }
 
-/* ---- the contract ---- */
-
-static const char *file_identity(struct source *s)
-{
-    return ((struct file_source *)s)->identity;
-}
+/* ---- the source ---- */
 
 static int file_shards(struct source *s, struct source_shard **out, size_t *n, struct err *e)
 {
     (void)s;
     (void)e;
-    *out = mem_array(1, sizeof **out);
-    (*out)[0] = (struct source_shard){.id = mem_strdup("0"), .closed = true};
+    *out = mem_zalloc(sizeof **out);
+    (*out)->id = mem_strdup("0");
+    (*out)->closed = true;
     *n = 1;
     return 0;
 }
 
-static int file_resolve(struct source *s, const char *shard, enum source_start_kind kind, int64_t time_ms,
-                        struct seq *out, struct err *e)
+static int file_resolve(struct source *s, const char *shard, enum source_start_kind kind,
+                        int64_t time_ms, struct seq *out, struct err *e)
 {
     (void)s;
     (void)shard;
-    (void)kind;
     (void)time_ms;
-    (void)e;
+    if (kind != START_TRIM_HORIZON)
+        return err_set(e, ERR_INVALID, "a file is read from its beginning only");
     *out = SEQ_NONE;
     return 0;
 }
 
-static int file_start(struct source *s, const char *shard, uint32_t number, uint32_t generation, struct seq after,
-                      const char *note, struct err *e)
+static void file_join(struct file_source *f)
 {
-    struct file_source *f = (struct file_source *)s;
-    (void)shard;
+    if (!f->running)
+        return;
+    atomic_store(&f->stop, true);
+    pthread_join(f->thread, NULL);
+    f->running = false;
+}
+
+static int file_start(struct source *s, const char *shard, uint32_t number, uint32_t generation,
+                      struct seq after, const char *note, struct err *e)
+{
+    struct file_source *f = file_of(s);
+    if (strcmp(shard, "0") != 0)
+        return err_set(e, ERR_NOTFOUND, "%s has no shard %s", f->path, shard);
+    file_join(f);
+    if (!f->regular && (f->used || seq_cmp(after, SEQ_NONE) != 0))
+        return err_set(e, ERR_INVALID, "%s cannot be read a second time", f->path);
+    if (f->regular && lseek(f->fd, 0, SEEK_SET) < 0)
+        return err_errno(e, errno, "cannot seek in %s", f->path);
+    f->used = true;
     f->number = number;
     f->generation = generation;
-    f->after = after;
+    f->after = seq_low(after);
     snprintf(f->note, sizeof f->note, "%s", note ? note : "");
-    f->running = pthread_create(&f->thread, NULL, file_main, f) == 0;
-    return f->running ? 0 : err_set(e, ERR_IO, "cannot start a thread");
+    f->n = f->cap = f->charged = f->n_tail = 0;
+    f->base_offset = 0;
+    f->eof = false;
+    atomic_store(&f->stop, false);
+    int rc = pthread_create(&f->thread, NULL, file_thread, f);
+    if (rc)
+        return err_errno(e, rc, "cannot start a reader for %s", f->path);
+    f->running = true;
+    return 0;
 }
 
 static void file_stop(struct source *s, uint32_t number)
 {
-    (void)number;
-    atomic_store(&((struct file_source *)s)->stop, true);
+    struct file_source *f = file_of(s);
+    if (number == f->number)
+        atomic_store(&f->stop, true);
 }
 
 static void file_close(struct source *s)
 {
-    struct file_source *f = (struct file_source *)s;
-    atomic_store(&f->stop, true);
-    if (f->running)
-        pthread_join(f->thread, NULL);
-    if (f->form == GZIP)
-        inflateEnd(&f->gz);
-    ZSTD_freeDCtx(f->zstd);
-    if (f->fd > 0)
+    struct file_source *f = file_of(s);
+    file_join(f);
+    if (f->fd > STDIN_FILENO)
         close(f->fd);
-    free(f->input);
     free(f->path);
+    free(f->real);
     free(f->identity);
     free(f);
 }
 
-static void know_form(struct file_source *f)
-{
-    static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
-    if (f->in_n >= 2 && f->input[0] == 0x1f && f->input[1] == 0x8b) {
-        f->form = GZIP;
-        inflateInit2(&f->gz, 15 + 16);
-    } else if (f->in_n >= 4 && memcmp(f->input, zstd_magic, 4) == 0) {
-        f->form = ZSTD;
-        f->zstd = ZSTD_createDCtx();
-    }
-}
-
-/* The hash of the first bytes says with its length how many they were, so that a small file that grows is
- * still the same: a later look hashes as many. */
-static char *identity_of(struct file_source *f, const char *path)
-{
-    char real[PATH_MAX], id[64];
-    uint64_t r[2] = {0};
-    if (strcmp(path, "-") == 0) {
-        if (getrandom(r, sizeof r, 0) < 0)
-            r[0] = (uint64_t)clock_wall_us(f->env.clock);
-        snprintf(id, sizeof id, "stdin:%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1]);
-        return mem_strdup(id);
-    }
-    return mem_printf("file:%s", realpath(path, real) ? real : path);
-}
+static const struct source_ops file_ops = {
+    .identity = file_identity,
+    .shards = file_shards,
+    .resolve = file_resolve,
+    .start = file_start,
+    .stop = file_stop,
+    .close = file_close,
+};
 
 struct source *source_file_open(const char *path, const struct source_env *env, struct err *e)
 {
-    static const struct source_ops ops = {file_identity, file_shards, file_resolve, file_start, file_stop, file_close};
-    struct file_source *f = mem_zalloc(sizeof *f);
-    f->source.ops = &ops;
-    f->env = *env;
-    f->path = mem_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
-    f->fd = strcmp(path, "-") == 0 ? 0 : open(path, O_RDONLY | O_CLOEXEC);
-    f->input = mem_alloc(INPUT_BYTES);
-    f->identity = identity_of(f, path);
-    ssize_t n = 0;
-    if (f->fd < 0) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st)) {
         err_errno(e, errno, "cannot open %s", path);
-    } else {
-        while ((n = raw_read(f, f->input + f->in_n, HEAD_MAX - f->in_n, e)) > 0)
-            f->in_n += (size_t)n;
-        if (n == 0 || f->in_n) {
-            know_form(f);
-            return &f->source;
-        }
+        return NULL;
     }
-    file_close(&f->source);
-    return NULL;
+    if (S_ISDIR(st.st_mode)) {
+        err_set(e, ERR_INVALID, "%s is a directory: name its files", path);
+        if (!is_stdin)
+            close(fd);
+        return NULL;
+    }
+    struct file_source *f = mem_zalloc(sizeof *f);
+    f->base.ops = &file_ops;
+    f->env = *env;
+    if (!f->env.batch_bytes)
+        f->env.batch_bytes = BATCH_BYTES;
+    if (!f->env.record_bytes_max)
+        f->env.record_bytes_max = RECORD_BYTES_MAX;
+    f->path = mem_strdup(is_stdin ? "standard input" : path);
+    f->fd = fd;
+    f->regular = S_ISREG(st.st_mode) && !is_stdin;
+    f->load_us = clock_wall_us(env->clock);
+    if (f->regular) {
+        char *real = realpath(path, NULL);
+        f->real = real ? real : mem_strdup(path);
+        size_t head = (uint64_t)st.st_size < HEAD_BYTES ? (size_t)st.st_size : HEAD_BYTES;
+        f->identity = identity_of(fd, f->real, head);
+    }
+    if (!f->identity) {
+        f->regular = false;
+        f->identity = identity_stdin();
+    }
+    return &f->base;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "source/body.h"
 
 #define SHARDS_MAX 4096
 #define TIP_WAIT_MS 200
@@ -112,6 +113,15 @@ static char *iterator_at(struct kinesis *k, struct kinesis_api *api, const char 
     return out;
 }
 
+static char *next_iterator(const struct body *b)
+{
+    struct buf text = {0};
+    if (b->next_iterator.n && body_unescape(b->next_iterator, &text))
+        return buf_take(&text);
+    buf_fini(&text);
+    return NULL;
+}
+
 /* The record just before the time: found by reading from the time on, and standing one before the first
  * that comes. Where none has come, the shard has had nothing since: it is read from its beginning's end, so
  * the last sequence number is looked for from TRIM_HORIZON on. */
@@ -119,35 +129,36 @@ static int kinesis_resolve(struct source *s, const char *shard, enum source_star
 {
     struct kinesis *k = (struct kinesis *)s;
     int64_t want = kind == START_AT_TIME ? time_ms * 1000 : clock_wall_us(k->env.clock);
-    struct kinesis_cursor *cursor = kinesis_cursor_new();
     char *iterator = iterator_at(k, k->control, shard, SEQ_NONE, -1, e);
     *out = SEQ_NONE;
     int rc = iterator ? 0 : -1;
     for (bool more = true; !rc && more && iterator;) {
         struct buf answer = {0};
-        struct source_record rec;
         json_t *r = json_pack("{s:s,s:i}", "ShardIterator", iterator, "Limit", 1000);
         char *body = json_dumps(r, JSON_COMPACT);
         rc = kinesis_api_call(k->control, "GetRecords", body, strlen(body), &answer, e);
         free(body);
         json_decref(r);
-        struct source_batch b = {.data = answer.p, .n_data = answer.n};
+        struct body b;
+        struct body_record rec;
+        size_t at = 0;
         uint32_t got = 0;
+        if (!rc && !body_open(&b, (const char *)answer.p, answer.n))
+            rc = err_set(e, ERR_INVALID, "Kinesis GetRecords: the answer cannot be read");
+        for (; !rc && more && body_next(&b, &at, &rec) == 1; got++) {
+            struct seq seq;
+            more = rec.arrived_us < want;
+            if (more && seq_parse(&seq, rec.sequence.p, rec.sequence.n, NULL) == 0)
+                *out = seq;
+        }
         if (!rc) {
-            for (kinesis_cursor_start(cursor, &b); kinesis_cursor_next(cursor, &rec) && more; got++) {
-                more = rec.arrived_us < want;
-                *out = more ? rec.seq : *out;
-            }
-            json_t *a = json_loadb((const char *)answer.p, answer.n, 0, NULL);
             free(iterator);
-            iterator = text_dup(a, "NextShardIterator");
-            more = more && (got || json_integer_value(json_object_get(a, "MillisBehindLatest")) > 0);
-            json_decref(a);
+            iterator = next_iterator(&b);
+            more = more && (got || b.millis_behind > 0);
         }
         buf_fini(&answer);
     }
     free(iterator);
-    kinesis_cursor_free(cursor);
     return rc;
 }
 
@@ -162,13 +173,6 @@ static void send(struct kinesis *k, const struct kshard *s, enum source_event_ki
     out->generation = s->generation;
     if (!queue_push(k->env.inbox, out))
         source_event_free(out);
-}
-
-/* The top-level member's text after `key`: keys cannot stand inside a string with bare quotes. */
-static const char *member(const struct buf *b, const char *key)
-{
-    const char *at = memmem(b->p, b->n, key, strlen(key));
-    return at ? at + strlen(key) + strspn(at + strlen(key), ": ") : NULL;
 }
 
 static void shard_end(struct kinesis *k, struct kshard *s)
@@ -198,48 +202,6 @@ static void shard_end(struct kinesis *k, struct kshard *s)
     send(k, s, SOURCE_SHARD_END, ev);
 }
 
-static void deliver(struct kinesis *k, struct kshard *s, struct buf *answer, struct kinesis_cursor *cursor, size_t charged)
-{
-    struct source_record rec;
-    struct source_batch *b = mem_zalloc(sizeof *b);
-    *b = (struct source_batch){.source = &k->source, .shard = s->number, .generation = s->generation, .format = BATCH_GET_RECORDS};
-    memset(buf_reserve(answer, SOURCE_PAD), 0, SOURCE_PAD);
-    b->data = answer->p;
-    b->n_data = answer->n;
-    for (kinesis_cursor_start(cursor, b); kinesis_cursor_next(cursor, &rec); b->records++) {
-        if (!b->records)
-            b->first = rec.seq;
-        b->last = rec.seq;
-        b->arrived_us = rec.arrived_us;
-    }
-    const char *next = member(answer, "\"NextShardIterator\""), *lag = member(answer, "\"MillisBehindLatest\"");
-    int64_t lag_ms = lag ? atoll(lag) : 0;
-    free(s->iterator);
-    s->iterator = NULL;
-    if (next && *next == '"') {
-        json_t *text = json_loads(next, JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, NULL);
-        s->iterator = text ? mem_strdup(json_string_value(text)) : NULL;
-        json_decref(text);
-    }
-    if (b->records) {
-        size_t each = answer->n / b->records + 1, limit = ANSWER_AIM / each + 1;
-        s->limit = (uint32_t)(limit < 10000 ? limit : 10000);
-        s->after = b->last;
-        *answer = (struct buf){0};
-        b->charged_bytes = charged;
-        send(k, s, SOURCE_BATCH, (struct source_event){.batch = b});
-    } else {
-        free(b);
-        budget_give(k->env.budget, charged);
-        s->next_ms = clock_boot_ms(k->env.clock) + TIP_WAIT_MS;
-    }
-    send(k, s, SOURCE_LAG, (struct source_event){.lag_ms = lag_ms});
-    if (!s->iterator)
-        shard_end(k, s);
-    else if (lag_ms == 0 && !b->records)
-        send(k, s, SOURCE_TIP, (struct source_event){0});
-}
-
 static void failed(struct kinesis *k, struct kshard *s, struct err *e)
 {
     if (e->kind == ERR_CONFLICT) { /* the iterator is too old: from the last record on */
@@ -256,7 +218,62 @@ static void failed(struct kinesis *k, struct kshard *s, struct err *e)
     }
 }
 
-static void poll_shard(struct kinesis *k, struct kshard *s, struct kinesis_cursor *cursor)
+static struct source_batch *batch_of(struct kinesis *k, struct kshard *s, const struct body *body)
+{
+    struct source_batch *b = mem_zalloc(sizeof *b);
+    struct body_record rec;
+    size_t at = 0;
+    *b = (struct source_batch){.source = &k->source, .shard = s->number, .generation = s->generation, .format = BATCH_GET_RECORDS};
+    while (body_next(body, &at, &rec) == 1) {
+        struct seq seq;
+        if (seq_parse(&seq, rec.sequence.p, rec.sequence.n, NULL))
+            continue;
+        if (!b->records++)
+            b->first = seq;
+        b->last = seq;
+        b->arrived_us = rec.arrived_us;
+    }
+    return b;
+}
+
+static void deliver(struct kinesis *k, struct kshard *s, struct buf *answer, size_t charged)
+{
+    struct body body;
+    memset(buf_reserve(answer, SOURCE_PAD), 0, SOURCE_PAD);
+    if (!body_open(&body, (const char *)answer->p, answer->n)) {
+        struct err e;
+        err_set(&e, ERR_RETRY, "Kinesis GetRecords of shard %s: the answer cannot be read", s->id);
+        budget_give(k->env.budget, charged);
+        failed(k, s, &e);
+        return;
+    }
+    struct source_batch *b = batch_of(k, s, &body);
+    int64_t lag_ms = body.millis_behind > 0 ? body.millis_behind : 0;
+    bool empty = b->records == 0;
+    free(s->iterator);
+    s->iterator = next_iterator(&body);
+    if (!empty) {
+        size_t each = answer->n / b->records + 1, limit = ANSWER_AIM / each + 1;
+        s->limit = (uint32_t)(limit < 10000 ? limit : 10000);
+        s->after = b->last;
+        b->data = answer->p;
+        b->n_data = answer->n;
+        *answer = (struct buf){0};
+        b->charged_bytes = charged;
+        send(k, s, SOURCE_BATCH, (struct source_event){.batch = b});
+    } else {
+        free(b);
+        budget_give(k->env.budget, charged);
+        s->next_ms = clock_boot_ms(k->env.clock) + TIP_WAIT_MS;
+    }
+    send(k, s, SOURCE_LAG, (struct source_event){.lag_ms = lag_ms});
+    if (!s->iterator)
+        shard_end(k, s);
+    else if (lag_ms == 0 && empty)
+        send(k, s, SOURCE_TIP, (struct source_event){0});
+}
+
+static void poll_shard(struct kinesis *k, struct kshard *s)
 {
     struct buf answer = {0};
     struct err e = {0};
@@ -278,7 +295,7 @@ static void poll_shard(struct kinesis *k, struct kshard *s, struct kinesis_curso
         failed(k, s, &e);
     } else {
         s->failures = 0;
-        deliver(k, s, &answer, cursor, ANSWER_AIM * 2);
+        deliver(k, s, &answer, ANSWER_AIM * 2);
     }
     buf_fini(&answer);
 }
@@ -286,7 +303,6 @@ static void poll_shard(struct kinesis *k, struct kshard *s, struct kinesis_curso
 static void *kinesis_main(void *arg)
 {
     struct kinesis *k = arg;
-    struct kinesis_cursor *cursor = kinesis_cursor_new();
     while (!atomic_load(&k->stop)) {
         bool asked = false;
         pthread_mutex_lock(&k->lock);
@@ -297,12 +313,11 @@ static void *kinesis_main(void *arg)
             if (!s->reading || clock_boot_ms(k->env.clock) < s->next_ms)
                 continue;
             asked = true;
-            poll_shard(k, s, cursor);
+            poll_shard(k, s);
         }
         if (!asked)
             k->env.clock->sleep_ms(k->env.clock->ctx, 10);
     }
-    kinesis_cursor_free(cursor);
     return NULL;
 }
 

@@ -17,10 +17,4 @@ struct kinesis_api *kinesis_api_open(struct err *e);
 void kinesis_api_close(struct kinesis_api *a);
 int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body, size_t body_n, struct buf *answer, struct err *e);
 
-struct kinesis_cursor;
-struct kinesis_cursor *kinesis_cursor_new(void);
-void kinesis_cursor_free(struct kinesis_cursor *c);
-void kinesis_cursor_start(struct kinesis_cursor *c, const struct source_batch *b);
-bool kinesis_cursor_next(struct kinesis_cursor *c, struct source_record *out);
-
 #endif

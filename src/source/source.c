@@ -1,4 +1,4 @@
-/* What every source shares: see source.h. */
+/* source: what all kinds of source share: freeing what crosses the inbox. */
 #include "source/source.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ void source_batch_free(struct source_batch *b)
 
 void source_shards_free(struct source_shard *shards, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; shards && i < n; i++) {
         free(shards[i].id);
         free(shards[i].parents[0]);
         free(shards[i].parents[1]);

@@ -1,0 +1,244 @@
+/* body: see body.h. The scanner knows strings and brackets only; a value is skipped by counting
+ * brackets outside strings. Nothing is read beyond the end given. */
+#include "source/body.h"
+
+#include <stdlib.h>
+
+struct scan {
+    const char *p, *end;
+};
+
+static void space(struct scan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
+        s->p++;
+}
+
+static bool eat(struct scan *s, char c)
+{
+    space(s);
+    if (s->p >= s->end || *s->p != c)
+        return false;
+    s->p++;
+    return true;
+}
+
+/* A string at p: its bytes between the quotes. */
+static bool string(struct scan *s, struct str *out, bool *escaped)
+{
+    if (!eat(s, '"'))
+        return false;
+    const char *start = s->p;
+    const char *q = memchr(start, '"', (size_t)(s->end - start));
+    if (!q)
+        return false;
+    bool esc = memchr(start, '\\', (size_t)(q - start)) != NULL;
+    if (esc) {
+        for (q = start; q < s->end && *q != '"'; q++)
+            if (*q == '\\')
+                q++;
+        if (q >= s->end)
+            return false;
+    }
+    *out = (struct str){start, (size_t)(q - start)};
+    if (escaped)
+        *escaped = esc;
+    s->p = q + 1;
+    return true;
+}
+
+/* Any value; *out is its text. */
+static bool value(struct scan *s, struct str *out)
+{
+    struct str ignored;
+    space(s);
+    const char *start = s->p;
+    size_t depth = 0;
+    do {
+        space(s);
+        if (s->p >= s->end)
+            return false;
+        char c = *s->p;
+        if (c == '"') {
+            if (!string(s, &ignored, NULL))
+                return false;
+        } else if (c == '{' || c == '[') {
+            depth++;
+            s->p++;
+        } else if (c == '}' || c == ']') {
+            if (depth == 0)
+                return false;
+            depth--;
+            s->p++;
+        } else if ((c == ',' || c == ':') && depth) {
+            s->p++;
+        } else {
+            const char *word = s->p;
+            while (s->p < s->end && *s->p != '\0' && !strchr(",:{}[]\" \t\r\n", *s->p))
+                s->p++;
+            if (s->p == word)
+                return false;
+        }
+    } while (depth);
+    *out = (struct str){start, (size_t)(s->p - start)};
+    return true;
+}
+
+static bool is(struct str s, const char *name)
+{
+    return str_eq(s, str_of(name));
+}
+
+/* Microseconds of a number of seconds; exact for plain decimals, by strtod with an exponent. */
+static int64_t micros(struct str s)
+{
+    int64_t whole = 0, frac = 0, scale = 1000000;
+    size_t i = 0;
+    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9' && i < 12; i++)
+        whole = whole * 10 + (s.p[i] - '0');
+    if (i < s.n && s.p[i] == '.')
+        for (i++; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+            if (scale > 1) {
+                frac = frac * 10 + (s.p[i] - '0');
+                scale /= 10;
+            }
+    if (i == s.n)
+        return whole * 1000000 + frac * scale;
+    char text[48];
+    if (s.n >= sizeof text)
+        return 0;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    double d = strtod(text, NULL) * 1e6;
+    return d > 0 && d < 9e18 ? (int64_t)(d + 0.5) : 0;
+}
+
+/* One "key": of an object, or its end. 1, 0 at the end, -1 broken. */
+static int key(struct scan *s, bool first, struct str *out)
+{
+    if (eat(s, '}'))
+        return 0;
+    if (!first && !eat(s, ','))
+        return -1;
+    return string(s, out, NULL) && eat(s, ':') ? 1 : -1;
+}
+
+bool body_open(struct body *b, const char *p, size_t n)
+{
+    struct scan s = {p, p + n};
+    struct str k, v;
+    bool have_records = false;
+    *b = (struct body){.millis_behind = -1};
+    if (!eat(&s, '{'))
+        return false;
+    for (bool first = true;; first = false) {
+        int rc = key(&s, first, &k);
+        if (rc <= 0)
+            return rc == 0 && have_records;
+        if (!value(&s, &v))
+            return false;
+        if (is(k, "Records") && v.p[0] == '[') {
+            b->records = (struct str){v.p + 1, v.n - 2};
+            have_records = true;
+        } else if (is(k, "NextShardIterator") && v.p[0] == '"') {
+            b->next_iterator = (struct str){v.p + 1, v.n - 2};
+        } else if (is(k, "ChildShards") && v.p[0] == '[') {
+            b->child_shards = v;
+        } else if (is(k, "MillisBehindLatest") && v.p[0] >= '0' && v.p[0] <= '9') {
+            b->millis_behind = micros(v) / 1000000;
+        }
+    }
+}
+
+int body_next(const struct body *b, size_t *at, struct body_record *out)
+{
+    struct scan s = {b->records.p + *at, b->records.p + b->records.n};
+    struct str k, v;
+    space(&s);
+    if (s.p >= s.end)
+        return 0;
+    if ((*at > 0 && !eat(&s, ',')) || !eat(&s, '{'))
+        return -1;
+    *out = (struct body_record){0};
+    for (bool first = true;; first = false) {
+        int rc = key(&s, first, &k);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            break;
+        space(&s);
+        bool text = s.p < s.end && *s.p == '"';
+        if (text && is(k, "Data")) {
+            if (!string(&s, &out->data, &out->escaped))
+                return -1;
+        } else if (text && is(k, "SequenceNumber")) {
+            if (!string(&s, &out->sequence, NULL))
+                return -1;
+        } else {
+            if (!value(&s, &v))
+                return -1;
+            if (is(k, "ApproximateArrivalTimestamp"))
+                out->arrived_us = micros(v);
+        }
+    }
+    *at = (size_t)(s.p - b->records.p);
+    return 1;
+}
+
+static int hex4(const char *p, const char *end)
+{
+    int v = 0;
+    if (end - p < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        char c = p[i];
+        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (d < 0)
+            return -1;
+        v = v << 4 | d;
+    }
+    return v;
+}
+
+static void put_utf8(struct buf *out, unsigned c)
+{
+    if (c < 0x80) {
+        buf_putc(out, (uint8_t)c);
+    } else if (c < 0x800) {
+        buf_putc(out, (uint8_t)(0xc0 | c >> 6));
+        buf_putc(out, (uint8_t)(0x80 | (c & 63)));
+    } else {
+        buf_putc(out, (uint8_t)(0xe0 | c >> 12));
+        buf_putc(out, (uint8_t)(0x80 | (c >> 6 & 63)));
+        buf_putc(out, (uint8_t)(0x80 | (c & 63)));
+    }
+}
+
+bool body_unescape(struct str s, struct buf *out)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char *p = s.p, *end = s.p + s.n;
+    while (p < end) {
+        const char *slash = memchr(p, '\\', (size_t)(end - p));
+        if (!slash) {
+            buf_put(out, p, (size_t)(end - p));
+            return true;
+        }
+        buf_put(out, p, (size_t)(slash - p));
+        if (slash + 1 >= end)
+            return false;
+        const char *f = slash[1] ? strchr(from, slash[1]) : NULL;
+        p = slash + 2;
+        if (f) {
+            buf_putc(out, (uint8_t)to[f - from]);
+        } else {
+            int c = slash[1] == 'u' ? hex4(p, end) : -1;
+            if (c < 0)
+                return false;
+            put_utf8(out, (unsigned)c);
+            p += 4;
+        }
+    }
+    return true;
+}
