@@ -8,7 +8,7 @@ out=build/demo inlet=build/inlet python=build/venv/bin/python
 say() { printf '\n== %s\n' "$*"; }
 rm -rf "$out"; mkdir -p "$out"
 port=$($python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=eu-west-1 AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
+export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 say "a Kinesis stand-in (moto) on 127.0.0.1:$port, its log in $out/kinesis.log"
 $python tests/standin/kinesis.py -H 127.0.0.1 -p "$port" >"$out/kinesis.log" 2>&1 & standin=$!
 trap 'kill $standin 2>/dev/null || true' EXIT
