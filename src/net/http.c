@@ -1,0 +1,304 @@
+/* http: see http.h. One curl multi handle a client; an exchange is one easy handle, kept for reuse
+ * so that a steady stream of requests allocates little. */
+#include "net/http.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define RESPONSE_BYTES_MAX ((size_t)64 << 20)
+#define TIMEOUT_MS 60000
+#define CONNECT_TIMEOUT_MS 10000
+#define PAD 64
+#define IDLE_MAX 64
+
+struct exchange {
+    struct exchange *next, *prev; /* under way */
+    CURL *easy;
+    struct curl_slist *headers;
+    struct http_response response;
+    struct buf body; /* of the request */
+    size_t max;
+    bool too_long;
+    http_done done;
+    void *ctx;
+};
+
+struct http {
+    CURLM *multi;
+    struct exchange *active;
+    size_t n_active;
+    CURL *idle[IDLE_MAX];
+    size_t n_idle;
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void global_init(void)
+{
+    invariant(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+}
+
+void http_response_fini(struct http_response *r)
+{
+    buf_fini(&r->head);
+    buf_fini(&r->body);
+    *r = (struct http_response){0};
+}
+
+const char *http_header(const struct http_response *r, const char *name, size_t *n)
+{
+    size_t len = strlen(name);
+    const char *p = (const char *)r->head.p, *end = p + r->head.n;
+    while (p && p < end) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        const char *stop = nl ? nl : end;
+        if ((size_t)(stop - p) > len && p[len] == ':' && strncasecmp(p, name, len) == 0) {
+            const char *v = p + len + 1;
+            while (v < stop && (*v == ' ' || *v == '\t'))
+                v++;
+            while (stop > v && (stop[-1] == '\r' || stop[-1] == ' '))
+                stop--;
+            *n = (size_t)(stop - v);
+            return v;
+        }
+        p = nl ? nl + 1 : end;
+    }
+    return NULL;
+}
+
+struct http *http_new(void)
+{
+    pthread_once(&once, global_init);
+    struct http *h = mem_zalloc(sizeof *h);
+    h->multi = curl_multi_init();
+    invariant(h->multi != NULL);
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 256L);
+    return h;
+}
+
+static void exchange_free(struct http *h, struct exchange *x)
+{
+    curl_multi_remove_handle(h->multi, x->easy);
+    if (x->prev)
+        x->prev->next = x->next;
+    else
+        h->active = x->next;
+    if (x->next)
+        x->next->prev = x->prev;
+    h->n_active--;
+    curl_slist_free_all(x->headers);
+    if (h->n_idle < IDLE_MAX)
+        h->idle[h->n_idle++] = x->easy;
+    else
+        curl_easy_cleanup(x->easy);
+    http_response_fini(&x->response);
+    buf_fini(&x->body);
+    free(x);
+}
+
+void http_free(struct http *h)
+{
+    if (!h)
+        return;
+    while (h->active)
+        exchange_free(h, h->active);
+    while (h->n_idle)
+        curl_easy_cleanup(h->idle[--h->n_idle]);
+    curl_multi_cleanup(h->multi);
+    free(h);
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *ctx)
+{
+    struct exchange *x = ctx;
+    n *= size;
+    if (n > x->max - x->response.body.n) {
+        x->too_long = true;
+        return 0;
+    }
+    if (x->response.body.n == 0) {
+        curl_off_t length = 0;
+        curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        if (length > 0 && (size_t)length <= x->max)
+            buf_reserve(&x->response.body, (size_t)length + PAD);
+    }
+    buf_put(&x->response.body, p, n);
+    return n;
+}
+
+static size_t on_header(char *p, size_t size, size_t n, void *ctx)
+{
+    struct exchange *x = ctx;
+    n *= size;
+    if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
+        x->response.head.n = 0; /* after a 100 Continue or a proxy's answer */
+    if (x->response.head.n < ((size_t)1 << 20))
+        buf_put(&x->response.head, p, n);
+    return n;
+}
+
+static void set_method(struct exchange *x, const struct http_request *q, const void *body)
+{
+    CURL *c = x->easy;
+    if (strcmp(q->method, "HEAD") == 0) {
+        curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+    } else if (q->n_body || strcmp(q->method, "POST") == 0 || strcmp(q->method, "PUT") == 0) {
+        curl_easy_setopt(c, CURLOPT_POST, 1L);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, body ? body : "");
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->n_body);
+        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+    } else {
+        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+    }
+}
+
+static void submit(struct http *h, const struct http_request *q, const void *body, http_done done,
+                   void *ctx, struct exchange *x)
+{
+    x->done = done;
+    x->ctx = ctx;
+    x->max = q->response_bytes_max ? q->response_bytes_max : RESPONSE_BYTES_MAX;
+    x->easy = h->n_idle ? h->idle[--h->n_idle] : curl_easy_init();
+    invariant(x->easy != NULL);
+    CURL *c = x->easy;
+    curl_easy_reset(c);
+    curl_easy_setopt(c, CURLOPT_URL, q->url);
+    set_method(x, q, body);
+    for (const char *const *p = q->headers; p && *p; p++)
+        x->headers = curl_slist_append(x->headers, *p);
+    x->headers = curl_slist_append(x->headers, "Expect:");
+    if (q->n_body == 0)
+        x->headers = curl_slist_append(x->headers, "Content-Type:");
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, x->headers);
+    curl_easy_setopt(c, CURLOPT_PRIVATE, (char *)x);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "inlet");
+    curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L << 10);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(q->timeout_ms ? q->timeout_ms : TIMEOUT_MS));
+    x->next = h->active;
+    if (h->active)
+        h->active->prev = x;
+    h->active = x;
+    h->n_active++;
+    invariant(curl_multi_add_handle(h->multi, c) == CURLM_OK);
+}
+
+void http_submit(struct http *h, const struct http_request *q, http_done done, void *ctx)
+{
+    struct exchange *x = mem_zalloc(sizeof *x);
+    buf_put(&x->body, q->body, q->n_body);
+    submit(h, q, x->body.p, done, ctx, x);
+}
+
+/* Whether the peer may have acted on the request: not if we never had a connection. */
+static enum err_kind kind_of(CURLcode rc)
+{
+    switch (rc) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_SSL_CONNECT_ERROR:
+        return ERR_RETRY;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return ERR_INVALID;
+    default:
+        return ERR_UNKNOWN;
+    }
+}
+
+static void finish(struct http *h, struct exchange *x, CURLcode rc)
+{
+    struct err e = {0};
+    long status = 0;
+    const char *url = NULL;
+    http_done done = x->done;
+    void *ctx = x->ctx;
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url);
+    size_t shown = url ? strcspn(url, "?") : 0;
+    if (x->too_long)
+        err_set(&e, ERR_NOMEM, "the answer of %.*s is longer than %zu bytes", (int)shown, url,
+                x->max);
+    else if (rc != CURLE_OK)
+        err_set(&e, kind_of(rc), "no answer from %.*s: %s", (int)shown, url ? url : "",
+                curl_easy_strerror(rc));
+    if (e.kind) {
+        exchange_free(h, x);
+        done(ctx, NULL, &e);
+        return;
+    }
+    struct http_response r = x->response;
+    x->response = (struct http_response){0};
+    r.status = (int)status;
+    memset(buf_reserve(&r.body, PAD), 0, PAD);
+    exchange_free(h, x);
+    done(ctx, &r, &e);
+    http_response_fini(&r);
+}
+
+void http_poll(struct http *h, int timeout_ms)
+{
+    int running = 0, left = 0;
+    curl_multi_perform(h->multi, &running);
+    if ((size_t)running == h->n_active && timeout_ms > 0) {
+        curl_multi_poll(h->multi, NULL, 0, timeout_ms, NULL);
+        curl_multi_perform(h->multi, &running);
+    }
+    for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &left));) {
+        char *x = NULL;
+        CURLcode rc = m->data.result;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x);
+        finish(h, (struct exchange *)(void *)x, rc);
+    }
+}
+
+void http_wake(struct http *h)
+{
+    curl_multi_wakeup(h->multi);
+}
+
+size_t http_in_flight(const struct http *h)
+{
+    return h->n_active;
+}
+
+struct wait {
+    bool done;
+    struct http_response r;
+    struct err e;
+};
+
+static void on_done(void *ctx, struct http_response *r, const struct err *e)
+{
+    struct wait *w = ctx;
+    w->done = true;
+    if (r) {
+        w->r = *r;
+        *r = (struct http_response){0};
+    } else {
+        w->e = *e;
+    }
+}
+
+int http_do(struct http *h, const struct http_request *q, struct http_response *out, struct err *e)
+{
+    struct wait w = {0};
+    submit(h, q, q->body, on_done, &w, mem_zalloc(sizeof(struct exchange)));
+    while (!w.done)
+        http_poll(h, 1000);
+    *out = w.r;
+    return w.e.kind ? err_set(e, w.e.kind, "%s", w.e.text) : 0;
+}
