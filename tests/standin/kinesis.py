@@ -1,7 +1,9 @@
-"""moto's server with what a Kinesis reader depends on and moto leaves out: keep-alive, answers of at most
+"""moto's server with what a Kinesis reader depends on and moto leaves out: keep-alive, puts
+from several clients at once that do not overwrite each other, answers of at most
 10 MB and 10,000 records read without scanning the shard, puts that go to open shards only, and the end
 of a closed shard (no NextShardIterator, ChildShards).  python kinesis.py -H 127.0.0.1 -p PORT"""
 import hashlib
+import threading
 from collections import OrderedDict
 
 import werkzeug.serving
@@ -18,6 +20,14 @@ werkzeug.serving.WSGIRequestHandler.protocol_version = "HTTP/1.1"
 def open_shard_for_key(stream, partition_key, explicit_hash_key):
     key = int(explicit_hash_key) if explicit_hash_key else int(hashlib.md5(partition_key.encode()).hexdigest(), 16)
     return next(s for s in stream.shards.values() if s.is_open and s.starting_hash <= key <= s.ending_hash)
+
+
+PUT = threading.Lock()
+
+
+def put_record(shard, *args, original=models.Shard.put_record, **kw):
+    with PUT:  # the next sequence number is read and used in two steps
+        return original(shard, *args, **kw)
 
 
 def keeping_records(reshard):
@@ -62,6 +72,7 @@ def get_records(self, original=KinesisResponse.get_records):
     return answer
 
 
+models.Shard.put_record = put_record
 models.Stream.get_shard_for_key = open_shard_for_key
 models.Stream.split_shard = keeping_records(models.Stream.split_shard)
 models.Stream.merge_shards = keeping_records(models.Stream.merge_shards)
