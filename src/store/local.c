@@ -2,8 +2,8 @@
  *
  * An object is written to a temporary file beside its place and then moved there by a rename that
  * refuses to replace, so that a reader sees all of it or nothing, and the first writer wins. A
- * process that is killed in between leaves a temporary file: the listing hides those for a day, then
- * shows them, so that the collector of unreferenced files finds them. */
+ * process that is killed in between leaves a temporary file: the listing hides those for a day,
+ * then shows them, so that the collector of unreferenced files finds them. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -383,7 +383,10 @@ static int local_list(struct store *s, const char *prefix, store_list_fn *each, 
     struct local *l = local_of(s);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    struct walk w = {.l = l, .prefix = prefix, .each = each, .ctx = ctx,
+    struct walk w = {.l = l,
+                     .prefix = prefix,
+                     .each = each,
+                     .ctx = ctx,
                      .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
     const char *slash = strrchr(prefix, '/');
     size_t at = slash ? (size_t)(slash - prefix) + 1 : 0;
