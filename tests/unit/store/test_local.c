@@ -76,9 +76,9 @@ static void put_get(void **state)
 
 static void keys(void **state)
 {
-    static const char *const bad[] = {"",     "/a",   "a/",    "a//b", "..",    "../a", "a/../b",
-                                      "a/..", "./a",  "a/./b", ".",    "a b",   "a\nb", "a\\b",
-                                      "a?b",  "a/\xff"};
+    static const char *const bad[] = {"",       "/a",   "a/",  "a//b",  "..", "../a",
+                                      "a/../b", "a/..", "./a", "a/./b", ".",  "a b",
+                                      "a\nb",   "a\\b", "a?b", "a/\xff"};
     struct store *s = *state;
     struct err e;
     char longest[1100];
@@ -213,9 +213,12 @@ static void refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(put_get), cmocka_unit_test(keys),
-        cmocka_unit_test(uris),    cmocka_unit_test(lists),
-        cmocka_unit_test(one_writer_wins), cmocka_unit_test(refuses),
+        cmocka_unit_test(put_get),
+        cmocka_unit_test(keys),
+        cmocka_unit_test(uris),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(one_writer_wins),
+        cmocka_unit_test(refuses),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
