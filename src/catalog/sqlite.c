@@ -1,191 +1,249 @@
-/* The catalog in SQLite, in the tables of PyIceberg's SqlCatalog and Java's JdbcCatalog, so that both
- * read and write the same lake. A swap is one conditional UPDATE. See catalog.h. */
-#include <pthread.h>
-#include <sqlite3.h>
+/* The catalog of PyIceberg's SqlCatalog and Java's JdbcCatalog, in SQLite: one row for each table.
+ *
+ * The commit of a table is one conditional UPDATE in an immediate transaction. The older schema
+ * without the column iceberg_type is found as it stands, and left so. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "catalog/catalog.h"
-
-#define BUSY_MS 10000
+#include "catalog/db.h"
 
 struct sqlite_catalog {
-    struct catalog catalog; /* first */
-    pthread_mutex_t lock;
-    sqlite3 *db;
-    char *path, *name;
+    struct catalog base;
+    struct db *db;
+    char *name;
+    bool typed; /* the column iceberg_type is there */
 };
 
-static int fail(struct sqlite_catalog *c, const char *doing, struct err *e)
+#define WHERE_TABLE "WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3"
+
+static const char make_tables[] =
+    "CREATE TABLE IF NOT EXISTS iceberg_tables ("
+    "catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, "
+    "table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000), "
+    "previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5), "
+    "PRIMARY KEY (catalog_name, table_namespace, table_name))";
+static const char make_namespaces[] =
+    "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties ("
+    "catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, "
+    "property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000) NOT NULL, "
+    "PRIMARY KEY (catalog_name, namespace, property_key))";
+
+static struct sqlite_catalog *sqlite_of(struct catalog *c)
 {
-    int code = sqlite3_errcode(c->db);
-    enum err_kind kind = code == SQLITE_BUSY || code == SQLITE_LOCKED ? ERR_RETRY
-                         : code == SQLITE_NOTADB                      ? ERR_INVALID
-                                                                      : ERR_IO;
-    const char *hint = code == SQLITE_BUSY     ? " (another program holds it: end that, or wait)"
-                       : code == SQLITE_NOTADB ? " (name another file with --catalog)"
-                       : code == SQLITE_READONLY ? " (the file or its directory is read-only)"
-                                                 : "";
-    return err_set(e, kind, "catalog %s: %s: %s%s", c->path, doing, sqlite3_errmsg(c->db), hint);
+    return (struct sqlite_catalog *)(void *)c;
 }
 
-/* Prepares, binds the catalog's name and up to four texts, steps once. */
-static int step(struct sqlite_catalog *c, const char *sql, const char *const *texts, size_t n,
-                sqlite3_stmt **st, const char *doing, struct err *e)
+/* Ends a write: commits where rc is 0, else takes it back. */
+static int finish(struct db *db, int rc, struct err *e)
 {
-    if (sqlite3_prepare_v2(c->db, sql, -1, st, NULL) != SQLITE_OK)
-        return fail(c, doing, e);
-    sqlite3_bind_text(*st, 1, c->name, -1, SQLITE_STATIC);
-    for (size_t i = 0; i < n; i++)
-        sqlite3_bind_text(*st, (int)i + 2, texts[i], -1, SQLITE_STATIC);
-    int rc = sqlite3_step(*st);
-    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
-        return rc == SQLITE_ROW;
-    fail(c, doing, e);
-    if (e && rc == SQLITE_CONSTRAINT)
-        e->kind = ERR_CONFLICT;
+    if (rc == 0)
+        return db_commit(db, e);
+    db_rollback(db);
     return -1;
 }
 
-static int namespace_ensure(struct catalog *cat, const char *ns, struct err *e)
+static int sqlite_namespace_ensure(struct catalog *c, const char *ns, struct err *e)
 {
-    struct sqlite_catalog *c = (struct sqlite_catalog *)cat;
-    sqlite3_stmt *st = NULL;
-    pthread_mutex_lock(&c->lock);
-    int rc = step(c,
-                  "INSERT OR IGNORE INTO iceberg_namespace_properties (catalog_name, namespace, "
-                  "property_key, property_value) VALUES (?1, ?2, 'exists', 'true')",
-                  &ns, 1, &st, "making the namespace", e);
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&c->lock);
-    return rc < 0 ? -1 : 0;
+    struct sqlite_catalog *s = sqlite_of(c);
+    const char *texts[] = {s->name, ns};
+    db_lock(s->db); /* mostly it is there, and then nobody need wait for the write lock */
+    struct sqlite3_stmt *q =
+        db_prepare(s->db,
+                   "SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ?1 AND "
+                   "namespace = ?2 LIMIT 1",
+                   texts, 2, e);
+    int rc = q ? db_step(s->db, q, e) : -1;
+    db_done(q);
+    db_unlock(s->db);
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (db_begin(s->db, e))
+        return -1;
+    rc = db_run(s->db,
+                "INSERT OR IGNORE INTO iceberg_namespace_properties "
+                "VALUES (?1, ?2, 'exists', 'true')",
+                texts, 2, NULL, e);
+    return finish(s->db, rc, e);
 }
 
-static int list(struct catalog *cat, const char *ns, catalog_list_fn *each, void *ctx,
-                struct err *e)
+static int sqlite_list(struct catalog *c, const char *ns, catalog_list_fn *each, void *ctx,
+                       struct err *e)
 {
-    struct sqlite_catalog *c = (struct sqlite_catalog *)cat;
-    sqlite3_stmt *st = NULL;
-    pthread_mutex_lock(&c->lock);
-    int rc = step(c,
-                  "SELECT table_name FROM iceberg_tables WHERE catalog_name = ?1 AND "
-                  "table_namespace = ?2 ORDER BY table_name",
-                  &ns, 1, &st, "listing tables", e);
-    while (rc == 1) {
-        each(ctx, (const char *)sqlite3_column_text(st, 0));
-        rc = sqlite3_step(st) == SQLITE_ROW;
+    struct sqlite_catalog *s = sqlite_of(c);
+    const char *texts[] = {s->name, ns};
+    const char *sql = s->typed
+                          ? "SELECT table_name FROM iceberg_tables WHERE catalog_name = ?1 AND "
+                            "table_namespace = ?2 AND "
+                            "(iceberg_type = 'TABLE' OR iceberg_type IS NULL) ORDER BY 1"
+                          : "SELECT table_name FROM iceberg_tables WHERE catalog_name = ?1 AND "
+                            "table_namespace = ?2 ORDER BY 1";
+    struct buf names = {0}; /* told without the lock, so that `each` may use the catalog */
+    db_lock(s->db);
+    struct sqlite3_stmt *q = db_prepare(s->db, sql, texts, 2, e);
+    int rc = q ? 0 : -1;
+    while (q && (rc = db_step(s->db, q, e)) == 1) {
+        char *name = db_text(q, 0);
+        if (name)
+            buf_put(&names, name, strlen(name) + 1);
+        free(name);
     }
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&c->lock);
-    return rc < 0 ? -1 : 0;
-}
-
-static int load(struct catalog *cat, const char *ns, const char *table, char **location,
-                struct err *e)
-{
-    struct sqlite_catalog *c = (struct sqlite_catalog *)cat;
-    const char *texts[] = {ns, table};
-    sqlite3_stmt *st = NULL;
-    pthread_mutex_lock(&c->lock);
-    int rc = step(c,
-                  "SELECT metadata_location, iceberg_type FROM iceberg_tables WHERE catalog_name = "
-                  "?1 AND table_namespace = ?2 AND table_name = ?3",
-                  texts, 2, &st, "loading a table", e);
-    const char *at = rc == 1 ? (const char *)sqlite3_column_text(st, 0) : NULL;
-    const char *type = rc == 1 ? (const char *)sqlite3_column_text(st, 1) : NULL;
-    if (rc == 0)
-        rc = err_set(e, ERR_NOTFOUND, "catalog %s has no table %s.%s", c->path, ns, table);
-    else if (rc == 1 && (!at || (type && strcmp(type, "TABLE") != 0)))
-        rc = err_set(e, ERR_INVALID, "%s.%s is a %s, not a table", ns, table, type ? type : "?");
-    else if (rc == 1) {
-        *location = mem_strdup(at);
-        rc = 0;
-    }
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&c->lock);
+    db_done(q);
+    db_unlock(s->db);
+    for (size_t at = 0; rc == 0 && at < names.n; at += strlen((char *)names.p + at) + 1)
+        each(ctx, (char *)names.p + at);
+    buf_fini(&names);
     return rc;
 }
 
-static int create(struct catalog *cat, const char *ns, const char *table, const char *location,
-                  struct err *e)
+/* The row of a table, with the lock held: 0 and *location, or ERR_NOTFOUND, ERR_INVALID. */
+static int row_read(struct sqlite_catalog *s, const char *ns, const char *table, char **location,
+                    struct err *e)
 {
-    struct sqlite_catalog *c = (struct sqlite_catalog *)cat;
-    const char *texts[] = {ns, table, location};
-    sqlite3_stmt *st = NULL;
-    pthread_mutex_lock(&c->lock);
-    int rc = step(c,
-                  "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
-                  "metadata_location, previous_metadata_location, iceberg_type) VALUES (?1, ?2, ?3, "
-                  "?4, NULL, 'TABLE')",
-                  texts, 3, &st, "making a table", e);
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&c->lock);
-    return rc < 0 ? -1 : 0;
+    const char *texts[] = {s->name, ns, table};
+    const char *sql =
+        s->typed ? "SELECT metadata_location, iceberg_type FROM iceberg_tables " WHERE_TABLE
+                 : "SELECT metadata_location, NULL FROM iceberg_tables " WHERE_TABLE;
+    struct sqlite3_stmt *q = db_prepare(s->db, sql, texts, 3, e);
+    int rc = q ? db_step(s->db, q, e) : -1;
+    char *found = NULL, *type = NULL;
+    if (rc == 1) {
+        found = db_text(q, 0);
+        type = db_text(q, 1);
+        rc = 0;
+        if (type && strcmp(type, "TABLE") != 0)
+            rc = err_set(e, ERR_INVALID, "%s.%s is no table but a %s", ns, table, type);
+        else if (!found)
+            rc =
+                err_set(e, ERR_INVALID, "%s.%s has no metadata location in the catalog", ns, table);
+    } else if (rc == 0) {
+        rc = err_set(e, ERR_NOTFOUND, "there is no table %s.%s in the catalog '%s'", ns, table,
+                     s->name);
+    }
+    db_done(q);
+    free(type);
+    if (rc == 0)
+        *location = found;
+    else
+        free(found);
+    return rc;
 }
 
-static int swap(struct catalog *cat, const char *ns, const char *table, const char *base,
-                const char *next, struct err *e)
+static int sqlite_load(struct catalog *c, const char *ns, const char *table, char **location,
+                       struct err *e)
 {
-    struct sqlite_catalog *c = (struct sqlite_catalog *)cat;
-    const char *texts[] = {ns, table, base, next};
-    sqlite3_stmt *st = NULL;
-    pthread_mutex_lock(&c->lock);
-    int rc = step(c,
-                  "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = ?4 "
-                  "WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3 AND "
-                  "metadata_location = ?4",
-                  texts, 4, &st, "committing", e);
-    if (rc == 0 && sqlite3_changes(c->db) == 0)
-        rc = err_set(e, ERR_CONFLICT, "%s.%s was changed by somebody else", ns, table);
-    else if (rc < 0 && e && e->kind == ERR_IO)
-        e->kind = ERR_UNKNOWN; /* a failed COMMIT may have happened */
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&c->lock);
-    return rc < 0 ? -1 : 0;
+    struct sqlite_catalog *s = sqlite_of(c);
+    db_lock(s->db);
+    int rc = row_read(s, ns, table, location, e);
+    db_unlock(s->db);
+    return rc;
 }
 
-static void sqlite_close(struct catalog *cat)
+static int sqlite_create(struct catalog *c, const char *ns, const char *table, const char *location,
+                         struct err *e)
 {
-    struct sqlite_catalog *c = (struct sqlite_catalog *)cat;
-    sqlite3_close(c->db);
-    pthread_mutex_destroy(&c->lock);
-    free(c->path);
-    free(c->name);
-    free(c);
+    struct sqlite_catalog *s = sqlite_of(c);
+    const char *texts[] = {s->name, ns, table, location};
+    const char *sql =
+        s->typed ? "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
+                   "metadata_location, iceberg_type) VALUES (?1, ?2, ?3, ?4, 'TABLE')"
+                 : "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
+                   "metadata_location) VALUES (?1, ?2, ?3, ?4)";
+    struct err local = {0};
+    if (!e)
+        e = &local;
+    if (db_begin(s->db, e))
+        return -1;
+    int rc = db_run(s->db, sql, texts, 4, NULL, e);
+    if (rc && e->kind == ERR_CONFLICT)
+        err_set(e, ERR_CONFLICT, "the table %s.%s exists already", ns, table);
+    return finish(s->db, rc, e);
+}
+
+static int sqlite_swap(struct catalog *c, const char *ns, const char *table, const char *base,
+                       const char *next, struct err *e)
+{
+    struct sqlite_catalog *s = sqlite_of(c);
+    const char *texts[] = {s->name, ns, table, base, next};
+    const char *sql =
+        s->typed ? "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = "
+                   "?4 " WHERE_TABLE " AND metadata_location = ?4 AND "
+                   "(iceberg_type = 'TABLE' OR iceberg_type IS NULL)"
+                 : "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = "
+                   "?4 " WHERE_TABLE " AND metadata_location = ?4";
+    int64_t changed = 0;
+    char *stands = NULL;
+    if (db_begin(s->db, e))
+        return -1;
+    int rc = db_run(s->db, sql, texts, 5, &changed, e);
+    if (rc == 0 && changed != 1) {
+        rc = row_read(s, ns, table, &stands, e);
+        if (rc == 0)
+            rc = err_set(e, ERR_CONFLICT, "%s.%s was changed meanwhile: it stands at %s", ns, table,
+                         stands);
+        free(stands);
+    }
+    return finish(s->db, rc, e);
+}
+
+static void sqlite_close(struct catalog *c)
+{
+    struct sqlite_catalog *s = sqlite_of(c);
+    db_close(s->db);
+    free(s->name);
+    free(s);
+}
+
+static const struct catalog_ops sqlite_ops = {
+    .namespace_ensure = sqlite_namespace_ensure,
+    .list = sqlite_list,
+    .load = sqlite_load,
+    .create = sqlite_create,
+    .swap = sqlite_swap,
+    .close = sqlite_close,
+};
+
+/* Makes what is missing; two that start at once both find it made. */
+static int tables_ensure(struct sqlite_catalog *s, const char *path, bool read_only, struct err *e)
+{
+    int tables = db_has(s->db, "iceberg_tables", NULL, e);
+    int namespaces = tables < 0 ? -1 : db_has(s->db, "iceberg_namespace_properties", NULL, e);
+    if (tables < 0 || namespaces < 0)
+        return -1;
+    if (read_only && !tables)
+        return err_set(e, ERR_INVALID,
+                       "%s holds no Iceberg catalog (no table iceberg_tables); was it the right "
+                       "file?",
+                       path);
+    if (!read_only && (!tables || !namespaces)) {
+        if (db_begin(s->db, e))
+            return -1;
+        int rc = db_run(s->db, make_tables, NULL, 0, NULL, e);
+        if (rc == 0)
+            rc = db_run(s->db, make_namespaces, NULL, 0, NULL, e);
+        if (finish(s->db, rc, e))
+            return -1;
+    }
+    int typed = db_has(s->db, "iceberg_tables", "iceberg_type", e);
+    s->typed = typed == 1;
+    return typed < 0 ? -1 : 0;
 }
 
 struct catalog *catalog_sqlite_open(const char *path, const char *name, bool read_only,
                                     struct err *e)
 {
-    static const struct catalog_ops ops = {namespace_ensure, list, load, create, swap,
-                                           sqlite_close};
-    static const char make[] =
-        "CREATE TABLE IF NOT EXISTS iceberg_tables (catalog_name VARCHAR(255) NOT NULL, "
-        "table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL, "
-        "metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000), iceberg_type "
-        "VARCHAR(5), PRIMARY KEY (catalog_name, table_namespace, table_name));"
-        "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (catalog_name VARCHAR(255) NOT "
-        "NULL, namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL, property_value "
-        "VARCHAR(1000) NOT NULL, PRIMARY KEY (catalog_name, namespace, property_key))";
-    struct sqlite_catalog *c = mem_zalloc(sizeof *c);
-    int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    c->catalog.ops = &ops;
-    c->path = mem_strdup(path);
-    c->name = mem_strdup(name);
-    pthread_mutex_init(&c->lock, NULL);
-    int rc = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
-    if (rc != SQLITE_OK) {
-        fail(c, "opening", e);
-    } else {
-        sqlite3_busy_timeout(c->db, BUSY_MS);
-        rc = sqlite3_exec(c->db, read_only ? "SELECT count(*) FROM iceberg_tables" : make, NULL,
-                          NULL, NULL);
-        if (rc != SQLITE_OK)
-            fail(c, "opening", e);
+    struct db *db = db_open(path, "catalog", read_only, DB_BUSY_MS, e);
+    if (!db)
+        return NULL;
+    struct sqlite_catalog *s = mem_zalloc(sizeof *s);
+    s->base.ops = &sqlite_ops;
+    s->db = db;
+    s->name = mem_strdup(name);
+    if (tables_ensure(s, path, read_only, e)) {
+        sqlite_close(&s->base);
+        return NULL;
     }
-    if (rc == SQLITE_OK)
-        return &c->catalog;
-    sqlite_close(&c->catalog);
-    return NULL;
+    return &s->base;
 }

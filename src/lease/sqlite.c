@@ -1,212 +1,31 @@
-/* Leases in SQLite, beside a local catalog: every write is conditional on the counter as last read, as
- * the KCL's are. See lease.h. */
-#include <pthread.h>
-#include <sqlite3.h>
-#include <stdio.h>
+/* Leases in SQLite, for one machine: a table of its own, in a file of its own or in the catalog's.
+ *
+ * Every write of a held lease asks for owner and counter as last read, so that whoever was
+ * overtaken learns of it at his next write. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "catalog/db.h"
 #include "lease/lease.h"
 
-#define BUSY_MS 10000
-#define COLUMNS "stream, shard, owner, counter, checkpoint, resolved, note, parent0, parent1"
-
 struct sqlite_leases {
-    struct lease_store store; /* first */
-    pthread_mutex_t lock;
-    sqlite3 *db;
-    char *path;
+    struct lease_store base;
+    struct db *db;
 };
 
-static int fail(struct sqlite_leases *s, struct err *e)
-{
-    int code = sqlite3_errcode(s->db);
-    return err_set(e, code == SQLITE_BUSY ? ERR_RETRY : code == SQLITE_NOTADB ? ERR_INVALID : ERR_IO,
-                   "leases %s: %s", s->path, sqlite3_errmsg(s->db));
-}
+#define COLUMNS "stream, shard, owner, counter, checkpoint, resolved, note, parent0, parent1"
+#define WHERE_SHARD " WHERE stream = ?1 AND shard = ?2"
 
-static char *column(sqlite3_stmt *st, int i)
-{
-    const char *text = (const char *)sqlite3_column_text(st, i);
-    return text ? mem_strdup(text) : NULL;
-}
+static const char make_table[] =
+    "CREATE TABLE IF NOT EXISTS inlet_leases (stream TEXT NOT NULL, shard TEXT NOT NULL, owner "
+    "TEXT, "
+    "counter INTEGER NOT NULL, checkpoint TEXT NOT NULL, resolved INTEGER NOT NULL, "
+    "note TEXT NOT NULL, parent0 TEXT, parent1 TEXT, PRIMARY KEY (stream, shard))";
 
-static int read_row(sqlite3_stmt *st, struct lease *out, struct err *e)
+static struct db *db_of(struct lease_store *s)
 {
-    const char *at = (const char *)sqlite3_column_text(st, 4);
-    const char *note = (const char *)sqlite3_column_text(st, 6);
-    *out = (struct lease){.stream = column(st, 0),
-                          .shard = column(st, 1),
-                          .owner = column(st, 2),
-                          .counter = (uint64_t)sqlite3_column_int64(st, 3),
-                          .resolved = sqlite3_column_int(st, 5) != 0,
-                          .parents = {column(st, 7), column(st, 8)}};
-    snprintf(out->note, sizeof out->note, "%s", note ? note : "");
-    return at ? seq_parse(&out->checkpoint, at, strlen(at), e) : 0;
-}
-
-static int query(struct sqlite_leases *s, const char *stream, const char *shard,
-                 struct lease **out, size_t *n, struct err *e)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = -1, got;
-    *out = NULL;
-    *n = 0;
-    pthread_mutex_lock(&s->lock);
-    if (sqlite3_prepare_v2(s->db,
-                           "SELECT " COLUMNS " FROM inlet_leases WHERE stream = ?1 AND (?2 IS NULL "
-                           "OR shard = ?2) ORDER BY shard",
-                           -1, &st, NULL) != SQLITE_OK) {
-        fail(s, e);
-        goto done;
-    }
-    sqlite3_bind_text(st, 1, stream, -1, SQLITE_STATIC);
-    sqlite3_bind_text(st, 2, shard, -1, SQLITE_STATIC);
-    while ((got = sqlite3_step(st)) == SQLITE_ROW) {
-        *out = mem_regrow(*out, *n + 1, sizeof **out);
-        if (read_row(st, &(*out)[(*n)++], e))
-            goto done;
-    }
-    rc = got == SQLITE_DONE ? 0 : fail(s, e);
-done:
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&s->lock);
-    return rc;
-}
-
-static int list(struct lease_store *store, const char *stream, struct lease **out, size_t *n,
-                struct err *e)
-{
-    return query((struct sqlite_leases *)store, stream, NULL, out, n, e);
-}
-
-static int read_one(struct lease_store *store, const char *stream, const char *shard,
-                    struct lease *out, struct err *e)
-{
-    struct lease *rows;
-    size_t n;
-    int rc = query((struct sqlite_leases *)store, stream, shard, &rows, &n, e);
-    if (!rc && n == 0)
-        rc = err_set(e, ERR_NOTFOUND, "no lease of shard %s", shard);
-    if (!rc)
-        *out = rows[0];
-    free(rows);
-    return rc;
-}
-
-/* Runs one statement whose parameters are texts (NULL allowed) and whose ?9 is a counter; answers the
- * number of rows changed, or -1. */
-static int change(struct sqlite_leases *s, const char *sql, const char *const texts[8],
-                  uint64_t counter, struct err *e)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = -1;
-    pthread_mutex_lock(&s->lock);
-    if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) == SQLITE_OK) {
-        int n = sqlite3_bind_parameter_count(st);
-        for (int i = 0; i < 8 && i < n; i++)
-            sqlite3_bind_text(st, i + 1, texts[i], -1, SQLITE_STATIC);
-        if (n >= 9)
-            sqlite3_bind_int64(st, 9, (sqlite3_int64)counter);
-        if (sqlite3_step(st) == SQLITE_DONE)
-            rc = sqlite3_changes(s->db);
-    }
-    if (rc < 0)
-        fail(s, e);
-    sqlite3_finalize(st);
-    pthread_mutex_unlock(&s->lock);
-    return rc;
-}
-
-static int ensure(struct lease_store *store, const char *stream, const char *shard,
-                  const char *const parents[2], struct err *e)
-{
-    const char *texts[8] = {stream, shard, parents[0], parents[1]};
-    return change((struct sqlite_leases *)store,
-                  "INSERT OR IGNORE INTO inlet_leases (stream, shard, counter, resolved, note, "
-                  "parent0, parent1) VALUES (?1, ?2, 0, 0, '', ?3, ?4)",
-                  texts, 0, e) < 0
-               ? -1
-               : 0;
-}
-
-/* A conditional write that moves the counter: 1 changed, 0 lost. */
-static int move(struct lease_store *store, struct lease *l, const char *sql, const char *a,
-                const char *b, enum err_kind lost, struct err *e)
-{
-    const char *texts[8] = {l->stream, l->shard, a, b};
-    int rc = change((struct sqlite_leases *)store, sql, texts, l->counter, e);
-    if (rc == 0)
-        rc = err_set(e, lost, "the lease of shard %s is no longer ours", l->shard);
-    if (rc < 0)
-        return -1;
-    l->counter++;
-    return 0;
-}
-
-#define WHERE " WHERE stream = ?1 AND shard = ?2 AND counter = ?9"
-
-static int take(struct lease_store *store, struct lease *l, const char *owner, struct err *e)
-{
-    if (move(store, l, "UPDATE inlet_leases SET counter = counter + 1, owner = ?3" WHERE, owner,
-             NULL, ERR_CONFLICT, e))
-        return -1;
-    free(l->owner);
-    l->owner = mem_strdup(owner);
-    return 0;
-}
-
-static int renew(struct lease_store *store, struct lease *l, struct err *e)
-{
-    return move(store, l, "UPDATE inlet_leases SET counter = counter + 1" WHERE, NULL, NULL,
-                ERR_FENCED, e);
-}
-
-static int checkpoint(struct lease_store *store, struct lease *l, struct seq at, const char *note,
-                      struct err *e)
-{
-    char text[SEQ_TEXT_MAX];
-    seq_format(at, text);
-    if (move(store, l,
-             "UPDATE inlet_leases SET counter = counter + 1, checkpoint = ?3, note = ?4, resolved = "
-             "1" WHERE,
-             text, note, ERR_FENCED, e))
-        return -1;
-    l->checkpoint = at;
-    l->resolved = true;
-    if (note != l->note)
-        snprintf(l->note, sizeof l->note, "%s", note);
-    return 0;
-}
-
-static int release(struct lease_store *store, struct lease *l, struct err *e)
-{
-    if (move(store, l, "UPDATE inlet_leases SET counter = counter + 1, owner = NULL" WHERE, NULL,
-             NULL, ERR_FENCED, e))
-        return -1;
-    free(l->owner);
-    l->owner = NULL;
-    return 0;
-}
-
-static int remove_one(struct lease_store *store, const char *stream, const char *shard,
-                      struct err *e)
-{
-    const char *texts[8] = {stream, shard};
-    return change((struct sqlite_leases *)store,
-                  "DELETE FROM inlet_leases WHERE stream = ?1 AND shard = ?2", texts, 0, e) < 0
-               ? -1
-               : 0;
-}
-
-static void sqlite_close(struct lease_store *store)
-{
-    struct sqlite_leases *s = (struct sqlite_leases *)store;
-    sqlite3_close(s->db);
-    pthread_mutex_destroy(&s->lock);
-    free(s->path);
-    free(s);
+    return ((struct sqlite_leases *)(void *)s)->db;
 }
 
 void lease_fini(struct lease *l)
@@ -226,27 +45,258 @@ void lease_list_free(struct lease *leases, size_t n)
     free(leases);
 }
 
+/* The row that the statement stands at. */
+static int row_take(struct sqlite3_stmt *q, struct lease *out, struct err *e)
+{
+    struct lease l = {.stream = db_text(q, 0), .shard = db_text(q, 1), .owner = db_text(q, 2)};
+    char *checkpoint = db_text(q, 4), *note = db_text(q, 6);
+    int rc = 0;
+    l.counter = (uint64_t)db_int(q, 3);
+    l.resolved = db_int(q, 5) != 0;
+    l.parents[0] = db_text(q, 7);
+    l.parents[1] = db_text(q, 8);
+    if (!l.stream || !l.shard || !checkpoint)
+        rc = err_set(e, ERR_INVALID, "a lease row has no stream, shard or checkpoint");
+    else if (seq_parse(&l.checkpoint, checkpoint, strlen(checkpoint), e))
+        rc = err_wrap(e, "lease of %s, shard %s", l.stream, l.shard);
+    else if (note && strlen(note) >= sizeof l.note)
+        rc = err_set(e, ERR_INVALID, "lease of %s, shard %s: the note is too long", l.stream,
+                     l.shard);
+    else if (note)
+        memcpy(l.note, note, strlen(note) + 1);
+    free(checkpoint);
+    free(note);
+    if (rc)
+        lease_fini(&l);
+    *out = l;
+    return rc;
+}
+
+static int sqlite_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
+                       struct err *e)
+{
+    struct db *db = db_of(s);
+    const char *texts[] = {stream};
+    struct lease *all = NULL;
+    size_t count = 0, cap = 0;
+    db_lock(db);
+    struct sqlite3_stmt *q = db_prepare(
+        db, "SELECT " COLUMNS " FROM inlet_leases WHERE stream = ?1 ORDER BY shard", texts, 1, e);
+    int rc = q ? 0 : -1;
+    while (q && (rc = db_step(db, q, e)) == 1) {
+        if (count == cap) {
+            cap = cap ? cap * 2 : 16;
+            all = mem_regrow(all, cap, sizeof *all);
+        }
+        rc = row_take(q, &all[count], e);
+        if (rc)
+            break;
+        count++;
+    }
+    db_done(q);
+    db_unlock(db);
+    if (rc) {
+        lease_list_free(all, count);
+        return -1;
+    }
+    *out = all;
+    *n = count;
+    return 0;
+}
+
+/* One row, with the lock held. */
+static int row_read(struct db *db, const char *stream, const char *shard, struct lease *out,
+                    struct err *e)
+{
+    const char *texts[] = {stream, shard};
+    struct sqlite3_stmt *q =
+        db_prepare(db, "SELECT " COLUMNS " FROM inlet_leases" WHERE_SHARD, texts, 2, e);
+    int rc = q ? db_step(db, q, e) : -1;
+    if (rc == 1)
+        rc = row_take(q, out, e);
+    else if (rc == 0)
+        rc = err_set(e, ERR_NOTFOUND, "there is no lease of %s, shard %s", stream, shard);
+    db_done(q);
+    return rc;
+}
+
+static int sqlite_read(struct lease_store *s, const char *stream, const char *shard,
+                       struct lease *out, struct err *e)
+{
+    struct db *db = db_of(s);
+    db_lock(db);
+    int rc = row_read(db, stream, shard, out, e);
+    db_unlock(db);
+    return rc;
+}
+
+/* Ends a write: commits where rc is 0, else takes it back. */
+static int finish(struct db *db, int rc, struct err *e)
+{
+    if (rc == 0)
+        return db_commit(db, e);
+    db_rollback(db);
+    return -1;
+}
+
+static int sqlite_ensure(struct lease_store *s, const char *stream, const char *shard,
+                         const char *const parents[2], struct err *e)
+{
+    struct db *db = db_of(s);
+    const char *texts[] = {stream, shard, parents ? parents[0] : NULL, parents ? parents[1] : NULL};
+    if (db_begin(db, e))
+        return -1;
+    int rc = db_run(db,
+                    "INSERT INTO inlet_leases (" COLUMNS ") VALUES (?1, ?2, NULL, 0, "
+                    "'TRIM_HORIZON', 0, '', ?3, ?4) ON CONFLICT (stream, shard) DO NOTHING",
+                    texts, 4, NULL, e);
+    return finish(db, rc, e);
+}
+
+static int sqlite_remove(struct lease_store *s, const char *stream, const char *shard,
+                         struct err *e)
+{
+    struct db *db = db_of(s);
+    const char *texts[] = {stream, shard};
+    if (db_begin(db, e))
+        return -1;
+    return finish(db, db_run(db, "DELETE FROM inlet_leases" WHERE_SHARD, texts, 2, NULL, e), e);
+}
+
+/* One conditional write of a lease, inside a transaction. ?3 is l's counter, the texts after it are
+ * ?4 and on; `lost` is the kind of error where the condition does not hold. */
+static int write_if(struct db *db, const struct lease *l, const char *sql, const char *const *more,
+                    int n, enum err_kind lost, struct err *e)
+{
+    const char *texts[8] = {l->stream, l->shard, NULL};
+    for (int i = 0; i < n; i++)
+        texts[3 + i] = more[i];
+    struct sqlite3_stmt *q = db_prepare(db, sql, texts, 3 + n, e);
+    if (!q)
+        return -1;
+    db_bind_int(q, 3, (int64_t)l->counter);
+    int rc = db_step(db, q, e);
+    if (rc >= 0)
+        rc = db_changes(db) == 1 ? 0
+                                 : err_set(e, lost, "the lease of %s, shard %s is in other hands",
+                                           l->stream, l->shard);
+    db_done(q);
+    return rc < 0 ? -1 : 0;
+}
+
+static int sqlite_take(struct lease_store *s, struct lease *l, const char *owner, struct err *e)
+{
+    struct db *db = db_of(s);
+    struct lease now = {0};
+    if (db_begin(db, e))
+        return -1;
+    int rc = write_if(db, l,
+                      "UPDATE inlet_leases SET owner = ?4, counter = counter + 1" WHERE_SHARD
+                      " AND counter = ?3",
+                      &owner, 1, ERR_CONFLICT, e);
+    if (rc == 0)
+        rc = row_read(db, l->stream, l->shard, &now, e);
+    if (finish(db, rc, e)) {
+        lease_fini(&now);
+        return -1;
+    }
+    lease_fini(l);
+    *l = now;
+    return 0;
+}
+
+#define WHERE_HELD WHERE_SHARD " AND counter = ?3 AND owner = ?4"
+
+static int sqlite_renew(struct lease_store *s, struct lease *l, struct err *e)
+{
+    struct db *db = db_of(s);
+    const char *owner = l->owner;
+    if (db_begin(db, e))
+        return -1;
+    int rc = write_if(db, l, "UPDATE inlet_leases SET counter = counter + 1" WHERE_HELD, &owner, 1,
+                      ERR_FENCED, e);
+    if (finish(db, rc, e))
+        return -1;
+    l->counter++;
+    return 0;
+}
+
+static int sqlite_checkpoint(struct lease_store *s, struct lease *l, struct seq at,
+                             const char *note, struct err *e)
+{
+    struct db *db = db_of(s);
+    char text[SEQ_TEXT_MAX], kept[sizeof l->note];
+    if (!note)
+        note = "";
+    if (strlen(note) >= sizeof l->note)
+        return err_set(e, ERR_INVALID, "the note of a checkpoint is too long: '%.40s'", note);
+    memcpy(kept, note, strlen(note) + 1); /* `note` may be l's own */
+    seq_format(at, text);
+    const char *more[] = {l->owner, text, kept};
+    if (db_begin(db, e))
+        return -1;
+    int rc = write_if(db, l,
+                      "UPDATE inlet_leases SET counter = counter + 1, checkpoint = ?5, note = ?6, "
+                      "resolved = 1" WHERE_HELD,
+                      more, 3, ERR_FENCED, e);
+    if (finish(db, rc, e))
+        return -1;
+    l->counter++;
+    l->checkpoint = at;
+    l->resolved = true;
+    memcpy(l->note, kept, strlen(kept) + 1);
+    return 0;
+}
+
+static int sqlite_release(struct lease_store *s, struct lease *l, struct err *e)
+{
+    struct db *db = db_of(s);
+    const char *owner = l->owner;
+    if (db_begin(db, e))
+        return -1;
+    int rc =
+        write_if(db, l, "UPDATE inlet_leases SET counter = counter + 1, owner = NULL" WHERE_HELD,
+                 &owner, 1, ERR_FENCED, e);
+    if (finish(db, rc, e))
+        return -1;
+    l->counter++;
+    free(l->owner);
+    l->owner = NULL;
+    return 0;
+}
+
+static void sqlite_close(struct lease_store *s)
+{
+    db_close(db_of(s));
+    free(s);
+}
+
+static const struct lease_ops sqlite_ops = {
+    .list = sqlite_list,
+    .ensure = sqlite_ensure,
+    .read = sqlite_read,
+    .take = sqlite_take,
+    .renew = sqlite_renew,
+    .checkpoint = sqlite_checkpoint,
+    .release = sqlite_release,
+    .remove = sqlite_remove,
+    .close = sqlite_close,
+};
+
 struct lease_store *lease_sqlite_open(const char *path, struct err *e)
 {
-    static const struct lease_ops ops = {list,       ensure,  read_one,   take,        renew,
-                                         checkpoint, release, remove_one, sqlite_close};
-    struct sqlite_leases *s = mem_zalloc(sizeof *s);
-    s->store.ops = &ops;
-    s->path = mem_strdup(path);
-    pthread_mutex_init(&s->lock, NULL);
-    int rc = sqlite3_open(path, &s->db);
-    if (rc == SQLITE_OK) {
-        sqlite3_busy_timeout(s->db, BUSY_MS);
-        rc = sqlite3_exec(s->db,
-                          "CREATE TABLE IF NOT EXISTS inlet_leases (stream TEXT NOT NULL, shard TEXT "
-                          "NOT NULL, owner TEXT, counter INTEGER NOT NULL, checkpoint TEXT, resolved "
-                          "INTEGER NOT NULL, note TEXT NOT NULL, parent0 TEXT, parent1 TEXT, PRIMARY "
-                          "KEY (stream, shard))",
-                          NULL, NULL, NULL);
+    struct db *db = db_open(path, "lease store", false, DB_BUSY_MS, e);
+    if (!db)
+        return NULL;
+    int has = db_has(db, "inlet_leases", NULL, e);
+    if (has == 0 && (db_begin(db, e) || finish(db, db_run(db, make_table, NULL, 0, NULL, e), e)))
+        has = -1;
+    if (has < 0) {
+        db_close(db);
+        return NULL;
     }
-    if (rc == SQLITE_OK)
-        return &s->store;
-    fail(s, e);
-    sqlite_close(&s->store);
-    return NULL;
+    struct sqlite_leases *s = mem_zalloc(sizeof *s);
+    s->base.ops = &sqlite_ops;
+    s->db = db;
+    return &s->base;
 }

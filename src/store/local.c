@@ -1,248 +1,451 @@
-/* A directory as a store. An object is written beside its place under a temporary name, made durable,
- * and linked into place: link(2) fails where the name is taken, so put never replaces. */
+/* A directory as a store.
+ *
+ * An object is written to a temporary file beside its place and then moved there by a rename that
+ * refuses to replace, so that a reader sees all of it or nothing, and the first writer wins. A
+ * process that is killed in between leaves a temporary file: the listing hides those for a day,
+ * then shows them, so that the collector of unreferenced files finds them. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "store/store.h"
 
+#define KEY_MAX 1024
+#define DEPTH_MAX 32 /* of folders below the root */
+#define TEMP_PREFIX ".inlet-"
+#define TEMP_HIDDEN_MS (24 * 3600 * 1000LL)
+
 struct local {
-    struct store store; /* first */
-    char *dir;
+    struct store base;
+    char *dir; /* real path, "" for the root of the file system */
     bool sync;
+    int fd; /* of the directory */
 };
 
-static char *path_of(const struct local *l, const char *key)
+static struct local *local_of(struct store *s)
 {
-    return mem_printf("%s/%s", l->dir, key);
+    return (struct local *)(void *)s;
 }
 
-static int make_parents(char *path, struct err *e)
+/* No key leaves the root, and none needs escaping in a URI. */
+static int key_check(const char *key, struct err *e)
 {
-    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        int rc = mkdir(path, 0777);
-        if (rc && errno != EEXIST) {
-            err_errno(e, errno, "cannot make directory %s", path);
-            if (e && e->kind == ERR_NOTFOUND)
-                e->kind = ERR_IO;
-            *at = '/';
-            return -1;
+    size_t n = strlen(key);
+    bool ok = n > 0 && n <= KEY_MAX && key[0] != '/' && key[n - 1] != '/';
+    for (size_t i = 0; ok && i < n; i++) {
+        char c = key[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        ok = alnum || strchr("-_.=%+@~,:/", c);
+        if (ok && (i == 0 || key[i - 1] == '/')) { /* a part begins here */
+            size_t part = strcspn(key + i, "/");
+            ok = part > 0 && strncmp(key + i, "..", part > 2 ? part : 2) != 0 &&
+                 !(part == 1 && c == '.');
         }
-        *at = '/';
     }
-    return 0;
+    return ok ? 0 : err_set(e, ERR_INVALID, "not a usable object key: '%.200s'", key);
 }
 
-static int write_all(int fd, const uint8_t *p, size_t n)
+static int fail(const struct local *l, const char *what, const char *key, struct err *e)
 {
-    while (n) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
+    return err_errno(e, errno, "cannot %s %s/%s", what, l->dir, key);
+}
+
+/* ---- making directories ---- */
+
+static int dir_sync(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? 0 : -1;
+}
+
+/* Opens the folder of `key`, making what is missing; *name is what comes after the last slash. */
+static int folder_open(struct local *l, const char *key, bool make, const char **name)
+{
+    int at = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+    const char *p = key;
+    for (const char *slash; at >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
+        char part[NAME_MAX + 1];
+        size_t n = (size_t)(slash - p);
+        int next = -1;
+        if (n > NAME_MAX) {
+            errno = ENAMETOOLONG;
+        } else {
+            memcpy(part, p, n);
+            part[n] = '\0';
+            bool made = make && mkdirat(at, part, 0777) == 0;
+            if (!made || !l->sync || dir_sync(at) == 0)
+                next = openat(at, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
+        int saved = errno;
+        close(at);
+        errno = saved;
+        at = next;
+    }
+    *name = p;
+    return at;
+}
+
+static int make_dirs(const char *dir)
+{
+    char *path = mem_strdup(dir);
+    int rc = 0;
+    for (char *p = path + 1; *path && rc == 0; p++) {
+        char c = *p;
+        if (c != '/' && c != '\0')
             continue;
-        if (w < 0)
+        *p = '\0';
+        rc = mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : -1;
+        *p = c;
+        if (c == '\0')
+            break;
+    }
+    int saved = errno;
+    free(path);
+    errno = saved;
+    return rc;
+}
+
+/* ---- put ---- */
+
+static int write_all(int fd, const void *p, size_t n)
+{
+    const char *at = p;
+    while (n) {
+        ssize_t got = write(fd, at, n < (1u << 30) ? n : (1u << 30));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
             return -1;
-        p += w;
-        n -= (size_t)w;
+        at += got;
+        n -= (size_t)got;
     }
     return 0;
 }
 
-static int sync_parent(const char *path)
+/* Moves without replacing; where the file system has no such rename, by a second link. */
+static int move_noreplace(int dir, const char *from, const char *to)
 {
-    char *dir = mem_strdup(path);
-    *strrchr(dir, '/') = '\0';
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-    if (fd >= 0)
-        close(fd);
-    free(dir);
-    return rc;
+    if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    if (linkat(dir, from, dir, to, 0) != 0)
+        return -1;
+    unlinkat(dir, from, 0);
+    return 0;
+}
+
+static int temp_open(int dir, char *name, size_t cap)
+{
+    static atomic_uint counter;
+    for (int tries = 0; tries < 100; tries++) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(name, cap, TEMP_PREFIX "%ld-%u-%lx.tmp", (long)getpid(),
+                 atomic_fetch_add(&counter, 1), (unsigned long)now.tv_nsec);
+        int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
 }
 
 static int local_put(struct store *s, const char *key, const void *p, size_t n, struct err *e)
 {
-    struct local *l = (struct local *)s;
-    char *path = path_of(l, key), *temp = mem_printf("%s.part-%ld-%p", path, (long)getpid(), p);
-    int rc = -1, fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 && errno == ENOENT) {
-        if (make_parents(path, e))
-            goto done;
-        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    }
+    struct local *l = local_of(s);
+    const char *name;
+    char temp[96];
+    if (key_check(key, e))
+        return -1;
+    int dir = folder_open(l, key, true, &name);
+    if (dir < 0)
+        return fail(l, "make the folder of", key, e);
+    int rc = -1, fd = temp_open(dir, temp, sizeof temp);
     if (fd < 0) {
-        err_errno(e, errno, "cannot write %s", path);
-        goto done;
+        fail(l, "write", key, e);
+        goto out;
     }
-    if (write_all(fd, p, n) || (l->sync && fsync(fd)))
-        err_errno(e, errno, "cannot write %s", path);
-    else if (link(temp, path) == 0)
-        rc = 0;
-    else if (errno == EEXIST)
-        err_set(e, ERR_CONFLICT, "%s exists already", path);
-    else
-        err_errno(e, errno, "cannot write %s", path);
-    close(fd);
-    unlink(temp);
-    if (!rc && l->sync && sync_parent(path))
-        rc = err_errno(e, errno, "cannot make %s durable", path);
-done:
-    if (rc && e && e->kind == ERR_NOTFOUND)
-        e->kind = ERR_IO;
-    free(temp);
-    free(path);
+    bool written = write_all(fd, p, n) == 0 && (!l->sync || fsync(fd) == 0);
+    int saved = errno;
+    if (close(fd) != 0 && written) {
+        written = false;
+        saved = errno;
+    }
+    errno = saved;
+    if (!written || move_noreplace(dir, temp, name) != 0) {
+        if (errno == EEXIST)
+            err_set(e, ERR_CONFLICT, "%s/%s exists already", l->dir, key);
+        else
+            fail(l, "write", key, e);
+        unlinkat(dir, temp, 0);
+        goto out;
+    }
+    if (l->sync && dir_sync(dir) != 0) {
+        fail(l, "make durable", key, e);
+        if (e)
+            e->kind = ERR_UNKNOWN;
+        goto out;
+    }
+    rc = 0;
+out:
+    close(dir);
     return rc;
 }
 
-static int read_at(int fd, const char *path, int64_t offset, uint8_t *p, size_t n, struct err *e)
-{
-    while (n) {
-        ssize_t r = pread(fd, p, n, offset);
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0)
-            return err_errno(e, errno, "cannot read %s", path);
-        if (r == 0)
-            return err_set(e, ERR_INVALID, "%s is shorter than it should be", path);
-        p += r;
-        offset += r;
-        n -= (size_t)r;
-    }
-    return 0;
-}
+/* ---- get, size, remove ---- */
 
-static int open_read(const struct local *l, const char *key, char **path, int *fd, struct stat *st,
-                     struct err *e)
+static int object_open(struct local *l, const char *key, struct stat *st, struct err *e)
 {
-    *path = path_of(l, key);
-    *fd = open(*path, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0 || fstat(*fd, st))
-        return err_errno(e, errno, "cannot open %s", *path);
-    return 0;
-}
-
-static int local_get(struct store *s, const char *key, size_t limit, struct buf *out,
-                     struct err *e)
-{
-    char *path;
-    int fd;
-    struct stat st;
-    int rc = open_read((struct local *)s, key, &path, &fd, &st, e);
-    if (!rc && (size_t)st.st_size > limit)
-        rc = err_set(e, ERR_NOMEM, "%s has %lld bytes, over the limit of %zu", path,
-                     (long long)st.st_size, limit);
-    if (!rc) {
-        size_t n = (size_t)st.st_size;
-        rc = read_at(fd, path, 0, buf_reserve(out, n), n, e);
-        if (!rc)
-            out->n += n;
+    const char *name;
+    if (key_check(key, e))
+        return -1;
+    int dir = folder_open(l, key, false, &name);
+    if (dir < 0)
+        return fail(l, "open", key, e);
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int saved = errno;
+    close(dir);
+    errno = saved;
+    if (fd < 0 || fstat(fd, st) != 0) {
+        fail(l, "open", key, e);
+    } else if (!S_ISREG(st->st_mode)) {
+        err_set(e, ERR_INVALID, "%s/%s is not a plain file", l->dir, key);
+    } else {
+        return fd;
     }
     if (fd >= 0)
         close(fd);
-    free(path);
+    return -1;
+}
+
+static int read_at(struct local *l, const char *key, int fd, int64_t offset, size_t n, void *p,
+                   struct err *e)
+{
+    char *at = p;
+    while (n) {
+        ssize_t got = pread(fd, at, n < (1u << 30) ? n : (1u << 30), offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(l, "read", key, e);
+        if (got == 0)
+            return err_set(e, ERR_INVALID, "%s/%s ends before offset %lld", l->dir, key,
+                           (long long)(offset + (int64_t)n));
+        at += got;
+        offset += got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+static int local_get(struct store *s, const char *key, size_t limit, struct buf *out, struct err *e)
+{
+    struct local *l = local_of(s);
+    struct stat st;
+    int fd = object_open(l, key, &st, e), rc = -1;
+    if (fd < 0)
+        return -1;
+    size_t n = (size_t)st.st_size;
+    if (n > limit) {
+        err_set(e, ERR_NOMEM, "%s/%s has %zu bytes, more than the limit of %zu", l->dir, key, n,
+                limit);
+    } else {
+        rc = read_at(l, key, fd, 0, n, buf_reserve(out, n), e);
+        if (rc == 0)
+            out->n += n;
+    }
+    close(fd);
     return rc;
 }
 
 static int local_get_range(struct store *s, const char *key, int64_t offset, size_t n, void *p,
                            struct err *e)
 {
-    char *path;
-    int fd;
+    struct local *l = local_of(s);
     struct stat st;
-    int rc = open_read((struct local *)s, key, &path, &fd, &st, e);
-    if (!rc)
-        rc = read_at(fd, path, offset, p, n, e);
-    if (fd >= 0)
-        close(fd);
-    free(path);
+    if (offset < 0 || n > INT64_MAX || offset > INT64_MAX - (int64_t)n)
+        return err_set(e, ERR_INVALID, "%s/%s: no such range", l->dir, key);
+    int fd = object_open(l, key, &st, e);
+    if (fd < 0)
+        return -1;
+    int rc = read_at(l, key, fd, offset, n, p, e);
+    close(fd);
     return rc;
 }
 
 static int local_size(struct store *s, const char *key, int64_t *bytes, struct err *e)
 {
-    char *path;
-    int fd;
     struct stat st;
-    int rc = open_read((struct local *)s, key, &path, &fd, &st, e);
-    if (!rc)
-        *bytes = st.st_size;
-    if (fd >= 0)
-        close(fd);
-    free(path);
-    return rc;
+    int fd = object_open(local_of(s), key, &st, e);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    *bytes = st.st_size;
+    return 0;
 }
 
 static int local_remove(struct store *s, const char *key, struct err *e)
 {
-    char *path = path_of((struct local *)s, key);
-    int rc = unlink(path) == 0 || errno == ENOENT ? 0
-                                                  : err_errno(e, errno, "cannot remove %s", path);
-    free(path);
+    struct local *l = local_of(s);
+    const char *name;
+    if (key_check(key, e))
+        return -1;
+    int dir = folder_open(l, key, false, &name);
+    if (dir < 0)
+        return errno == ENOENT ? 0 : fail(l, "remove", key, e);
+    int rc = unlinkat(dir, name, 0) == 0 || errno == ENOENT ? 0 : fail(l, "remove", key, e);
+    close(dir);
     return rc;
 }
 
-static int list_dir(const struct local *l, const char *key, store_list_fn *each, void *ctx,
-                    struct err *e)
+/* ---- list ---- */
+
+struct walk {
+    struct local *l;
+    const char *prefix;
+    store_list_fn *each;
+    void *ctx;
+    int64_t now_ms;
+    char key[KEY_MAX + 1]; /* the folder being walked, with its trailing slash */
+};
+
+static int walk_dir(struct walk *w, int fd, size_t at, int depth, struct err *e);
+
+static int walk_entry(struct walk *w, DIR *d, const char *name, size_t at, int depth, struct err *e)
 {
-    char *path = path_of(l, key);
-    DIR *d = opendir(path);
-    int rc = d || errno == ENOENT ? 0 : err_errno(e, errno, "cannot list %s", path);
-    for (struct dirent *it; !rc && d && (it = readdir(d));) {
-        struct stat st;
-        if (strcmp(it->d_name, ".") == 0 || strcmp(it->d_name, "..") == 0)
-            continue;
-        char *child = *key ? mem_printf("%s/%s", key, it->d_name) : mem_strdup(it->d_name);
-        char *full = path_of(l, child);
-        if (lstat(full, &st) == 0 && S_ISDIR(st.st_mode))
-            rc = list_dir(l, child, each, ctx, e);
-        else if (S_ISREG(st.st_mode))
-            each(ctx, child, st.st_size, (int64_t)st.st_mtim.tv_sec * 1000);
-        free(full);
-        free(child);
+    struct stat st;
+    size_t n = strlen(name), prefix = strlen(w->prefix);
+    if (at + n + 1 > KEY_MAX)
+        return 0; /* not one of ours: no key is that long */
+    memcpy(w->key + at, name, n + 1);
+    size_t same = at + n < prefix ? at + n : prefix;
+    if (strncmp(w->key, w->prefix, same) != 0)
+        return 0;
+    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : fail(w->l, "list", w->key, e);
+    int64_t modified = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    if (S_ISREG(st.st_mode)) {
+        bool temp = strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
+        if (at + n >= prefix && !(temp && w->now_ms - modified < TEMP_HIDDEN_MS))
+            w->each(w->ctx, w->key, st.st_size, modified);
+        return 0;
     }
-    if (d)
-        closedir(d);
-    free(path);
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    if (depth == DEPTH_MAX)
+        return err_set(e, ERR_INVALID, "%s/%s: folders nested too deep", w->l->dir, w->key);
+    w->key[at + n] = '/';
+    w->key[at + n + 1] = '\0';
+    if (strncmp(w->key, w->prefix, at + n + 1 < prefix ? at + n + 1 : prefix) != 0)
+        return 0;
+    int fd = openat(dirfd(d), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : fail(w->l, "list", w->key, e);
+    return walk_dir(w, fd, at + n + 1, depth + 1, e);
+}
+
+/* Takes fd. */
+static int walk_dir(struct walk *w, int fd, size_t at, int depth, struct err *e)
+{
+    DIR *d = fdopendir(fd);
+    int rc = 0;
+    if (!d) {
+        fail(w->l, "list", w->key, e);
+        close(fd);
+        return -1;
+    }
+    for (errno = 0; rc == 0;) {
+        struct dirent *entry = readdir(d);
+        if (!entry) {
+            w->key[at] = '\0';
+            rc = errno ? fail(w->l, "list", w->key, e) : 0;
+            break;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = walk_entry(w, d, entry->d_name, at, depth, e);
+        errno = 0;
+    }
+    closedir(d);
     return rc;
 }
 
 static int local_list(struct store *s, const char *prefix, store_list_fn *each, void *ctx,
                       struct err *e)
 {
-    return list_dir((struct local *)s, prefix, each, ctx, e);
+    struct local *l = local_of(s);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct walk w = {.l = l,
+                     .prefix = prefix,
+                     .each = each,
+                     .ctx = ctx,
+                     .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
+    const char *slash = strrchr(prefix, '/');
+    size_t at = slash ? (size_t)(slash - prefix) + 1 : 0;
+    if (at > 0) { /* straight to the folder that the prefix names */
+        memcpy(w.key, prefix, at < KEY_MAX ? at : KEY_MAX);
+        w.key[at < KEY_MAX ? at - 1 : KEY_MAX] = '\0';
+        if (key_check(w.key, e))
+            return -1;
+        w.key[at - 1] = '/';
+    }
+    const char *name;
+    int fd = at ? folder_open(l, w.key, false, &name)
+                : openat(l->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : fail(l, "list", prefix, e);
+    return walk_dir(&w, fd, at, 0, e);
 }
+
+/* ---- open, close ---- */
 
 static void local_close(struct store *s)
 {
-    struct local *l = (struct local *)s;
-    free(s->root_uri);
+    struct local *l = local_of(s);
+    close(l->fd);
     free(l->dir);
+    free(l->base.root_uri);
     free(l);
 }
 
+static const struct store_ops local_ops = {
+    .put = local_put,
+    .get = local_get,
+    .get_range = local_get_range,
+    .size = local_size,
+    .remove = local_remove,
+    .list = local_list,
+    .close = local_close,
+};
+
 struct store *store_local_open(const char *dir, bool sync, struct err *e)
 {
-    static const struct store_ops ops = {local_put,    local_get,  local_get_range, local_size,
-                                         local_remove, local_list, local_close};
-    char *path = mem_printf("%s/", dir), full[PATH_MAX];
-    if (make_parents(path, e) || !realpath(dir, full)) {
-        if (e && e->kind == ERR_NONE)
-            err_errno(e, errno, "cannot open lake %s", dir);
-        free(path);
+    if (!*dir) {
+        err_set(e, ERR_INVALID, "the lake's directory has an empty name");
         return NULL;
     }
-    free(path);
+    char *real = make_dirs(dir) == 0 ? realpath(dir, NULL) : NULL;
+    int fd = real ? open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        err_errno(e, errno, "cannot use the directory %s", dir);
+        free(real);
+        return NULL;
+    }
     struct local *l = mem_zalloc(sizeof *l);
-    l->store.ops = &ops;
-    l->store.root_uri = mem_printf("file://%s", full);
-    l->dir = mem_strdup(full);
+    l->base.ops = &local_ops;
+    l->dir = real;
+    if (strcmp(real, "/") == 0)
+        real[0] = '\0';
+    l->base.root_uri = mem_printf("file://%s", real);
     l->sync = sync;
-    return &l->store;
+    l->fd = fd;
+    return &l->base;
 }

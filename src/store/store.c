@@ -1,4 +1,5 @@
-/* What every store shares: keys and URIs. See store.h. */
+/* What all stores share: URIs from keys and back. Iceberg metadata holds URIs, written by us or by
+ * other engines, which spell the same place in several ways. */
 #include "store/store.h"
 
 #include <string.h>
@@ -10,17 +11,33 @@ char *store_uri(const struct store *s, const char *key)
     return mem_printf("%s/%s", s->root_uri, key);
 }
 
-/* "file:///x", "file:/x" and "/x" are one place. */
-static const char *plain_path(const char *uri)
+/* Past "file://" or "file:" to the path, past "s3://", "s3a://" or "s3n://" to the bucket; *scheme
+ * says which of the two it was. */
+static const char *strip_scheme(const char *uri, char *scheme)
 {
-    if (strncmp(uri, "file://", 7) == 0)
+    static const char *const s3[] = {"s3://", "s3a://", "s3n://"};
+    for (size_t i = 0; i < sizeof s3 / sizeof *s3; i++)
+        if (strncmp(uri, s3[i], strlen(s3[i])) == 0) {
+            *scheme = 's';
+            return uri + strlen(s3[i]);
+        }
+    *scheme = 'f';
+    if (strncmp(uri, "file:///", 8) == 0)
         return uri + 7;
-    return strncmp(uri, "file:/", 6) == 0 ? uri + 5 : uri;
+    if (strncmp(uri, "file:/", 6) == 0 && uri[6] != '/')
+        return uri + 5;
+    return uri;
 }
 
 const char *store_key_of(const struct store *s, const char *uri)
 {
-    const char *root = plain_path(s->root_uri), *path = plain_path(uri);
+    char root_scheme, uri_scheme;
+    /* The root of the whole file system has no path of its own left after "file://". */
+    const char *root = strcmp(s->root_uri, "file://") == 0 ? "" : s->root_uri;
+    root = strip_scheme(root, &root_scheme);
+    const char *rest = strip_scheme(uri, &uri_scheme);
     size_t n = strlen(root);
-    return strncmp(path, root, n) == 0 && path[n] == '/' ? path + n + 1 : NULL;
+    if (root_scheme != uri_scheme || strncmp(rest, root, n) != 0 || rest[n] != '/' || !rest[n + 1])
+        return NULL;
+    return rest + n + 1;
 }
