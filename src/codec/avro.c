@@ -39,12 +39,7 @@ void avro_block(struct buf *out, int64_t records, const struct buf *body, const 
     buf_put(out, sync, 16);
 }
 
-struct input {
-    const uint8_t *p, *end;
-    bool bad;
-};
-
-static int64_t get_long(struct input *in)
+int64_t avro_get_long(struct avro_in *in)
 {
     uint64_t z = 0;
     for (unsigned shift = 0; in->p < in->end && shift < 64; shift += 7) {
@@ -57,9 +52,9 @@ static int64_t get_long(struct input *in)
     return 0;
 }
 
-static struct str get_bytes(struct input *in)
+struct str avro_get_bytes(struct avro_in *in)
 {
-    int64_t n = get_long(in);
+    int64_t n = avro_get_long(in);
     if (n < 0 || in->bad || n > in->end - in->p) {
         in->bad = true;
         return (struct str){0};
@@ -69,20 +64,20 @@ static struct str get_bytes(struct input *in)
     return s;
 }
 
-static bool header_matches(struct input *in, const char *schema)
+bool avro_get_header(struct avro_in *in, const char *schema)
 {
-    bool same = false, plain = true;
+    bool same = schema == NULL, plain = true;
     if (in->end - in->p < 4 || memcmp(in->p, "Obj\x01", 4) != 0)
         return false;
     in->p += 4;
-    for (int64_t n; (n = get_long(in)) != 0 && !in->bad;) {
+    for (int64_t n; (n = avro_get_long(in)) != 0 && !in->bad;) {
         if (n < 0) {
             n = -n;
-            get_long(in);
+            avro_get_long(in);
         }
         for (; n > 0 && !in->bad; n--) {
-            struct str key = get_bytes(in), value = get_bytes(in);
-            if (str_eq(key, str_of("avro.schema")))
+            struct str key = avro_get_bytes(in), value = avro_get_bytes(in);
+            if (schema && str_eq(key, str_of("avro.schema")))
                 same = str_eq(value, str_of(schema));
             if (str_eq(key, str_of("avro.codec")))
                 plain = str_eq(value, str_of("null"));
@@ -94,22 +89,32 @@ static bool header_matches(struct input *in, const char *schema)
     return same && plain && !in->bad;
 }
 
+bool avro_get_block(struct avro_in *in, struct avro_in *body, int64_t *records)
+{
+    if (in->bad || in->p >= in->end)
+        return false;
+    *records = avro_get_long(in);
+    struct str bytes = avro_get_bytes(in);
+    in->bad |= *records < 0 || in->end - in->p < 16;
+    if (in->bad)
+        return false;
+    in->p += 16;
+    *body = (struct avro_in){(const uint8_t *)bytes.p, (const uint8_t *)bytes.p + bytes.n, false};
+    return true;
+}
+
 int avro_copy_blocks(struct buf *out, const uint8_t *p, size_t n, const char *schema,
                      const uint8_t sync[16], int64_t *records, struct err *e)
 {
-    struct input in = {p, p + n, false};
-    if (!header_matches(&in, schema))
+    struct avro_in in = {p, p + n, false}, body;
+    int64_t count;
+    if (!avro_get_header(&in, schema))
         return err_set(e, ERR_INVALID, "its manifest list was written by another program");
-    while (in.p < in.end) {
-        int64_t count = get_long(&in);
-        struct str body = get_bytes(&in);
-        if (in.bad || count < 0 || in.end - in.p < 16)
-            return err_set(e, ERR_INVALID, "its manifest list is cut short");
-        in.p += 16;
+    while (avro_get_block(&in, &body, &count)) {
         avro_long(out, count);
-        avro_bytes(out, body.p, body.n);
+        avro_bytes(out, body.p, (size_t)(body.end - body.p));
         buf_put(out, sync, 16);
         *records += count;
     }
-    return 0;
+    return in.bad ? err_set(e, ERR_INVALID, "its manifest list is cut short") : 0;
 }

@@ -339,3 +339,119 @@ void iceberg_list_entry(struct buf *out, const struct iceberg_manifest_entry *m)
     avro_long(out, 0);
     avro_long(out, 0); /* key_metadata */
 }
+
+/* ---- reading back ---- */
+
+static void skip_longs(struct avro_in *in, int n)
+{
+    while (n--)
+        avro_get_long(in);
+}
+
+int iceberg_list_read(const uint8_t *p, size_t n, iceberg_manifest_fn *each, void *ctx)
+{
+    struct avro_in in = {p, p + n, false}, b;
+    int64_t records;
+    if (!avro_get_header(&in, iceberg_list_schema()))
+        return -1;
+    while (avro_get_block(&in, &b, &records))
+        for (; records > 0 && !b.bad; records--) {
+            struct str uri = avro_get_bytes(&b);
+            skip_longs(&b, 3);
+            int64_t sequence = avro_get_long(&b);
+            skip_longs(&b, 8);
+            if (avro_get_long(&b)) /* partitions */
+                for (int64_t k; !b.bad && (k = avro_get_long(&b)) > 0;)
+                    for (; k && !b.bad; k--) {
+                        b.p += b.p < b.end;
+                        if (avro_get_long(&b))
+                            b.p += b.p < b.end;
+                        for (int bound = 0; bound < 2; bound++)
+                            if (avro_get_long(&b))
+                                avro_get_bytes(&b);
+                    }
+            if (avro_get_long(&b))
+                avro_get_bytes(&b);
+            if (b.bad)
+                return -1;
+            if (!each(ctx, uri, sequence))
+                return 0;
+        }
+    return in.bad ? -1 : 0;
+}
+
+/* One of the maps of bounds: keeps the 8 bytes of the field asked for. */
+static bool read_bound(struct avro_in *b, int32_t id, int64_t *out)
+{
+    bool found = false;
+    if (!avro_get_long(b))
+        return false;
+    for (int64_t k; !b->bad && (k = avro_get_long(b)) > 0;)
+        for (; k && !b->bad; k--) {
+            bool ours = avro_get_long(b) == id;
+            struct str v = avro_get_bytes(b);
+            if (ours && v.n == 8) {
+                memcpy(out, v.p, 8);
+                found = true;
+            }
+        }
+    return found;
+}
+
+static void read_file(struct avro_in *b, const struct iceberg_field *fields, uint32_t n_fields, int32_t id, int64_t *status,
+                      struct iceberg_seen *f)
+{
+    *status = avro_get_long(b);
+    for (int i = 0; i < 3; i++)
+        if (avro_get_long(b))
+            avro_get_long(b);
+    avro_get_long(b);
+    f->uri = avro_get_bytes(b);
+    avro_get_bytes(b);
+    for (uint32_t i = 0; i < n_fields; i++)
+        if (avro_get_long(b)) {
+            if (fields[i].is_text)
+                avro_get_bytes(b);
+            else
+                avro_get_long(b);
+        }
+    f->rows = avro_get_long(b);
+    f->bytes = avro_get_long(b);
+    for (int map = 0; map < 4; map++)
+        if (avro_get_long(b))
+            for (int64_t k; !b->bad && (k = avro_get_long(b)) > 0;)
+                skip_longs(b, (int)(k < 10000 ? k * 2 : 0));
+    bool lower = read_bound(b, id, &f->lower), upper = read_bound(b, id, &f->upper);
+    f->has_bounds = lower && upper;
+    if (avro_get_long(b))
+        avro_get_bytes(b);
+    for (int list = 0; list < 2; list++)
+        if (avro_get_long(b))
+            for (int64_t k; !b->bad && (k = avro_get_long(b)) > 0;)
+                skip_longs(b, (int)(k < 100000 ? k : 0));
+    if (avro_get_long(b))
+        avro_get_long(b);
+}
+
+int iceberg_manifest_read(const uint8_t *p, size_t n, const struct iceberg_field *fields, uint32_t n_fields,
+                          int32_t bounds_field_id, iceberg_file_fn *each, void *ctx)
+{
+    struct avro_in in = {p, p + n, false}, b;
+    struct buf schema = {0};
+    int64_t records, status;
+    manifest_schema(&schema, fields, n_fields);
+    bool ours = avro_get_header(&in, buf_cstr(&schema));
+    buf_fini(&schema);
+    if (!ours)
+        return -1;
+    while (avro_get_block(&in, &b, &records))
+        for (; records > 0; records--) {
+            struct iceberg_seen f = {0};
+            read_file(&b, fields, n_fields, bounds_field_id, &status, &f);
+            if (b.bad)
+                return -1;
+            if (status != 2 && !each(ctx, &f))
+                return 0;
+        }
+    return in.bad ? -1 : 0;
+}

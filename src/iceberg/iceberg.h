@@ -56,4 +56,17 @@ struct iceberg_manifest_entry {
 /* One record of a manifest list, without header. */
 void iceberg_list_entry(struct buf *out, const struct iceberg_manifest_entry *m);
 
+/* Reading back what is written here. `each` returns false to stop. -1: another program's layout, or cut. */
+typedef bool iceberg_manifest_fn(void *ctx, struct str uri, int64_t sequence_number);
+int iceberg_list_read(const uint8_t *p, size_t n, iceberg_manifest_fn *each, void *ctx);
+struct iceberg_seen {
+    struct str uri;
+    int64_t rows, bytes;
+    bool has_bounds; /* of the field asked for: 8 bytes, little endian */
+    int64_t lower, upper;
+};
+typedef bool iceberg_file_fn(void *ctx, const struct iceberg_seen *f);
+int iceberg_manifest_read(const uint8_t *p, size_t n, const struct iceberg_field *fields, uint32_t n_fields,
+                          int32_t bounds_field_id, iceberg_file_fn *each, void *ctx);
+
 #endif

@@ -56,6 +56,9 @@ bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, stru
 struct shred_table *run_route(void *ctx, const struct event_name *name, enum reason *why);
 
 
+/* restore.c: the hot window from the lake. */
+int run_restore_dedup(struct run *r, struct err *e);
+
 /* progress.c */
 void progress_line(struct run *r, bool last);
 void progress_clear(void);

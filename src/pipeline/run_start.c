@@ -126,7 +126,7 @@ int run_open(struct run *r, struct err *e)
     r->budget = budget_new(rows);
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
-    if (open_lake(r, e) || load_tables(r, e))
+    if (open_lake(r, e) || load_tables(r, e) || run_restore_dedup(r, e))
         return -1;
     start_threads(r);
     return 0;

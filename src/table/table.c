@@ -728,6 +728,60 @@ int table_facts(struct table *t, struct table_facts *out, struct err *e)
     return key ? t->lake->store->ops->size(t->lake->store, key, &out->metadata_bytes, e) : 0;
 }
 
+struct look {
+    struct table *t;
+    int32_t field_id;
+    table_file_fn *each;
+    void *ctx;
+    struct err *err;
+    int64_t sequence;
+    bool failed, stopped;
+};
+
+static bool seen_file(void *ctx, const struct iceberg_seen *f)
+{
+    struct look *l = ctx;
+    char *uri = mem_strndup(f->uri.p, f->uri.n);
+    struct table_file out = {store_key_of(l->t->lake->store, uri), uri, f->rows, f->bytes, l->sequence, f->has_bounds, f->lower, f->upper};
+    bool more = l->each(l->ctx, &out);
+    free(uri);
+    l->stopped |= !more;
+    return more;
+}
+
+static bool seen_manifest(void *ctx, struct str uri, int64_t sequence)
+{
+    struct look *l = ctx;
+    char *at = mem_strndup(uri.p, uri.n);
+    const char *key = store_key_of(l->t->lake->store, at);
+    struct buf bytes = {0};
+    l->sequence = sequence;
+    if (!key || store_get(l->t->lake->store, key, LIST_MAX, &bytes, l->err))
+        l->failed = true;
+    else if (iceberg_manifest_read(bytes.p, bytes.n, l->t->fields, l->t->n_partition, l->field_id, seen_file, l)) {
+        err_set(l->err, ERR_INVALID, "manifest %s was written by another program", at);
+        l->failed = true;
+    }
+    buf_fini(&bytes);
+    free(at);
+    return !l->failed && !l->stopped;
+}
+
+int table_files(struct table *t, int32_t bounds_field_id, table_file_fn *each, void *ctx, struct err *e)
+{
+    struct look l = {.t = t, .field_id = bounds_field_id, .each = each, .ctx = ctx, .err = e};
+    const json_t *s = current_snapshot(t->meta);
+    struct buf list = {0};
+    if (!s)
+        return 0;
+    const char *key = store_key_of(t->lake->store, text_of(s, "manifest-list"));
+    int rc = key ? store_get(t->lake->store, key, LIST_MAX, &list, e) : err_set(e, ERR_INVALID, "its manifest list is outside the lake");
+    if (!rc && iceberg_list_read(list.p, list.n, seen_manifest, &l))
+        rc = err_set(e, ERR_INVALID, "its manifest list was written by another program");
+    buf_fini(&list);
+    return rc || l.failed ? -1 : 0;
+}
+
 struct names {
     char **list;
     size_t n;

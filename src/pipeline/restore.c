@@ -1,0 +1,94 @@
+/* The dedup window, rebuilt: event_uuid and _arrived_at of the lake's newest files, newest first, until
+ * a file's newest arrival lies before the window. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pipeline/run_int.h"
+
+struct restore {
+    struct run *run;
+    struct err *err;
+    int64_t since_us;
+    uint64_t ids;
+    int rc;
+};
+struct remote {
+    struct store *store;
+    const char *key;
+};
+
+static int read_range(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
+{
+    struct remote *f = ctx;
+    return f->store->ops->get_range(f->store, f->key, offset, n, p, e);
+}
+
+static void restore_ids(struct restore *s, const struct column *ids, const struct column *times)
+{
+    const uint8_t *at = ids->bytes;
+    uint8_t padded[256 + 64];
+    for (uint32_t i = 0; i < ids->n_values && i < times->n_values; at += ids->lens[i++]) {
+        struct dedup_key key;
+        if (times->longs[i] < s->since_us || ids->lens[i] > 256)
+            continue;
+        memset(padded, 0, sizeof padded);
+        memcpy(padded, at, ids->lens[i]);
+        dedup_key(&key, padded, ids->lens[i]);
+        dedup_restore(s->run->dedup, &key, times->longs[i]);
+        s->ids++;
+    }
+}
+
+static int restore_file(struct restore *s, const struct table_file *f, struct err *e)
+{
+    struct remote remote = {s->run->lake.store, f->key};
+    struct pq_reader *r = pq_reader_open(read_range, &remote, f->bytes, e);
+    int rc = r ? 0 : -1;
+    int uuid = r ? pq_reader_leaf_by_id(r, COL_EVENT_UUID) : -1;
+    int arrived = r ? pq_reader_leaf_by_id(r, COL_ARRIVED_AT) : -1;
+    for (uint32_t g = 0; r && uuid >= 0 && arrived >= 0 && !rc && g < pq_reader_groups(r); g++) {
+        struct column ids = {0}, times = {0};
+        rc = pq_reader_column(r, g, (uint32_t)uuid, &ids, e);
+        if (!rc)
+            rc = pq_reader_column(r, g, (uint32_t)arrived, &times, e);
+        if (!rc)
+            restore_ids(s, &ids, &times);
+        column_fini(&ids);
+        column_fini(&times);
+    }
+    if (r)
+        pq_reader_close(r);
+    return rc;
+}
+
+static bool each_file(void *ctx, const struct table_file *f)
+{
+    struct restore *s = ctx;
+    if (f->has_bounds && f->upper < s->since_us)
+        return true; /* not the newest by arrival: files are ordered by commit, so look on */
+    if (!f->key)
+        return true;
+    s->rc = restore_file(s, f, s->err);
+    return s->rc == 0;
+}
+
+int run_restore_dedup(struct run *r, struct err *e)
+{
+    struct restore s = {.run = r, .err = e};
+    int64_t began = clock_mono_ns();
+    s.since_us = clock_wall_us(r->clock) - r->config->dedup_window_us;
+    for (uint32_t i = 1; i < router_count(&r->router) && !s.rc; i++) {
+        struct ptable *t = router_at(&r->router, i);
+        if (t->handle && table_files(t->handle, COL_ARRIVED_AT, each_file, &s, e))
+            s.rc = -1;
+    }
+    if (s.rc)
+        return err_wrap(e, "rebuilding the dedup window from the lake");
+    if (s.ids)
+        log_info("dedup window: %llu event ids of the last %lld minutes read back from the lake in %lld ms",
+                 (unsigned long long)s.ids, (long long)(r->config->dedup_window_us / 60000000),
+                 (long long)((clock_mono_ns() - began) / 1000000));
+    return 0;
+}
