@@ -14,7 +14,7 @@ OBJS := $(SRCS:%.c=$(B)/obj/%.o)
 UNITS := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
 UNIT_BINS := $(UNITS:tests/unit/%.c=$(B)/unit/%)
 
-.PHONY: all help deps demo test unit test-e2e test-asan test-tsan test-spark bench install clean layers lint
+.PHONY: all help deps demo test unit test-e2e test-asan test-tsan install clean layers lint
 all: $(B)/inlet
 
 help: ## this list
@@ -57,10 +57,6 @@ test-asan: deps ## the same suite under AddressSanitizer and UBSan
 
 test-tsan: deps ## the unit and load tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread"
-
-bench: deps ## measure: inlet beside its peers, on one core
-	@$(MAKE) --no-print-directory $(B)/inlet
-	@tools/bench.sh
 
 PREFIX ?= /usr/local
 install: $(B)/inlet ## copy the program to $(PREFIX)/bin

@@ -203,10 +203,11 @@ static void maybe_cut(struct run *r, int64_t now)
     bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
     bool early = pressed(r) && now - r->last_cut_ms >= 50;
     bool crowded = workers_partitions(r->workers) > r->config->partitions_max;
-    bool ending = r->draining && r->open_batches == 0 && protocol_open_rows(r->protocol);
+    r->shard_ending = false; /* its children wait until all of it is committed */
     for (uint32_t i = 0; i < r->n_shards; i++)
-        ending |= r->shards[i].closed_at_source && !r->shards[i].ended && r->config->stream &&
-                  r->open_batches == 0 && protocol_open_rows(r->protocol);
+        r->shard_ending |= r->config->stream && r->shards[i].closed_at_source && !r->shards[i].ended;
+    bool ending = (r->draining || r->shard_ending) && r->open_batches == 0 &&
+                  protocol_open_rows(r->protocol);
     if (due || early || crowded || ending) {
         protocol_cut(r->protocol, now);
         r->last_cut_ms = now;
@@ -269,7 +270,7 @@ static bool commit_due(const struct run *r, const struct ptable *t, bool press, 
     int64_t age = now - t->pending_since_ms;
     if (!t->pending || t->committing || now < t->retry_at_ms)
         return false;
-    if (r->draining || t->pending_bytes >= r->config->commit_bytes * 2)
+    if (r->draining || r->shard_ending || t->pending_bytes >= r->config->commit_bytes * 2)
         return true;
     if (press && t->pending_bytes >= budget_limit(r->budget) / 100)
         return true;
@@ -367,7 +368,7 @@ static void tick(struct run *r)
     maybe_cut(r, now);
     collect_ready(r);
     send_commits(r, now);
-    store_checkpoints(r, false);
+    store_checkpoints(r, r->shard_ending && !r->committing);
     progress_line(r, false);
 }
 

@@ -38,7 +38,7 @@ struct run {
     pthread_rwlock_t skip_lock;
     struct map skip; /* "table number:shard number" -> struct seq * */
 
-    bool draining, failed, restart;
+    bool draining, failed, restart, shard_ending;
     struct err error;
     int64_t started_ms, last_cut_ms, last_renew_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
     uint64_t last_batches, open_batches, committing;
