@@ -20,6 +20,7 @@
 #define LIMIT_MAX 10000
 #define LIMIT_FIRST 100
 #define ANSWER_BYTES ((size_t)3 << 19) /* 1.5 MiB: what an answer should be, base64 and all */
+#define TIP_BYTES_MAX ((size_t)4 << 20)
 #define EXPECT_MIN ((size_t)64 << 10)
 #define BROKEN_MAX 8
 #define PENDING_MAX 6
@@ -379,8 +380,8 @@ static void on_records(void *ctx, struct http_response *p, const struct err *e)
     }
     uint32_t n = b->records;
     int64_t lag = body.millis_behind;
-    /* Some stand-ins say 0 although the limit cut the answer short: only the next read tells. */
-    bool tip = lag <= 0 && (lag == 0 || n == 0) && n < r->limit;
+    /* 0 beside an answer that a limit cut short may be rounded: only the next read tells. */
+    bool tip = lag <= 0 && (lag == 0 || n == 0) && n < r->limit && p->body.n < TIP_BYTES_MAX;
     r->broken = 0;
     next_iterator(r, &body); /* before the body moves */
     if (n) {
