@@ -24,6 +24,7 @@ static struct {
     char first_type[64], renewed_after[64];
     bool deny;
 } peer;
+static pthread_mutex_t peer_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void reply(int fd, int status, const char *body)
 {
@@ -106,7 +107,10 @@ static void serve(int fd)
         if (!body || !length || n < (size_t)(body + 4 - text) + (size_t)atoi(length + 16))
             continue;
         *body = '\0';
-        if (!answer(fd, text, body + 4))
+        pthread_mutex_lock(&peer_lock);
+        bool go_on = answer(fd, text, body + 4);
+        pthread_mutex_unlock(&peer_lock);
+        if (!go_on)
             return;
         n = 0;
     }
@@ -205,8 +209,10 @@ static void survives(void **state)
     assert_string_equal(seqs, "789");
     assert_int_equal(tips, 1);
     assert_true(notices >= 2);
+    pthread_mutex_lock(&peer_lock);
     assert_memory_equal(peer.first_type, "TRIM_HORIZON", 12);
     assert_string_equal(peer.renewed_after, "8");
+    pthread_mutex_unlock(&peer_lock);
     assert_int_equal(budget_used(env.budget), 0);
     close_stream(s, &env);
 }
@@ -215,7 +221,9 @@ static void refused(void **state)
 {
     (void)state;
     struct source_env env;
+    pthread_mutex_lock(&peer_lock);
     peer.deny = true;
+    pthread_mutex_unlock(&peer_lock);
     struct source *s = open_stream(&env);
     struct source_event *ev = queue_pop_wait(env.inbox, 20000);
     assert_non_null(ev);
@@ -223,7 +231,9 @@ static void refused(void **state)
     assert_non_null(strstr(ev->error.text, "IAM policy"));
     source_event_free(ev);
     close_stream(s, &env);
+    pthread_mutex_lock(&peer_lock);
     peer.deny = false;
+    pthread_mutex_unlock(&peer_lock);
 }
 
 /* Nobody takes anything from the inbox: stop and close still come back. */
@@ -231,7 +241,9 @@ static void closes_when_full(void **state)
 {
     (void)state;
     struct source_env env;
+    pthread_mutex_lock(&peer_lock);
     peer.reads = 7;
+    pthread_mutex_unlock(&peer_lock);
     struct source *s = open_stream(&env);
     env.clock->sleep_ms(env.clock->ctx, 100);
     s->ops->stop(s, 4);
