@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "codec/avro.h"
 
-#define METRICS_MAX 100 /* columns with metrics, as write.metadata.metrics.default's readers expect */
+#define METRICS_MAX                                                                                \
+    100 /* columns with metrics, as write.metadata.metrics.default's readers expect */
 
 /* ---- schemas ---- */
 
@@ -82,8 +83,9 @@ static int read_child(struct field *f, const json_t *type, const char *what, str
     char id[32], required[32];
     snprintf(id, sizeof id, "%s-id", what);
     snprintf(required, sizeof required, "%s-required", what);
-    struct field *c = field_add(f, (int32_t)json_integer_value(json_object_get(type, id)), what, NULL,
-                                json_is_true(json_object_get(type, required)), TYPE_STRING);
+    struct field *c = field_add(
+        f, (int32_t)json_integer_value(json_object_get(type, id)), what, NULL,
+        strcmp(what, "key") == 0 || json_is_true(json_object_get(type, required)), TYPE_STRING);
     return read_type(c, json_object_get(type, what), e);
 }
 
@@ -141,30 +143,142 @@ int iceberg_schema_read(struct schema *out, const json_t *json, struct err *e)
 #define OPT(type) "[\"null\"," type "],\"default\":null"
 #define F(name, type, id) "{\"name\":\"" name "\",\"type\":" type ",\"field-id\":" id "}"
 #define MAP(k, v, value)                                                                           \
-    "{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"k" k "_v" v                        \
-    "\",\"fields\":[" F("key", "\"int\"", k) "," F("value", "\"" value "\"", v)                      \
-    "]},\"logicalType\":\"map\"}"
+    "{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"k" k "_v" v                     \
+    "\",\"fields\":[" F("key", "\"int\"", k) "," F("value", "\"" value "\"",                       \
+                                                   v) "]},\"logicalType\":\"map\"}"
 #define OPTF(name, type, id) "{\"name\":\"" name "\",\"type\":" OPT(type) ",\"field-id\":" id "}"
 #define ARRAY(type, id) "{\"type\":\"array\",\"items\":\"" type "\",\"element-id\":" id "}"
 
+/* A partition field's name as Avro allows it; readers go by the field id. */
+static void put_name(struct buf *out, const char *name)
+{
+    if (*name >= '0' && *name <= '9')
+        buf_putc(out, '_');
+    for (; *name; name++) {
+        bool letter =
+            (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || *name == '_';
+        if (letter || (*name >= '0' && *name <= '9'))
+            buf_putc(out, (uint8_t)*name);
+        else
+            buf_printf(out, "_x%X", (uint8_t)*name);
+    }
+}
+
 static void manifest_schema(struct buf *out, const struct iceberg_field *fields, uint32_t n)
 {
-    buf_puts(out, "{\"type\":\"record\",\"name\":\"manifest_entry\",\"fields\":[" F("status", "\"int\"", "0") "," OPTF(
-                      "snapshot_id", "\"long\"", "1") "," OPTF("sequence_number", "\"long\"", "3") "," OPTF(
-                      "file_sequence_number", "\"long\"", "4") ",{\"name\":\"data_file\",\"field-id\":2,\"type\":{\"type\":\"record\",\"name\":\"r2\",\"fields\":[" F(
-                      "content", "\"int\"", "134") "," F("file_path", "\"string\"", "100") "," F("file_format", "\"string\"", "101") ",{\"name\":\"partition\",\"field-id\":102,\"type\":{\"type\":\"record\",\"name\":\"r102\",\"fields\":[");
-    for (uint32_t i = 0; i < n; i++)
-        buf_printf(out, "%s{\"name\":\"%s\",\"type\":[\"null\",%s],\"default\":null,\"field-id\":%d}", i ? "," : "", fields[i].name,
+    buf_puts(
+        out,
+        "{\"type\":\"record\",\"name\":\"manifest_entry\",\"fields\":[" F(
+            "status", "\"int\"",
+            "0") "," OPTF("snapshot_id", "\"long\"",
+                          "1") "," OPTF("sequence_number", "\"long\"",
+                                        "3") "," OPTF("file_sequence_number", "\"long\"",
+                                                      "4") ",{\"name\":\"data_file\",\"field-id\":"
+                                                           "2,"
+                                                           "\"type\":{\"type\":\"record\",\"name\":"
+                                                           "\"r2\","
+                                                           "\"fields\":[" F(
+                                                               "content", "\"int\"",
+                                                               "134") "," F("file_path",
+                                                                            "\"string\"",
+                                                                            "100") "," F("file_"
+                                                                                         "forma"
+                                                                                         "t",
+                                                                                         "\"str"
+                                                                                         "ing"
+                                                                                         "\"",
+                                                                                         "101") ",{"
+                                                                                                "\""
+                                                                                                "na"
+                                                                                                "me"
+                                                                                                "\""
+                                                                                                ":"
+                                                                                                "\""
+                                                                                                "pa"
+                                                                                                "rt"
+                                                                                                "it"
+                                                                                                "io"
+                                                                                                "n"
+                                                                                                "\""
+                                                                                                ","
+                                                                                                "\""
+                                                                                                "fi"
+                                                                                                "el"
+                                                                                                "d-"
+                                                                                                "id"
+                                                                                                "\""
+                                                                                                ":1"
+                                                                                                "02"
+                                                                                                ","
+                                                                                                "\""
+                                                                                                "ty"
+                                                                                                "pe"
+                                                                                                "\""
+                                                                                                ":{"
+                                                                                                "\""
+                                                                                                "ty"
+                                                                                                "pe"
+                                                                                                "\""
+                                                                                                ":"
+                                                                                                "\""
+                                                                                                "re"
+                                                                                                "co"
+                                                                                                "rd"
+                                                                                                "\""
+                                                                                                ","
+                                                                                                "\""
+                                                                                                "na"
+                                                                                                "me"
+                                                                                                "\""
+                                                                                                ":"
+                                                                                                "\""
+                                                                                                "r1"
+                                                                                                "02"
+                                                                                                "\""
+                                                                                                ","
+                                                                                                "\""
+                                                                                                "fi"
+                                                                                                "el"
+                                                                                                "ds"
+                                                                                                "\""
+                                                                                                ":"
+                                                                                                "[");
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(out, "%s{\"name\":\"", i ? "," : "");
+        put_name(out, fields[i].name);
+        buf_printf(out, "\",\"type\":[\"null\",%s],\"default\":null,\"field-id\":%d}",
                    fields[i].is_text   ? "\"string\""
                    : fields[i].is_date ? "{\"type\":\"int\",\"logicalType\":\"date\"}"
                                        : "\"int\"",
                    fields[i].field_id);
-    buf_puts(out, "]}}," F("record_count", "\"long\"", "103") "," F("file_size_in_bytes", "\"long\"", "104") "," OPTF(
-                      "column_sizes", MAP("117", "118", "long"), "108") "," OPTF("value_counts", MAP("119", "120", "long"), "109") "," OPTF(
-                      "null_value_counts", MAP("121", "122", "long"), "110") "," OPTF("nan_value_counts", MAP("138", "139", "long"), "137") "," OPTF(
-                      "lower_bounds", MAP("126", "127", "bytes"), "125") "," OPTF("upper_bounds", MAP("129", "130", "bytes"), "128") "," OPTF(
-                      "key_metadata", "\"bytes\"", "131") "," OPTF("split_offsets", ARRAY("long", "133"), "132") "," OPTF(
-                      "equality_ids", ARRAY("int", "136"), "135") "," OPTF("sort_order_id", "\"int\"", "140") "]}}]}");
+    }
+    buf_puts(
+        out,
+        "]}}," F("record_count", "\"long\"", "103") "," F("file_size_in_bytes", "\"long\"", "104") "," OPTF("column_sizes", MAP("117", "118", "long"), "108") "," OPTF(
+            "value_counts", MAP("119", "120", "long"),
+            "109") "," OPTF("null_value_counts", MAP("121", "122", "long"),
+                            "110") "," OPTF("nan_value_counts", MAP("138", "139", "long"),
+                                            "137") "," OPTF("lower_bounds",
+                                                            MAP("126", "127", "bytes"),
+                                                            "125") "," OPTF("upper_bounds",
+                                                                            MAP("129", "130",
+                                                                                "bytes"),
+                                                                            "128") "," OPTF("key_"
+                                                                                            "metada"
+                                                                                            "ta",
+                                                                                            "\"byte"
+                                                                                            "s\"",
+                                                                                            "131") "," OPTF("split_offsets",
+                                                                                                            ARRAY(
+                                                                                                                "long",
+                                                                                                                "133"),
+                                                                                                            "132") "," OPTF("equality_ids",
+                                                                                                                            ARRAY(
+                                                                                                                                "int",
+                                                                                                                                "136"),
+                                                                                                                            "135") "," OPTF("sort_order_id",
+                                                                                                                                            "\"int\"",
+                                                                                                                                            "140") "]}}]}");
 }
 
 /* A map of field id to one of a leaf's counts; those below zero are left out. */
@@ -179,7 +293,10 @@ static void counts(struct buf *out, const struct iceberg_file *f, int which)
         }
         for (uint32_t i = 0; i < max; i++) {
             const struct iceberg_leaf *l = &f->leaves[i];
-            int64_t v = which == 0 ? l->column_bytes : which == 1 ? l->values : which == 2 ? l->nulls : l->nans;
+            int64_t v = which == 0   ? l->column_bytes
+                        : which == 1 ? l->values
+                        : which == 2 ? l->nulls
+                                     : l->nans;
             if (v < 0)
                 continue;
             n += !pass;
@@ -210,8 +327,9 @@ static void bounds(struct buf *out, const struct iceberg_file *f, bool upper)
     avro_long(out, 0);
 }
 
-static void manifest_entry(struct buf *out, const struct iceberg_file *f, const struct iceberg_field *fields,
-                           uint32_t n_fields, int64_t snapshot_id)
+static void manifest_entry(struct buf *out, const struct iceberg_file *f,
+                           const struct iceberg_field *fields, uint32_t n_fields,
+                           int64_t snapshot_id)
 {
     avro_long(out, 1); /* ADDED */
     avro_long(out, 1);
@@ -247,27 +365,50 @@ static void manifest_entry(struct buf *out, const struct iceberg_file *f, const 
     avro_long(out, 0); /* sort_order_id: clustered, not sorted */
 }
 
-void iceberg_manifest(struct buf *out, const json_t *schema, const json_t *spec_fields, int32_t spec_id,
-                      const struct iceberg_field *fields, uint32_t n_fields, int64_t snapshot_id,
-                      const struct iceberg_file *files, uint32_t n_files, const uint8_t sync[16])
+void iceberg_manifest_wrap(struct buf *out, const json_t *schema, const json_t *spec_fields,
+                           int32_t spec_id, const struct iceberg_field *fields, uint32_t n_fields,
+                           int64_t records, const struct buf *body, const uint8_t sync[16])
 {
-    struct buf avro = {0}, body = {0};
-    char *schema_text = json_dumps(schema, JSON_COMPACT), *spec_text = json_dumps(spec_fields, JSON_COMPACT);
-    char *schema_id = mem_printf("%lld", (long long)json_integer_value(json_object_get(schema, "schema-id")));
+    struct buf avro = {0};
+    char *schema_text = json_dumps(schema, JSON_COMPACT);
+    char *spec_text = json_dumps(spec_fields, JSON_COMPACT);
+    char *schema_id =
+        mem_printf("%lld", (long long)json_integer_value(json_object_get(schema, "schema-id")));
     char *id = mem_printf("%d", spec_id);
-    const char *const pairs[] = {"schema", schema_text, "schema-id", schema_id, "partition-spec", spec_text, "partition-spec-id", id,
-                                 "format-version", "2", "content", "data", NULL};
+    const char *const pairs[] = {"schema",
+                                 schema_text,
+                                 "schema-id",
+                                 schema_id,
+                                 "partition-spec",
+                                 spec_text,
+                                 "partition-spec-id",
+                                 id,
+                                 "format-version",
+                                 "2",
+                                 "content",
+                                 "data",
+                                 NULL};
     manifest_schema(&avro, fields, n_fields);
     avro_header(out, buf_cstr(&avro), pairs, sync);
-    for (uint32_t i = 0; i < n_files; i++)
-        manifest_entry(&body, &files[i], fields, n_fields, snapshot_id);
-    avro_block(out, n_files, &body, sync);
+    avro_block(out, records, body, sync);
     buf_fini(&avro);
-    buf_fini(&body);
     free(schema_text);
     free(spec_text);
     free(schema_id);
     free(id);
+}
+
+void iceberg_manifest(struct buf *out, const json_t *schema, const json_t *spec_fields,
+                      int32_t spec_id, const struct iceberg_field *fields, uint32_t n_fields,
+                      int64_t snapshot_id, const struct iceberg_file *files, uint32_t n_files,
+                      const uint8_t sync[16])
+{
+    struct buf body = {0};
+    for (uint32_t i = 0; i < n_files; i++)
+        manifest_entry(&body, &files[i], fields, n_fields, snapshot_id);
+    iceberg_manifest_wrap(out, schema, spec_fields, spec_id, fields, n_fields, n_files, &body,
+                          sync);
+    buf_fini(&body);
 }
 
 /* ---- manifest lists ---- */
@@ -275,16 +416,28 @@ void iceberg_manifest(struct buf *out, const json_t *schema, const json_t *spec_
 const char *iceberg_list_schema(void)
 {
     return "{\"type\":\"record\",\"name\":\"manifest_file\",\"fields\":[" F("manifest_path", "\"string\"", "500") "," F(
-        "manifest_length", "\"long\"", "501") "," F("partition_spec_id", "\"int\"", "502") "," F("content", "\"int\"", "517") "," F(
-        "sequence_number", "\"long\"", "515") "," F("min_sequence_number", "\"long\"", "516") "," F("added_snapshot_id", "\"long\"", "503") "," F(
-        "added_files_count", "\"int\"", "504") "," F("existing_files_count", "\"int\"", "505") "," F("deleted_files_count", "\"int\"", "506") "," F(
-        "added_rows_count", "\"long\"", "512") "," F("existing_rows_count", "\"long\"", "513") "," F("deleted_rows_count", "\"long\"", "514")
-        ",{\"name\":\"partitions\",\"field-id\":507,\"default\":null,\"type\":[\"null\",{\"type\":\"array\",\"element-id\":508,\"items\":{\"type\":"
-        "\"record\",\"name\":\"r508\",\"fields\":[" F("contains_null", "\"boolean\"", "509") "," OPTF("contains_nan", "\"boolean\"", "518") "," OPTF(
-            "lower_bound", "\"bytes\"", "510") "," OPTF("upper_bound", "\"bytes\"", "511") "]}}]}," OPTF("key_metadata", "\"bytes\"", "519") "]}";
+        "manifest_length", "\"long\"",
+        "501") "," F("partition_spec_id", "\"int\"",
+                     "502") "," F("content", "\"int\"",
+                                  "517") "," F("sequence_number", "\"long\"",
+                                               "515") "," F("min_sequence_number", "\"long\"",
+                                                            "516") "," F("added_snapshot_id",
+                                                                         "\"long\"", "503") "," F("added_files_count",
+                                                                                                  "\"int\"",
+                                                                                                  "504") "," F("existing_files_count",
+                                                                                                               "\"int\"",
+                                                                                                               "505") "," F("deleted_files_count", "\"int\"", "506") "," F("added_rows_count",
+                                                                                                                                                                           "\"long\"", "512") "," F("existing_rows_count", "\"long\"", "513") "," F("deleted_rows_count", "\"long\"", "514") ",{\"name\":\"partitions\",\"field-id\":507,\"default\":null,\"type\":[\"null\",{\"type\":\"array\",\"element-id\":508,\"items\":{\"type\":"
+                                                                                                                                                                                                                                                                                             "\"record\",\"name\":\"r508\",\"fields\":[" F(
+                                                                                                                                                                                                                                                                                                 "contains_null",
+                                                                                                                                                                                                                                                                                                 "\"boolean\"", "509") "," OPTF("contains_nan", "\"boolean\"", "518") "," OPTF("lower_bound",
+                                                                                                                                                                                                                                                                                                                                                                               "\"bytes\"", "510") "," OPTF("upper_bound",
+                                                                                                                                                                                                                                                                                                                                                                                                            "\"bytes\"",
+                                                                                                                                                                                                                                                                                                                                                                                                            "511") "]}}]}," OPTF("key_metadata", "\"bytes\"", "519") "]}";
 }
 
-static int part_cmp(const struct iceberg_field *f, const struct iceberg_partition *a, const struct iceberg_partition *b)
+static int part_cmp(const struct iceberg_field *f, const struct iceberg_partition *a,
+                    const struct iceberg_partition *b)
 {
     if (!f->is_text)
         return (a->number > b->number) - (a->number < b->number);
@@ -292,7 +445,8 @@ static int part_cmp(const struct iceberg_field *f, const struct iceberg_partitio
     return c ? c : (a->text.n > b->text.n) - (a->text.n < b->text.n);
 }
 
-static void part_bytes(struct buf *out, const struct iceberg_field *f, const struct iceberg_partition *p)
+static void part_bytes(struct buf *out, const struct iceberg_field *f,
+                       const struct iceberg_partition *p)
 {
     avro_long(out, p ? 1 : 0);
     if (p && f->is_text)
@@ -338,120 +492,4 @@ void iceberg_list_entry(struct buf *out, const struct iceberg_manifest_entry *m)
     }
     avro_long(out, 0);
     avro_long(out, 0); /* key_metadata */
-}
-
-/* ---- reading back ---- */
-
-static void skip_longs(struct avro_in *in, int n)
-{
-    while (n--)
-        avro_get_long(in);
-}
-
-int iceberg_list_read(const uint8_t *p, size_t n, iceberg_manifest_fn *each, void *ctx)
-{
-    struct avro_in in = {p, p + n, false}, b;
-    int64_t records;
-    if (!avro_get_header(&in, iceberg_list_schema()))
-        return -1;
-    while (avro_get_block(&in, &b, &records))
-        for (; records > 0 && !b.bad; records--) {
-            struct str uri = avro_get_bytes(&b);
-            skip_longs(&b, 3);
-            int64_t sequence = avro_get_long(&b);
-            skip_longs(&b, 8);
-            if (avro_get_long(&b)) /* partitions */
-                for (int64_t k; !b.bad && (k = avro_get_long(&b)) > 0;)
-                    for (; k && !b.bad; k--) {
-                        b.p += b.p < b.end;
-                        if (avro_get_long(&b))
-                            b.p += b.p < b.end;
-                        for (int bound = 0; bound < 2; bound++)
-                            if (avro_get_long(&b))
-                                avro_get_bytes(&b);
-                    }
-            if (avro_get_long(&b))
-                avro_get_bytes(&b);
-            if (b.bad)
-                return -1;
-            if (!each(ctx, uri, sequence))
-                return 0;
-        }
-    return in.bad ? -1 : 0;
-}
-
-/* One of the maps of bounds: keeps the 8 bytes of the field asked for. */
-static bool read_bound(struct avro_in *b, int32_t id, int64_t *out)
-{
-    bool found = false;
-    if (!avro_get_long(b))
-        return false;
-    for (int64_t k; !b->bad && (k = avro_get_long(b)) > 0;)
-        for (; k && !b->bad; k--) {
-            bool ours = avro_get_long(b) == id;
-            struct str v = avro_get_bytes(b);
-            if (ours && v.n == 8) {
-                memcpy(out, v.p, 8);
-                found = true;
-            }
-        }
-    return found;
-}
-
-static void read_file(struct avro_in *b, const struct iceberg_field *fields, uint32_t n_fields, int32_t id, int64_t *status,
-                      struct iceberg_seen *f)
-{
-    *status = avro_get_long(b);
-    for (int i = 0; i < 3; i++)
-        if (avro_get_long(b))
-            avro_get_long(b);
-    avro_get_long(b);
-    f->uri = avro_get_bytes(b);
-    avro_get_bytes(b);
-    for (uint32_t i = 0; i < n_fields; i++)
-        if (avro_get_long(b)) {
-            if (fields[i].is_text)
-                avro_get_bytes(b);
-            else
-                avro_get_long(b);
-        }
-    f->rows = avro_get_long(b);
-    f->bytes = avro_get_long(b);
-    for (int map = 0; map < 4; map++)
-        if (avro_get_long(b))
-            for (int64_t k; !b->bad && (k = avro_get_long(b)) > 0;)
-                skip_longs(b, (int)(k < 10000 ? k * 2 : 0));
-    bool lower = read_bound(b, id, &f->lower), upper = read_bound(b, id, &f->upper);
-    f->has_bounds = lower && upper;
-    if (avro_get_long(b))
-        avro_get_bytes(b);
-    for (int list = 0; list < 2; list++)
-        if (avro_get_long(b))
-            for (int64_t k; !b->bad && (k = avro_get_long(b)) > 0;)
-                skip_longs(b, (int)(k < 100000 ? k : 0));
-    if (avro_get_long(b))
-        avro_get_long(b);
-}
-
-int iceberg_manifest_read(const uint8_t *p, size_t n, const struct iceberg_field *fields, uint32_t n_fields,
-                          int32_t bounds_field_id, iceberg_file_fn *each, void *ctx)
-{
-    struct avro_in in = {p, p + n, false}, b;
-    struct buf schema = {0};
-    int64_t records, status;
-    manifest_schema(&schema, fields, n_fields);
-    bool ours = avro_get_header(&in, buf_cstr(&schema));
-    buf_fini(&schema);
-    if (!ours)
-        return -1;
-    while (avro_get_block(&in, &b, &records))
-        for (; records > 0; records--) {
-            struct iceberg_seen f = {0};
-            read_file(&b, fields, n_fields, bounds_field_id, &status, &f);
-            if (b.bad)
-                return -1;
-            if (status != 2 && !each(ctx, &f))
-                return 0;
-        }
-    return in.bad ? -1 : 0;
 }

@@ -41,9 +41,14 @@ struct iceberg_field { /* of the partition spec */
     bool is_text, is_date;
 };
 /* A manifest of files that were added by `snapshot_id`; sequence numbers are inherited. */
-void iceberg_manifest(struct buf *out, const json_t *schema, const json_t *spec_fields, int32_t spec_id,
-                      const struct iceberg_field *fields, uint32_t n_fields, int64_t snapshot_id,
-                      const struct iceberg_file *files, uint32_t n_files, const uint8_t sync[16]);
+void iceberg_manifest(struct buf *out, const json_t *schema, const json_t *spec_fields,
+                      int32_t spec_id, const struct iceberg_field *fields, uint32_t n_fields,
+                      int64_t snapshot_id, const struct iceberg_file *files, uint32_t n_files,
+                      const uint8_t sync[16]);
+/* A manifest around entries that are encoded already. */
+void iceberg_manifest_wrap(struct buf *out, const json_t *schema, const json_t *spec_fields,
+                           int32_t spec_id, const struct iceberg_field *fields, uint32_t n_fields,
+                           int64_t records, const struct buf *body, const uint8_t sync[16]);
 
 struct iceberg_manifest_entry {
     const char *uri;
@@ -55,18 +60,5 @@ struct iceberg_manifest_entry {
 };
 /* One record of a manifest list, without header. */
 void iceberg_list_entry(struct buf *out, const struct iceberg_manifest_entry *m);
-
-/* Reading back what is written here. `each` returns false to stop. -1: another program's layout, or cut. */
-typedef bool iceberg_manifest_fn(void *ctx, struct str uri, int64_t sequence_number);
-int iceberg_list_read(const uint8_t *p, size_t n, iceberg_manifest_fn *each, void *ctx);
-struct iceberg_seen {
-    struct str uri;
-    int64_t rows, bytes;
-    bool has_bounds; /* of the field asked for: 8 bytes, little endian */
-    int64_t lower, upper;
-};
-typedef bool iceberg_file_fn(void *ctx, const struct iceberg_seen *f);
-int iceberg_manifest_read(const uint8_t *p, size_t n, const struct iceberg_field *fields, uint32_t n_fields,
-                          int32_t bounds_field_id, iceberg_file_fn *each, void *ctx);
 
 #endif

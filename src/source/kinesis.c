@@ -1,53 +1,43 @@
-/* Polling: one thread asks every shard in turn. A shard at its tip is asked five times a second at most;
- * throttling, 5xx and lost connections wait longer and longer, up to ten seconds. See kinesis.h. */
-#include "source/kinesis.h"
-
-#include <jansson.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
+/* The Kinesis source but for its reading: identity, shards, and finding where a start is. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "source/body.h"
+#include "source/kinesis_int.h"
 
-#define SHARDS_MAX 4096
-#define TIP_WAIT_MS 200
-#define BACKOFF_MAX_MS 10000
-#define ANSWER_AIM ((size_t)2 << 20)
+#define READS_PER_SECOND 5
+#define RESOLVE_LIMIT 1000
 
-struct kshard {
-    char *id, *iterator;
-    uint32_t number, generation;
-    struct seq after;
-    bool reading;
-    int64_t next_ms;
-    uint32_t failures, limit;
-};
-struct kinesis {
-    struct source source; /* first */
-    struct source_env env;
-    char *stream, *identity;
-    struct kinesis_api *api, *control;
-    pthread_mutex_t lock; /* guards shards and control */
-    struct kshard *shards;
-    uint32_t n_shards;
-    pthread_t thread;
-    bool running;
-    atomic_bool stop;
-};
+static struct kinesis *kinesis_of(struct source *s)
+{
+    return (struct kinesis *)(void *)s;
+}
 
-static json_t *call(struct kinesis_api *api, const char *action, json_t *request, struct err *e)
+bool kinesis_name_ok(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+    return n > 0 && n <= 128 && s[n] == '\0';
+}
+
+/* One insisting call with a JSON request (taken) and a JSON answer. */
+static json_t *call(struct kinesis *k, const char *action, json_t *request, struct err *e)
 {
     struct buf answer = {0};
-    json_error_t why;
-    char *body = json_dumps(request, JSON_COMPACT);
     json_t *out = NULL;
-    if (kinesis_api_call(api, action, body, strlen(body), &answer, e) == 0) {
-        out = json_loadb((const char *)answer.p, answer.n, 0, &why);
-        if (!out)
-            err_set(e, ERR_INVALID, "Kinesis %s: the answer is not JSON: is the endpoint Kinesis?", action);
+    char *body = json_dumps(request, JSON_COMPACT);
+    pthread_mutex_lock(&k->control_lock);
+    int rc = kinesis_api_insist(k->control, action, body, strlen(body), &answer, e);
+    pthread_mutex_unlock(&k->control_lock);
+    if (rc == 0) {
+        out = json_loadb((const char *)answer.p, answer.n, 0, NULL);
+        if (!json_is_object(out)) {
+            err_set(e, ERR_INVALID, "Kinesis %s: the answer is no JSON: is the endpoint Kinesis?",
+                    action);
+            json_decref(out);
+            out = NULL;
+        }
     }
     free(body);
     buf_fini(&answer);
@@ -55,340 +45,233 @@ static json_t *call(struct kinesis_api *api, const char *action, json_t *request
     return out;
 }
 
-static const char *kinesis_identity(struct source *s)
-{
-    return ((struct kinesis *)s)->identity;
-}
-
 static char *text_dup(const json_t *j, const char *key)
 {
     const char *s = json_string_value(json_object_get(j, key));
-    return s ? mem_strdup(s) : NULL;
+    return s && *s ? mem_strdup(s) : NULL;
+}
+
+static const char *kinesis_identity(struct source *s)
+{
+    return kinesis_of(s)->identity;
+}
+
+static bool has_parent(const struct source_shard *s, const char *id)
+{
+    return (s->parents[0] && strcmp(s->parents[0], id) == 0) ||
+           (s->parents[1] && strcmp(s->parents[1], id) == 0);
+}
+
+void kinesis_shards_add(struct source_shard **list, size_t *n, const json_t *array, const char *only)
+{
+    for (size_t i = 0; i < json_array_size(array) && *n < KINESIS_SHARDS_MAX; i++) {
+        const json_t *j = json_array_get(array, i);
+        const json_t *parents = json_object_get(j, "ParentShards"); /* ChildShards have this list */
+        struct source_shard s = {.id = text_dup(j, "ShardId"),
+                                 .parents = {text_dup(j, "ParentShardId"),
+                                             text_dup(j, "AdjacentParentShardId")}};
+        for (size_t p = 0; p < 2 && p < json_array_size(parents); p++)
+            if (!s.parents[p] && json_string_value(json_array_get(parents, p)))
+                s.parents[p] = mem_strdup(json_string_value(json_array_get(parents, p)));
+        s.closed = json_is_string(json_object_get(json_object_get(j, "SequenceNumberRange"),
+                                                  "EndingSequenceNumber"));
+        if (s.id && kinesis_name_ok(s.id) && (!only || has_parent(&s, only))) {
+            *list = mem_regrow(*list, *n + 1, sizeof **list);
+            (*list)[(*n)++] = s;
+        } else {
+            free(s.id);
+            free(s.parents[0]);
+            free(s.parents[1]);
+        }
+    }
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct source_shard *)a)->id, ((const struct source_shard *)b)->id);
 }
 
 static int kinesis_shards(struct source *s, struct source_shard **out, size_t *n, struct err *e)
 {
-    struct kinesis *k = (struct kinesis *)s;
+    struct kinesis *k = kinesis_of(s);
     char *token = NULL;
     *out = NULL;
     *n = 0;
     do {
-        json_t *a = call(k->control, "ListShards", token ? json_pack("{s:s}", "NextToken", token) : json_pack("{s:s}", "StreamName", k->stream), e), *j;
-        size_t i;
+        json_t *q = token ? json_pack("{s:s}", "NextToken", token)
+                          : json_pack("{s:s}", "StreamName", k->stream);
+        json_t *a = call(k, "ListShards", q, e);
         free(token);
-        if (!a)
+        if (!a) {
+            source_shards_free(*out, *n);
+            *out = NULL;
+            *n = 0;
             return -1;
-        json_array_foreach(json_object_get(a, "Shards"), i, j)
-        {
-            *out = mem_regrow(*out, *n + 1, sizeof **out);
-            (*out)[(*n)++] = (struct source_shard){
-                .id = text_dup(j, "ShardId"),
-                .parents = {text_dup(j, "ParentShardId"), text_dup(j, "AdjacentParentShardId")},
-                .closed = json_object_get(json_object_get(j, "SequenceNumberRange"), "EndingSequenceNumber") != NULL};
         }
+        kinesis_shards_add(out, n, json_object_get(a, "Shards"), NULL);
         token = text_dup(a, "NextToken");
         json_decref(a);
-    } while (token && *n < SHARDS_MAX);
+    } while (token && *n < KINESIS_SHARDS_MAX);
     free(token);
+    if (*n)
+        qsort(*out, *n, sizeof **out, by_id);
     return 0;
 }
 
-static char *iterator_at(struct kinesis *k, struct kinesis_api *api, const char *shard, struct seq after, int64_t time_ms, struct err *e)
+/* Reads from `from_ms` (-1: the beginning) up to the first record that arrived at `until_us` or
+ * later, or to the tip. *last is the last before it, *found whether there was one. */
+static int last_before(struct kinesis *k, const char *shard, int64_t from_ms, int64_t until_us,
+                       struct seq *last, bool *found, struct err *e)
 {
-    char text[SEQ_TEXT_MAX];
-    json_t *r = json_pack("{s:s,s:s}", "StreamName", k->stream, "ShardId", shard);
-    seq_format(after, text);
-    if (time_ms >= 0) {
-        json_object_set_new(r, "ShardIteratorType", json_string("AT_TIMESTAMP"));
-        json_object_set_new(r, "Timestamp", json_real((double)time_ms / 1000));
-    } else if (seq_cmp(after, SEQ_NONE) == 0) {
-        json_object_set_new(r, "ShardIteratorType", json_string("TRIM_HORIZON"));
-    } else {
-        json_object_set_new(r, "ShardIteratorType", json_string("AFTER_SEQUENCE_NUMBER"));
-        json_object_set_new(r, "StartingSequenceNumber", json_string(text));
-    }
-    json_t *a = call(api, "GetShardIterator", r, e);
-    char *out = a ? text_dup(a, "ShardIterator") : NULL;
+    json_t *q = json_pack("{s:s,s:s,s:s}", "StreamName", k->stream, "ShardId", shard,
+                          "ShardIteratorType", from_ms < 0 ? "TRIM_HORIZON" : "AT_TIMESTAMP");
+    if (from_ms >= 0)
+        json_object_set_new(q, "Timestamp", json_real((double)from_ms / 1000));
+    json_t *a = call(k, "GetShardIterator", q, e);
+    char *iterator = a ? text_dup(a, "ShardIterator") : NULL;
     json_decref(a);
-    return out;
-}
-
-static char *next_iterator(const struct body *b)
-{
-    struct buf text = {0};
-    if (b->next_iterator.n && body_unescape(b->next_iterator, &text))
-        return buf_take(&text);
-    buf_fini(&text);
-    return NULL;
-}
-
-/* The record just before the time: found by reading from the time on, and standing one before the first
- * that comes. Where none has come, the shard has had nothing since: it is read from its beginning's end, so
- * the last sequence number is looked for from TRIM_HORIZON on. */
-static int kinesis_resolve(struct source *s, const char *shard, enum source_start_kind kind, int64_t time_ms, struct seq *out, struct err *e)
-{
-    struct kinesis *k = (struct kinesis *)s;
-    int64_t want = kind == START_AT_TIME ? time_ms * 1000 : clock_wall_us(k->env.clock);
-    char *iterator = iterator_at(k, k->control, shard, SEQ_NONE, -1, e);
-    *out = SEQ_NONE;
-    int rc = iterator ? 0 : -1;
-    for (bool more = true; !rc && more && iterator;) {
-        struct buf answer = {0};
-        json_t *r = json_pack("{s:s,s:i}", "ShardIterator", iterator, "Limit", 1000);
-        char *body = json_dumps(r, JSON_COMPACT);
-        rc = kinesis_api_call(k->control, "GetRecords", body, strlen(body), &answer, e);
-        free(body);
-        json_decref(r);
-        struct body b;
-        struct body_record rec;
-        size_t at = 0;
-        uint32_t got = 0;
-        if (!rc && !body_open(&b, (const char *)answer.p, answer.n))
-            rc = err_set(e, ERR_INVALID, "Kinesis GetRecords: the answer cannot be read");
-        for (; !rc && more && body_next(&b, &at, &rec) == 1; got++) {
-            struct seq seq;
-            more = rec.arrived_us < want;
-            if (more && seq_parse(&seq, rec.sequence.p, rec.sequence.n, NULL) == 0)
-                *out = seq;
+    if (!a)
+        return -1;
+    for (bool more = iterator != NULL; more;) {
+        q = json_pack("{s:s,s:i}", "ShardIterator", iterator, "Limit", RESOLVE_LIMIT);
+        free(iterator);
+        iterator = NULL;
+        a = call(k, "GetRecords", q, e);
+        if (!a)
+            return -1;
+        const json_t *records = json_object_get(a, "Records");
+        for (size_t i = 0; more && i < json_array_size(records); i++) {
+            const json_t *r = json_array_get(records, i);
+            const char *seq = json_string_value(json_object_get(r, "SequenceNumber"));
+            double at = json_number_value(json_object_get(r, "ApproximateArrivalTimestamp"));
+            more = at * 1e6 < (double)until_us;
+            if (more && seq && seq_parse(last, seq, strlen(seq), NULL) == 0)
+                *found = true;
         }
-        if (!rc) {
-            free(iterator);
-            iterator = next_iterator(&b);
-            more = more && (got || b.millis_behind > 0);
-        }
-        buf_fini(&answer);
+        bool tip = json_array_size(records) == 0 &&
+                   json_integer_value(json_object_get(a, "MillisBehindLatest")) == 0;
+        iterator = text_dup(a, "NextShardIterator");
+        more = more && !tip && iterator;
+        json_decref(a);
+        if (more)
+            k->env.clock->sleep_ms(k->env.clock->ctx, k->read_gap_ms);
     }
     free(iterator);
-    return rc;
+    return 0;
 }
 
-/* ---- reading ---- */
-
-static void send(struct kinesis *k, const struct kshard *s, enum source_event_kind kind, struct source_event ev)
+/* The last record that arrived before the time (LATEST: before now), looked for in growing windows
+ * before it, the last being everything there is. If there is none, whatever the shard will hold comes
+ * after the time, so its beginning (SEQ_NONE) is the right place. */
+static int kinesis_resolve(struct source *s, const char *shard, enum source_start_kind kind,
+                           int64_t time_ms, struct seq *out, struct err *e)
 {
-    struct source_event *out = mem_zalloc(sizeof *out);
-    *out = ev;
-    out->kind = kind;
-    out->shard = s->number;
-    out->generation = s->generation;
-    if (!queue_push(k->env.inbox, out))
-        source_event_free(out);
-}
-
-static void shard_end(struct kinesis *k, struct kshard *s)
-{
-    struct source_event ev = {0};
-    struct source_shard *all = NULL;
-    size_t n = 0;
-    struct err e = {0};
-    pthread_mutex_lock(&k->lock);
-    if (kinesis_shards(&k->source, &all, &n, &e) == 0)
-        for (size_t i = 0; i < n; i++)
-            for (int p = 0; p < 2; p++)
-                if (all[i].parents[p] && strcmp(all[i].parents[p], s->id) == 0) {
-                    ev.children = mem_regrow(ev.children, ev.n_children + 1, sizeof *ev.children);
-                    ev.children[ev.n_children++] = all[i];
-                    all[i] = (struct source_shard){0};
-                    break;
-                }
-    pthread_mutex_unlock(&k->lock);
-    for (size_t i = 0; i < n; i++) {
-        free(all[i].id);
-        free(all[i].parents[0]);
-        free(all[i].parents[1]);
-    }
-    free(all);
-    s->reading = false;
-    send(k, s, SOURCE_SHARD_END, ev);
-}
-
-static void failed(struct kinesis *k, struct kshard *s, struct err *e)
-{
-    if (e->kind == ERR_CONFLICT) { /* the iterator is too old: from the last record on */
-        free(s->iterator);
-        s->iterator = NULL;
-    } else if (e->kind == ERR_RETRY) {
-        int64_t wait = (int64_t)100 << (s->failures < 7 ? s->failures : 7);
-        s->next_ms = clock_boot_ms(k->env.clock) + (wait < BACKOFF_MAX_MS ? wait / 2 + rand() % (wait / 2 + 1) : BACKOFF_MAX_MS);
-        if (s->failures++ % 16 == 3)
-            send(k, s, SOURCE_NOTICE, (struct source_event){.error = *e});
-    } else {
-        s->reading = false;
-        send(k, s, SOURCE_FAILED, (struct source_event){.error = *e});
-    }
-}
-
-static struct source_batch *batch_of(struct kinesis *k, struct kshard *s, const struct body *body)
-{
-    struct source_batch *b = mem_zalloc(sizeof *b);
-    struct body_record rec;
-    size_t at = 0;
-    *b = (struct source_batch){.source = &k->source, .shard = s->number, .generation = s->generation, .format = BATCH_GET_RECORDS};
-    while (body_next(body, &at, &rec) == 1) {
-        struct seq seq;
-        if (seq_parse(&seq, rec.sequence.p, rec.sequence.n, NULL))
+    static const int64_t windows_ms[] = {10000, 600000, 7200000, 86400000, -1};
+    struct kinesis *k = kinesis_of(s);
+    *out = SEQ_NONE;
+    if (kind == START_TRIM_HORIZON)
+        return 0;
+    int64_t until_us = kind == START_AT_TIME ? time_ms * 1000 : clock_wall_us(k->env.clock);
+    bool found = false;
+    for (size_t i = 0; i < sizeof windows_ms / sizeof *windows_ms && !found; i++) {
+        int64_t from_ms = windows_ms[i] < 0 ? -1 : until_us / 1000 - windows_ms[i];
+        if (from_ms < 0 && windows_ms[i] >= 0)
             continue;
-        if (!b->records++)
-            b->first = seq;
-        b->last = seq;
-        b->arrived_us = rec.arrived_us;
+        if (last_before(k, shard, from_ms, until_us, out, &found, e))
+            return err_wrap(e, "finding where to start in shard %s", shard);
     }
-    return b;
+    return 0;
 }
 
-static void deliver(struct kinesis *k, struct kshard *s, struct buf *answer, size_t charged)
+static int kinesis_start(struct source *s, const char *shard, uint32_t number, uint32_t generation,
+                         struct seq after, const char *note, struct err *e)
 {
-    struct body body;
-    memset(buf_reserve(answer, SOURCE_PAD), 0, SOURCE_PAD);
-    if (!body_open(&body, (const char *)answer->p, answer->n)) {
-        struct err e;
-        err_set(&e, ERR_RETRY, "Kinesis GetRecords of shard %s: the answer cannot be read", s->id);
-        budget_give(k->env.budget, charged);
-        failed(k, s, &e);
-        return;
-    }
-    struct source_batch *b = batch_of(k, s, &body);
-    int64_t lag_ms = body.millis_behind > 0 ? body.millis_behind : 0;
-    bool empty = b->records == 0;
-    free(s->iterator);
-    s->iterator = next_iterator(&body);
-    if (!empty) {
-        size_t each = answer->n / b->records + 1, limit = ANSWER_AIM / each + 1;
-        s->limit = (uint32_t)(limit < 10000 ? limit : 10000);
-        s->after = b->last;
-        b->data = answer->p;
-        b->n_data = answer->n;
-        *answer = (struct buf){0};
-        b->charged_bytes = charged;
-        send(k, s, SOURCE_BATCH, (struct source_event){.batch = b});
-    } else {
-        free(b);
-        budget_give(k->env.budget, charged);
-        s->next_ms = clock_boot_ms(k->env.clock) + TIP_WAIT_MS;
-    }
-    send(k, s, SOURCE_LAG, (struct source_event){.lag_ms = lag_ms});
-    if (!s->iterator)
-        shard_end(k, s);
-    else if (lag_ms == 0 && empty)
-        send(k, s, SOURCE_TIP, (struct source_event){0});
-}
-
-static void poll_shard(struct kinesis *k, struct kshard *s)
-{
-    struct buf answer = {0};
-    struct err e = {0};
-    if (!s->iterator)
-        s->iterator = iterator_at(k, k->api, s->id, s->after, -1, &e);
-    if (!s->iterator) {
-        failed(k, s, &e);
-        return;
-    }
-    if (!budget_take(k->env.budget, ANSWER_AIM * 2))
-        return;
-    json_t *r = json_pack("{s:s,s:i}", "ShardIterator", s->iterator, "Limit", (int)s->limit);
-    char *body = json_dumps(r, JSON_COMPACT);
-    json_decref(r);
-    int rc = kinesis_api_call(k->api, "GetRecords", body, strlen(body), &answer, &e);
-    free(body);
-    if (rc) {
-        budget_give(k->env.budget, ANSWER_AIM * 2);
-        failed(k, s, &e);
-    } else {
-        s->failures = 0;
-        deliver(k, s, &answer, ANSWER_AIM * 2);
-    }
-    buf_fini(&answer);
-}
-
-static void *kinesis_main(void *arg)
-{
-    struct kinesis *k = arg;
-    while (!atomic_load(&k->stop)) {
-        bool asked = false;
-        pthread_mutex_lock(&k->lock);
-        uint32_t n = k->n_shards;
-        pthread_mutex_unlock(&k->lock);
-        for (uint32_t i = 0; i < n && !atomic_load(&k->stop); i++) {
-            struct kshard *s = &k->shards[i];
-            if (!s->reading || clock_boot_ms(k->env.clock) < s->next_ms)
-                continue;
-            asked = true;
-            poll_shard(k, s);
-        }
-        if (!asked)
-            k->env.clock->sleep_ms(k->env.clock->ctx, 10);
-    }
-    return NULL;
-}
-
-static int kinesis_start(struct source *src, const char *shard, uint32_t number, uint32_t generation, struct seq after, const char *note,
-                         struct err *e)
-{
-    struct kinesis *k = (struct kinesis *)src;
+    struct kinesis *k = kinesis_of(s);
     (void)note;
+    if (!kinesis_name_ok(shard))
+        return err_set(e, ERR_INVALID, "\"%s\" is no name of a shard", shard);
+    int rc = 0;
     pthread_mutex_lock(&k->lock);
-    if (k->n_shards == SHARDS_MAX) {
-        pthread_mutex_unlock(&k->lock);
-        return err_set(e, ERR_NOMEM, "more than %d shards", SHARDS_MAX);
+    kinesis_reader_stop(k->readers, number);
+    k->readers = kinesis_reader_new(k, shard, number, generation, after);
+    if (!k->running) {
+        rc = pthread_create(&k->thread, NULL, kinesis_io_thread, k);
+        k->running = rc == 0;
     }
-    k->shards[k->n_shards++] = (struct kshard){
-        .id = mem_strdup(shard), .number = number, .generation = generation, .after = after, .reading = true, .limit = 2000};
     pthread_mutex_unlock(&k->lock);
-    if (!k->running)
-        k->running = pthread_create(&k->thread, NULL, kinesis_main, k) == 0;
-    return k->running ? 0 : err_set(e, ERR_IO, "cannot start a thread");
+    http_wake(k->http);
+    return rc ? err_errno(e, rc, "cannot start the thread that reads Kinesis") : 0;
 }
 
 static void kinesis_stop(struct source *s, uint32_t number)
 {
-    (void)number; /* stopping is for all at once: the pipeline drains whole */
-    atomic_store(&((struct kinesis *)s)->stop, true);
+    struct kinesis *k = kinesis_of(s);
+    pthread_mutex_lock(&k->lock);
+    kinesis_reader_stop(k->readers, number);
+    pthread_mutex_unlock(&k->lock);
+    http_wake(k->http);
 }
 
 static void kinesis_close(struct source *s)
 {
-    struct kinesis *k = (struct kinesis *)s;
+    struct kinesis *k = kinesis_of(s);
     atomic_store(&k->stop, true);
-    if (k->running)
+    if (k->running) {
+        http_wake(k->http);
         pthread_join(k->thread, NULL);
-    for (uint32_t i = 0; i < k->n_shards; i++) {
-        free(k->shards[i].id);
-        free(k->shards[i].iterator);
     }
-    free(k->shards);
-    kinesis_api_close(k->api);
+    http_free(k->http);
+    kinesis_readers_free(k);
     kinesis_api_close(k->control);
     pthread_mutex_destroy(&k->lock);
+    pthread_mutex_destroy(&k->control_lock);
     free(k->stream);
     free(k->identity);
     free(k);
 }
 
-struct source *source_kinesis_open(const struct kinesis_options *o, const struct source_env *env, struct err *e)
+/* "<ARN>@<creation in ms>": a stream made again under its name is another one. */
+static int identify(struct kinesis *k, struct err *e)
 {
-    static const struct source_ops ops = {kinesis_identity, kinesis_shards, kinesis_resolve, kinesis_start, kinesis_stop, kinesis_close};
+    json_t *a = call(k, "DescribeStreamSummary", json_pack("{s:s}", "StreamName", k->stream), e);
+    if (!a)
+        return err_wrap(e, "stream %s", k->stream);
+    const json_t *d = json_object_get(a, "StreamDescriptionSummary");
+    const char *arn = json_string_value(json_object_get(d, "StreamARN"));
+    double made = json_number_value(json_object_get(d, "StreamCreationTimestamp"));
+    if (arn && made >= 0 && made < 1e12)
+        k->identity = mem_printf("%s@%lld", arn, (long long)llround(made * 1000));
+    json_decref(a);
+    return k->identity ? 0
+                       : err_set(e, ERR_INVALID,
+                                 "Kinesis DescribeStreamSummary names no stream: is the endpoint "
+                                 "Kinesis?");
+}
+
+struct source *source_kinesis_open(const struct kinesis_options *o, const struct source_env *env,
+                                   struct err *e)
+{
+    static const struct source_ops ops = {.identity = kinesis_identity,
+                                          .shards = kinesis_shards,
+                                          .resolve = kinesis_resolve,
+                                          .start = kinesis_start,
+                                          .stop = kinesis_stop,
+                                          .close = kinesis_close};
+    if (!o->stream || !kinesis_name_ok(o->stream)) {
+        err_set(e, ERR_INVALID, "\"%s\" is no name of a Kinesis stream",
+                o->stream ? o->stream : "");
+        return NULL;
+    }
     struct kinesis *k = mem_zalloc(sizeof *k);
     k->source.ops = &ops;
     k->env = *env;
     k->stream = mem_strdup(o->stream);
-    k->shards = mem_array(SHARDS_MAX, sizeof *k->shards);
+    k->read_gap_ms = 1000 / (o->reads_per_second ? o->reads_per_second : READS_PER_SECOND);
     pthread_mutex_init(&k->lock, NULL);
-    json_t *a = NULL;
-    if ((k->api = kinesis_api_open(e)) && (k->control = kinesis_api_open(e)))
-        for (int i = 0; i < 60 && !a; i++) { /* an endpoint that is down may come back */
-            a = call(k->control, "DescribeStreamSummary", json_pack("{s:s}", "StreamName", k->stream), e);
-            if (a || e->kind != ERR_RETRY)
-                break;
-            env->clock->sleep_ms(env->clock->ctx, 500);
-        }
-    const json_t *d = json_object_get(a, "StreamDescriptionSummary");
-    const char *arn = json_string_value(json_object_get(d, "StreamARN"));
-    if (a && arn)
-        k->identity = mem_printf("%s@%lld", arn, (long long)(json_number_value(json_object_get(d, "StreamCreationTimestamp")) * 1000));
-    else if (a)
-        err_set(e, ERR_INVALID, "Kinesis DescribeStreamSummary: the answer names no stream: is the endpoint Kinesis?");
-    json_decref(a);
-    if (k->identity)
+    pthread_mutex_init(&k->control_lock, NULL);
+    k->http = http_new();
+    k->control = kinesis_api_open_with(o, env->clock, e);
+    if (k->control && identify(k, e) == 0)
         return &k->source;
     kinesis_close(&k->source);
     return NULL;

@@ -1,12 +1,14 @@
-/* kinesis: a Kinesis data stream as a source, by polling (GetRecords), and its answers' records. */
+/* kinesis: a Kinesis data stream as a source, by polling (GetRecords); and single calls of its API. */
 #ifndef INLET_SOURCE_KINESIS_H
 #define INLET_SOURCE_KINESIS_H
 
 #include "source/source.h"
 
+/* What is left NULL or 0 comes from the environment and the shared profile, as the SDKs do it. */
 struct kinesis_options {
-    const char *stream; /* its name; region, endpoint and credentials come from the environment and the
-                           shared profile, as the SDKs do it */
+    const char *stream; /* its name */
+    const char *region, *endpoint, *profile;
+    uint32_t reads_per_second; /* of one shard; 0: 5, which is what AWS allows */
 };
 
 /* One call of the API: POST with a JSON body; answers the body (appended, SOURCE_PAD bytes after it).
@@ -14,7 +16,13 @@ struct kinesis_options {
  * stream. One thread at a time for a handle. */
 struct kinesis_api;
 struct kinesis_api *kinesis_api_open(struct err *e);
+struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const struct clock *clock,
+                                          struct err *e);
 void kinesis_api_close(struct kinesis_api *a);
-int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body, size_t body_n, struct buf *answer, struct err *e);
+int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body, size_t body_n,
+                     struct buf *answer, struct err *e);
+/* The same, done again with growing pauses while ERR_RETRY, for up to about half a minute. */
+int kinesis_api_insist(struct kinesis_api *a, const char *action, const char *body, size_t body_n,
+                       struct buf *answer, struct err *e);
 
 #endif

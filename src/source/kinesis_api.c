@@ -1,21 +1,25 @@
-/* One signed call over a kept connection: see kinesis.h. */
+/* One signed call over a kept connection, and what its failures mean: see kinesis.h. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "aws/client.h"
 #include "base/mem.h"
-#include "source/kinesis.h"
+#include "net/retry.h"
+#include "source/kinesis_int.h"
+
+#define ATTEMPTS 10
 
 struct kinesis_api {
-    struct aws_client aws;
+    struct aws_client client;
     struct http *http;
+    struct aws_json_request request;
 };
 
-struct kinesis_api *kinesis_api_open(struct err *e)
+struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const struct clock *clock,
+                                          struct err *e)
 {
     struct kinesis_api *a = mem_zalloc(sizeof *a);
-    struct aws_options options = {0};
-    if (aws_client_open(&a->aws, "kinesis", &options, &clock_system, e)) {
+    struct aws_options aws = {.region = o->region, .endpoint = o->endpoint, .profile = o->profile};
+    if (aws_client_open(&a->client, "kinesis", &aws, clock, e)) {
         free(a);
         return NULL;
     }
@@ -23,57 +27,85 @@ struct kinesis_api *kinesis_api_open(struct err *e)
     return a;
 }
 
+struct kinesis_api *kinesis_api_open(struct err *e)
+{
+    return kinesis_api_open_with(&(struct kinesis_options){0}, &clock_system, e);
+}
+
 void kinesis_api_close(struct kinesis_api *a)
 {
     if (!a)
         return;
     http_free(a->http);
-    aws_client_close(&a->aws);
+    aws_json_fini(&a->request);
+    aws_client_close(&a->client);
     free(a);
 }
 
-static int judge(const struct kinesis_api *a, const char *action, const struct http_response *r,
-                 struct err *e)
+const struct aws_client *kinesis_api_client(const struct kinesis_api *a)
+{
+    return &a->client;
+}
+
+int kinesis_judge(const struct aws_client *c, const char *action, const struct http_response *r,
+                  struct err *e)
 {
     struct aws_fault f;
+    if (r->status == 200)
+        return 0;
     aws_fault_parse(&f, r);
+    const char *code = f.code, *hint = "";
     enum err_kind kind = ERR_INVALID;
-    const char *hint = "";
-    if (r->status >= 500 || aws_fault_throttled(&f, r->status))
+    if (aws_fault_throttled(&f, r->status) || r->status >= 500 || r->status == 408) {
         kind = ERR_RETRY;
-    else if (strcmp(f.code, "ExpiredIteratorException") == 0)
+    } else if (strcmp(code, "ExpiredIteratorException") == 0) {
         kind = ERR_CONFLICT;
-    else if (strcmp(f.code, "ResourceNotFoundException") == 0)
-        kind = ERR_NOTFOUND, hint = " (check the name, the region and the account)";
-    else if (aws_fault_credentials(&f))
-        hint = " (check the AWS credentials)";
-    else if (aws_fault_denied(&f))
-        hint = " (the role needs this action on the stream)";
-    return err_set(e, kind, "Kinesis %s at %s: %d %s: %s%s", action, a->aws.endpoint, r->status,
-                   f.code, f.message, hint);
+    } else if (strcmp(code, "ResourceNotFoundException") == 0) {
+        kind = ERR_NOTFOUND;
+        hint = ": check the stream's name, the region and the account, or create the stream";
+    } else if (aws_fault_credentials(&f)) {
+        hint = ": the AWS credentials were refused: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+               "AWS_SESSION_TOKEN, or the profile";
+    } else if (aws_fault_denied(&f)) {
+        hint = ": allow this action on the stream in the role's or user's IAM policy";
+    }
+    return err_set(e, kind, "Kinesis %s (%s, %s): %s %d%s%s%s", action, c->region, c->endpoint,
+                   *code ? code : "HTTP status", r->status, *f.message ? ": " : "", f.message, hint);
 }
 
 int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body, size_t body_n,
                      struct buf *answer, struct err *e)
 {
-    struct aws_json_request q = {0};
     struct http_response r = {0};
     char *target = mem_printf("Kinesis_20131202.%s", action);
-    aws_json_sign(&q, &a->aws, "application/x-amz-json-1.1", target, body, body_n);
-    int rc = http_do(a->http, &q.http, &r, e);
-    if (rc && e->kind == ERR_UNKNOWN)
-        e->kind = ERR_RETRY; /* reading again does no harm, and a record put twice is a duplicate */
-    if (rc)
-        err_wrap(e, "Kinesis %s at %s", action, a->aws.endpoint);
-    else if (r.status != 200)
-        rc = judge(a, action, &r, e);
-    else {
-        buf_fini(answer);
-        *answer = r.body;
-        r.body = (struct buf){0};
+    aws_json_sign(&a->request, &a->client, KINESIS_JSON, target, body, body_n);
+    free(target);
+    if (http_do(a->http, &a->request.http, &r, e)) {
+        if (e && e->kind == ERR_UNKNOWN)
+            e->kind = ERR_RETRY;
+        return err_wrap(e, "Kinesis %s", action);
+    }
+    int rc = kinesis_judge(&a->client, action, &r, e);
+    if (rc == 0) {
+        buf_put(answer, r.body.p, r.body.n);
+        memset(buf_reserve(answer, SOURCE_PAD), 0, SOURCE_PAD);
     }
     http_response_fini(&r);
-    aws_json_fini(&q);
-    free(target);
     return rc;
+}
+
+int kinesis_api_insist(struct kinesis_api *a, const char *action, const char *body, size_t body_n,
+                       struct buf *answer, struct err *e)
+{
+    struct retry retry = {.cap_ms = 5000};
+    struct err local;
+    for (int i = 1;; i++) {
+        local.kind = ERR_NONE;
+        if (kinesis_api_call(a, action, body, body_n, answer, &local) == 0)
+            return 0;
+        if (local.kind != ERR_RETRY || i == ATTEMPTS)
+            return err_set(e, local.kind, "%s", local.text);
+        const struct clock *clock = a->client.clock;
+        clock->sleep_ms(clock->ctx, retry_next_ms(&retry));
+    }
 }

@@ -226,6 +226,7 @@ static void damaged(void **state)
     r = run(10000, 100000, 0, NULL);
     assert_int_equal(r.end, SOURCE_SHARD_END);
     assert_int_equal(r.records, 0);
+    buf_fini(&r.lines);
 }
 
 static void grown(void **state)

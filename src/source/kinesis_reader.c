@@ -1,0 +1,461 @@
+/* The reading of a Kinesis stream: one thread, one request under way a shard, over curl multi.
+ *
+ *   NEED_ITERATOR --GetShardIterator--> NEED_RECORDS --GetRecords--> batch, and again
+ *        ^--- iterator expired ---------------'   '-- no next iterator --> NEED_CHILDREN
+ *                                                            --ListShards--> SHARD_END, FINISHED
+ *
+ * The thread waits in http_poll alone: an inbox that is full or a budget that is used up only keeps
+ * the shard from asking, so one slow shard never holds up another. Answers of a reader that was
+ * stopped meanwhile are thrown away. A shard's events keep their order through its own short list. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "net/retry.h"
+#include "source/body.h"
+#include "source/kinesis_int.h"
+
+#define TIP_WAIT_MS 500
+#define BUSY_WAIT_MS 5
+#define LIMIT_MAX 10000
+#define LIMIT_FIRST 100
+#define ANSWER_BYTES ((size_t)3 << 19) /* 1.5 MiB: what an answer should be, base64 and all */
+#define TIP_BYTES_MAX ((size_t)4 << 20)
+#define EXPECT_MIN ((size_t)64 << 10)
+#define BROKEN_MAX 8
+#define PENDING_MAX 6
+
+enum reader_state { NEED_ITERATOR, NEED_RECORDS, NEED_CHILDREN, FINISHED };
+
+struct reader {
+    struct reader *next;
+    struct kinesis *k;
+    char *shard;
+    uint32_t number, generation;
+    struct seq after; /* the last record delivered */
+    atomic_bool stopped;
+    enum reader_state state;
+    bool in_flight;
+    char *iterator; /* as it stood in the JSON, still escaped */
+    int64_t asked_ms, next_ms;
+    uint32_t limit, broken;
+    size_t expect, charged; /* bytes of the next answer, and what is taken for it */
+    int64_t lag_ms;
+    struct retry retry;
+    bool troubled; /* a notice was given and not yet taken back */
+    struct aws_json_request request;
+    char *token; /* ListShards */
+    struct source_shard *children;
+    size_t n_children;
+    struct source_event *pending[PENDING_MAX];
+    size_t n_pending;
+};
+
+struct reader *kinesis_reader_new(struct kinesis *k, const char *shard, uint32_t number,
+                                  uint32_t generation, struct seq after)
+{
+    struct reader *r = mem_zalloc(sizeof *r);
+    r->next = k->readers;
+    r->k = k;
+    r->shard = mem_strdup(shard);
+    r->number = number;
+    r->generation = generation;
+    r->after = after;
+    r->state = seq_cmp(after, SEQ_END) == 0 ? NEED_CHILDREN : NEED_ITERATOR;
+    r->limit = LIMIT_FIRST;
+    r->expect = ANSWER_BYTES;
+    r->lag_ms = -1;
+    r->retry = (struct retry){.first_ms = 200, .cap_ms = 10000};
+    return r;
+}
+
+void kinesis_reader_stop(struct reader *readers, uint32_t number)
+{
+    for (struct reader *r = readers; r; r = r->next)
+        if (r->number == number)
+            atomic_store(&r->stopped, true);
+}
+
+static void uncharge(struct reader *r)
+{
+    budget_give(r->k->env.budget, r->charged);
+    r->charged = 0;
+}
+
+static void reader_free(struct reader *r)
+{
+    uncharge(r);
+    for (size_t i = 0; i < r->n_pending; i++) {
+        if (r->pending[i]->batch)
+            budget_give(r->k->env.budget, r->pending[i]->batch->charged_bytes);
+        source_event_free(r->pending[i]);
+    }
+    source_shards_free(r->children, r->n_children);
+    aws_json_fini(&r->request);
+    free(r->iterator);
+    free(r->token);
+    free(r->shard);
+    free(r);
+}
+
+void kinesis_readers_free(struct kinesis *k)
+{
+    while (k->readers) {
+        struct reader *r = k->readers;
+        k->readers = r->next;
+        reader_free(r);
+    }
+}
+
+/* ---- events ---- */
+
+static struct source_event *event(struct reader *r, enum source_event_kind kind)
+{
+    struct source_event *ev = mem_zalloc(sizeof *ev);
+    ev->kind = kind;
+    ev->shard = r->number;
+    ev->generation = r->generation;
+    invariant(r->n_pending < PENDING_MAX);
+    r->pending[r->n_pending++] = ev;
+    return ev;
+}
+
+/* True once all are in the inbox. */
+static bool flush(struct reader *r)
+{
+    size_t i = 0;
+    while (i < r->n_pending && queue_try_push(r->k->env.inbox, r->pending[i]))
+        i++;
+    memmove(r->pending, r->pending + i, (r->n_pending - i) * sizeof *r->pending);
+    r->n_pending -= i;
+    return r->n_pending == 0;
+}
+
+static int64_t now_ms(const struct reader *r)
+{
+    return clock_boot_ms(r->k->env.clock);
+}
+
+static void fail(struct reader *r, const struct err *e)
+{
+    event(r, SOURCE_FAILED)->error = *e;
+    r->state = FINISHED;
+}
+
+/* A failure that passes: waits longer each time, and says so once. */
+static void hold_off(struct reader *r, const struct err *e)
+{
+    int64_t wait = retry_next_ms(&r->retry);
+    r->next_ms = now_ms(r) + wait;
+    if (!r->troubled && r->retry.attempts >= 2) {
+        r->troubled = true;
+        err_set(&event(r, SOURCE_NOTICE)->error, ERR_RETRY, "shard %s: trying again: %s", r->shard,
+                e->text);
+    }
+}
+
+static void recovered(struct reader *r)
+{
+    retry_reset(&r->retry);
+    if (r->troubled)
+        err_set(&event(r, SOURCE_NOTICE)->error, ERR_NONE, "shard %s: reading again", r->shard);
+    r->troubled = false;
+}
+
+/* Common to all answers: 0 if `p` is good, else the failure is dealt with. */
+static int check(struct reader *r, const char *action, const struct http_response *p,
+                 const struct err *e)
+{
+    struct err failure = *e;
+    r->in_flight = false;
+    if (atomic_load(&r->stopped) || atomic_load(&r->k->stop))
+        return -1;
+    if (p && kinesis_judge(kinesis_api_client(r->k->control), action, p, &failure) == 0) {
+        recovered(r);
+        return 0;
+    }
+    if (failure.kind == ERR_CONFLICT) {
+        r->state = NEED_ITERATOR;
+    } else if (!p && failure.kind == ERR_NOMEM && r->limit > 1) {
+        r->limit = r->limit / 8 + (r->limit < 8); /* the answer was too long */
+    } else if (failure.kind == ERR_RETRY || failure.kind == ERR_UNKNOWN) {
+        /* A stand-in answers an expired iterator with 500, so a fresh one is asked for in time. */
+        if (p && p->status >= 500 && r->state == NEED_RECORDS && r->retry.attempts >= 2)
+            r->state = NEED_ITERATOR;
+        hold_off(r, &failure);
+    } else {
+        fail(r, &failure);
+    }
+    return -1;
+}
+
+/* ---- requests ---- */
+
+static void ask(struct reader *r, const char *action, struct buf *body, http_done done)
+{
+    char *target = mem_printf("Kinesis_20131202.%s", action);
+    aws_json_sign(&r->request, kinesis_api_client(r->k->control), KINESIS_JSON, target, body->p,
+                  body->n);
+    free(target);
+    r->in_flight = true;
+    r->asked_ms = now_ms(r);
+    http_submit(r->k->http, &r->request.http, done, r);
+    buf_fini(body);
+}
+
+static void on_iterator(void *ctx, struct http_response *p, const struct err *e)
+{
+    struct reader *r = ctx;
+    if (check(r, "GetShardIterator", p, e))
+        return;
+    json_t *j = json_loadb((const char *)p->body.p, p->body.n, 0, NULL);
+    const json_t *text = json_object_get(j, "ShardIterator");
+    char *quoted = json_is_string(text) ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+    free(r->iterator);
+    r->iterator = NULL;
+    if (quoted) {
+        r->iterator = mem_strndup(quoted + 1, strlen(quoted) - 2);
+        r->state = NEED_RECORDS;
+    } else {
+        struct err failure;
+        err_set(&failure, ERR_RETRY, "Kinesis GetShardIterator: an answer without an iterator");
+        hold_off(r, &failure);
+    }
+    free(quoted);
+    json_decref(j);
+}
+
+static void ask_iterator(struct reader *r)
+{
+    struct buf body = {0};
+    char seq[SEQ_TEXT_MAX];
+    buf_printf(&body, "{\"StreamName\":\"%s\",\"ShardId\":\"%s\",\"ShardIteratorType\":", r->k->stream,
+               r->shard);
+    if (seq_cmp(r->after, SEQ_NONE) == 0) {
+        buf_puts(&body, "\"TRIM_HORIZON\"}");
+    } else {
+        seq_format(r->after, seq);
+        buf_printf(&body, "\"AFTER_SEQUENCE_NUMBER\",\"StartingSequenceNumber\":\"%s\"}", seq);
+    }
+    ask(r, "GetShardIterator", &body, on_iterator);
+}
+
+static void end_shard(struct reader *r)
+{
+    struct source_event *ev = event(r, SOURCE_SHARD_END);
+    ev->children = r->children;
+    ev->n_children = r->n_children;
+    r->children = NULL;
+    r->n_children = 0;
+    r->state = FINISHED;
+}
+
+static void on_children(void *ctx, struct http_response *p, const struct err *e)
+{
+    struct reader *r = ctx;
+    if (check(r, "ListShards", p, e))
+        return;
+    json_t *j = json_loadb((const char *)p->body.p, p->body.n, 0, NULL);
+    const char *token = json_string_value(json_object_get(j, "NextToken"));
+    kinesis_shards_add(&r->children, &r->n_children, json_object_get(j, "Shards"), r->shard);
+    free(r->token);
+    r->token = token && *token ? json_dumps(json_object_get(j, "NextToken"), JSON_ENCODE_ANY) : NULL;
+    json_decref(j);
+    if (!r->token)
+        end_shard(r);
+}
+
+static void ask_children(struct reader *r)
+{
+    struct buf body = {0};
+    if (r->token)
+        buf_printf(&body, "{\"NextToken\":%s}", r->token);
+    else
+        buf_printf(&body, "{\"StreamName\":\"%s\"}", r->k->stream);
+    ask(r, "ListShards", &body, on_children);
+}
+
+/* ---- records ---- */
+
+/* The batch of an answer (body not yet in it), or NULL where its records cannot be read. */
+static struct source_batch *survey(struct reader *r, const struct body *body)
+{
+    struct source_batch *b = mem_zalloc(sizeof *b);
+    struct body_record rec;
+    size_t at = 0;
+    int rc;
+    b->source = &r->k->source;
+    b->shard = r->number;
+    b->generation = r->generation;
+    b->format = BATCH_GET_RECORDS;
+    b->first = b->last = r->after;
+    while ((rc = body_next(body, &at, &rec)) > 0) {
+        struct seq seq;
+        if (seq_parse(&seq, rec.sequence.p ? rec.sequence.p : "", rec.sequence.n, NULL) == 0) {
+            if (b->records == 0)
+                b->first = seq;
+            b->last = seq_max(b->last, seq);
+        }
+        b->records++;
+        b->arrived_us = rec.arrived_us > b->arrived_us ? rec.arrived_us : b->arrived_us;
+    }
+    if (rc == 0)
+        return b;
+    free(b);
+    return NULL;
+}
+
+/* The next answer should be of about ANSWER_BYTES: as many records as make that. */
+static void adapt(struct reader *r, size_t bytes, uint32_t records)
+{
+    size_t each = bytes / records + 1, limit = ANSWER_BYTES / each + 1;
+    if (limit > (size_t)r->limit * 4)
+        limit = (size_t)r->limit * 4;
+    r->limit = limit > LIMIT_MAX ? LIMIT_MAX : (uint32_t)limit;
+    size_t expect = (size_t)r->limit * each;
+    r->expect = bytes * 2 < expect ? bytes * 2 : expect;
+    if (r->expect < EXPECT_MIN)
+        r->expect = EXPECT_MIN;
+}
+
+/* Puts the answer's bytes into the batch with what they are charged, and sends it on. */
+static void deliver(struct reader *r, struct source_batch *b, struct buf *bytes)
+{
+    b->n_data = bytes->n;
+    b->data = bytes->p; /* the pad is there: see http.h */
+    *bytes = (struct buf){0};
+    if (b->n_data > r->charged) {
+        budget_force(r->k->env.budget, b->n_data - r->charged);
+        r->charged = b->n_data;
+    }
+    budget_give(r->k->env.budget, r->charged - b->n_data);
+    b->charged_bytes = b->n_data;
+    r->charged = 0;
+    r->after = b->last;
+    event(r, SOURCE_BATCH)->batch = b;
+}
+
+static void next_iterator(struct reader *r, const struct body *body)
+{
+    free(r->iterator);
+    r->iterator = NULL;
+    if (body->next_iterator.n) {
+        r->iterator = mem_strndup(body->next_iterator.p, body->next_iterator.n);
+        return;
+    }
+    r->state = NEED_CHILDREN;
+    if (body->child_shards.n) {
+        json_t *j = json_loadb(body->child_shards.p, body->child_shards.n, 0, NULL);
+        kinesis_shards_add(&r->children, &r->n_children, j, NULL);
+        json_decref(j);
+    }
+}
+
+static void broken(struct reader *r)
+{
+    struct err e;
+    err_set(&e, ERR_RETRY, "Kinesis GetRecords of shard %s: the answer cannot be read", r->shard);
+    if (++r->broken < BROKEN_MAX) {
+        hold_off(r, &e);
+    } else {
+        e.kind = ERR_IO;
+        fail(r, &e);
+    }
+}
+
+static void on_records(void *ctx, struct http_response *p, const struct err *e)
+{
+    struct reader *r = ctx;
+    struct body body;
+    if (check(r, "GetRecords", p, e)) {
+        uncharge(r);
+        return;
+    }
+    struct source_batch *b = body_open(&body, (const char *)p->body.p, p->body.n)
+                                 ? survey(r, &body) : NULL;
+    if (!b) {
+        uncharge(r);
+        broken(r);
+        return;
+    }
+    uint32_t n = b->records;
+    int64_t lag = body.millis_behind;
+    /* 0 beside an answer that a limit cut short may be rounded: only the next read tells. */
+    bool tip = lag <= 0 && (lag == 0 || n == 0) && n < r->limit && p->body.n < TIP_BYTES_MAX;
+    r->broken = 0;
+    next_iterator(r, &body); /* before the body moves */
+    if (n) {
+        adapt(r, p->body.n, n);
+        deliver(r, b, &p->body);
+    } else {
+        source_batch_free(b);
+        uncharge(r);
+        r->expect = EXPECT_MIN;
+    }
+    if (lag >= 0 && lag != r->lag_ms) {
+        r->lag_ms = lag;
+        event(r, SOURCE_LAG)->lag_ms = lag;
+    }
+    r->next_ms = r->asked_ms + (tip && TIP_WAIT_MS > r->k->read_gap_ms ? TIP_WAIT_MS
+                                                                       : r->k->read_gap_ms);
+    if (r->state == NEED_CHILDREN && r->n_children)
+        end_shard(r);
+    else if (r->state == NEED_RECORDS && tip)
+        event(r, SOURCE_TIP);
+}
+
+static bool ask_records(struct reader *r)
+{
+    struct buf body = {0};
+    if (!budget_try_take(r->k->env.budget, r->expect))
+        return false;
+    r->charged = r->expect;
+    buf_printf(&body, "{\"Limit\":%u,\"ShardIterator\":\"%s\"}", r->limit, r->iterator);
+    ask(r, "GetRecords", &body, on_records);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+/* Moves one reader on; returns how long it can be left alone. */
+static int64_t step(struct reader *r)
+{
+    if (!flush(r))
+        return BUSY_WAIT_MS;
+    int64_t left = r->next_ms - now_ms(r);
+    if (r->in_flight || r->state == FINISHED)
+        return INT64_MAX;
+    if (left > 0)
+        return left;
+    if (r->state == NEED_ITERATOR)
+        ask_iterator(r);
+    else if (r->state == NEED_CHILDREN)
+        ask_children(r);
+    else if (!ask_records(r))
+        return BUSY_WAIT_MS;
+    return INT64_MAX;
+}
+
+void *kinesis_io_thread(void *arg)
+{
+    struct kinesis *k = arg;
+    while (!atomic_load(&k->stop)) {
+        int64_t wait = 1000;
+        pthread_mutex_lock(&k->lock);
+        for (struct reader **at = &k->readers; *at;) {
+            struct reader *r = *at;
+            bool over = atomic_load(&r->stopped) || (r->state == FINISHED && r->n_pending == 0);
+            if (over && !r->in_flight) {
+                *at = r->next;
+                reader_free(r);
+                continue;
+            }
+            int64_t left = over ? INT64_MAX : step(r);
+            wait = left < wait ? left : wait;
+            at = &r->next;
+        }
+        pthread_mutex_unlock(&k->lock);
+        http_poll(k->http, (int)wait);
+    }
+    return NULL;
+}

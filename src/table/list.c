@@ -1,0 +1,341 @@
+/* Manifest lists: written at each commit, small manifests merged now and then so that neither the
+ * list nor a reader's plan grows without bound, and read back for table_files. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "codec/avro.h"
+#include "table/table_int.h"
+
+#define MERGE_COUNT 100                /* commit.manifest.min-count-to-merge */
+#define MERGE_BYTES ((int64_t)8 << 20) /* commit.manifest.target-size-bytes */
+
+static int get_uri(struct table *t, const char *uri, struct buf *out, struct err *e)
+{
+    const char *key = uri ? store_key_of(t->lake->store, uri) : NULL;
+    out->n = 0;
+    if (!key)
+        return err_set(e, ERR_INVALID, "%s lies outside the lake", uri ? uri : "its manifest list");
+    return store_get(t->lake->store, key, TABLE_OBJECT_MAX, out, e);
+}
+
+static int read_list(struct table *t, struct iceberg_refs *out, struct err *e)
+{
+    const json_t *base = table_current_snapshot(t->meta);
+    struct buf bytes = {0};
+    *out = (struct iceberg_refs){0};
+    if (!base)
+        return 0;
+    const char *uri = table_json_text(base, "manifest-list");
+    int rc = get_uri(t, uri, &bytes, e) || iceberg_refs_read(out, bytes.p, bytes.n, e) ? -1 : 0;
+    buf_fini(&bytes);
+    return rc;
+}
+
+static int64_t setting(const struct table *t, const char *key, int64_t otherwise)
+{
+    const char *text = table_property(t, key);
+    char *end;
+    long long v = text ? strtoll(text, &end, 10) : 0;
+    return v > 0 ? v : otherwise;
+}
+
+/* ---- merging ---- */
+
+static bool may_merge(const struct table *t, const struct iceberg_ref *r, int64_t target)
+{
+    return r->content == 0 && r->spec_id == t->spec.spec_id && r->length < target &&
+           !r->key_metadata.p && store_key_of(t->lake->store, r->uri) != NULL;
+}
+
+/* Writes what was gathered as a manifest; `m->ref` is its line in the list. */
+static int put_merged(struct table *t, struct iceberg_merge *m,
+                      const struct iceberg_manifest_entry *own, struct table_list *out,
+                      struct err *e)
+{
+    uint8_t sync[16];
+    char id[37];
+    struct buf bytes = {0};
+    const json_t *schema =
+        table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id", t->schema.schema_id);
+    t->lake->random(t->lake->random_ctx, sync, sizeof sync);
+    table_uuid4(t->lake, id);
+    iceberg_manifest_wrap(&bytes, schema, t->spec.json, t->spec.spec_id, t->spec.fields, t->spec.n,
+                          m->ref.existing, &m->body, sync);
+    char *key = mem_printf("%s/%s/metadata/%s-m1.avro", t->lake->ns, t->name, id);
+    int rc = store_put(t->lake->store, key, bytes.p, bytes.n, e);
+    if (rc) {
+        free(key);
+    } else {
+        m->ref.uri = store_uri(t->lake->store, key);
+        m->ref.length = (int64_t)bytes.n;
+        m->ref.spec_id = t->spec.spec_id;
+        m->ref.snapshot_id = own->snapshot_id;
+        m->ref.sequence_number = own->sequence_number;
+        out->merged[out->n_merged++] = key;
+    }
+    buf_fini(&bytes);
+    return rc;
+}
+
+/* Puts the manifests at the indices `in` into one, which takes the first's place; the others' lines
+ * are emptied (no uri). */
+static int merge_bin(struct table *t, struct iceberg_refs *refs, const size_t *in, size_t n,
+                     const struct iceberg_manifest_entry *own, struct table_list *out,
+                     struct err *e)
+{
+    struct iceberg_merge m = {0};
+    struct buf bytes = {0};
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        struct iceberg_ref *r = &refs->items[in[i]];
+        rc = get_uri(t, r->uri, &bytes, e) ||
+             iceberg_merge_add(&m, r, bytes.p, bytes.n, t->spec.fields, t->spec.n, e);
+    }
+    if (!rc && m.ref.existing)
+        rc = put_merged(t, &m, own, out, e);
+    if (!rc) {
+        for (size_t i = 0; i < n; i++)
+            iceberg_ref_fini(&refs->items[in[i]]);
+        refs->items[in[0]] = m.ref;
+        m.ref = (struct iceberg_ref){0};
+        out->replaced += (int64_t)n;
+    }
+    buf_fini(&bytes);
+    iceberg_merge_fini(&m);
+    return rc ? -1 : 0;
+}
+
+static int merge_small(struct table *t, struct iceberg_refs *refs,
+                       const struct iceberg_manifest_entry *own, struct table_list *out,
+                       struct err *e)
+{
+    int64_t target = setting(t, "commit.manifest.target-size-bytes", MERGE_BYTES), bin = 0;
+    size_t small = 0, n = 0, *in = mem_array(refs->n, sizeof *in);
+    int rc = 0;
+    for (size_t i = 0; i < refs->n; i++)
+        small += may_merge(t, &refs->items[i], target);
+    if (!t->spec.writable ||
+        (int64_t)small < setting(t, "commit.manifest.min-count-to-merge", MERGE_COUNT))
+        goto done;
+    for (size_t i = refs->n; i-- > 0 && !rc;) { /* oldest first: they stay together */
+        if (!may_merge(t, &refs->items[i], target))
+            continue;
+        if (n && bin + refs->items[i].length > target) {
+            if (n > 1 && out->n_merged < sizeof out->merged / sizeof *out->merged)
+                rc = merge_bin(t, refs, in, n, own, out, e);
+            n = 0;
+            bin = 0;
+        }
+        in[n++] = i;
+        bin += refs->items[i].length;
+    }
+    if (!rc && n > 1 && out->n_merged < sizeof out->merged / sizeof *out->merged)
+        rc = merge_bin(t, refs, in, n, own, out, e);
+done:
+    free(in);
+    return rc;
+}
+
+/* ---- writing ---- */
+
+static int put_list(struct table *t, const struct iceberg_manifest_entry *own,
+                    const struct iceberg_refs *refs, int attempt, struct table_list *out,
+                    struct err *e)
+{
+    uint8_t sync[16];
+    char id[37], ids[3][32];
+    struct buf bytes = {0}, body = {0};
+    int64_t records = 1;
+    const json_t *base = table_current_snapshot(t->meta);
+    t->lake->random(t->lake->random_ctx, sync, sizeof sync);
+    table_uuid4(t->lake, id);
+    snprintf(ids[0], 32, "%lld", (long long)own->snapshot_id);
+    snprintf(ids[1], 32, "%lld", (long long)table_json_number(base, "snapshot-id"));
+    snprintf(ids[2], 32, "%lld", (long long)own->sequence_number);
+    const char *const pairs[] = {"snapshot-id",
+                                 ids[0],
+                                 "parent-snapshot-id",
+                                 base ? ids[1] : "null",
+                                 "sequence-number",
+                                 ids[2],
+                                 "format-version",
+                                 "2",
+                                 NULL};
+    avro_header(&bytes, iceberg_list_schema(), pairs, sync);
+    iceberg_list_entry(&body, own);
+    for (size_t i = 0; i < refs->n; i++)
+        if (refs->items[i].uri) {
+            iceberg_ref_put(&body, &refs->items[i]);
+            records++;
+        }
+    avro_block(&bytes, records, &body, sync);
+    char *key = mem_printf("%s/%s/metadata/snap-%lld-%d-%s.avro", t->lake->ns, t->name,
+                           (long long)own->snapshot_id, attempt, id);
+    int rc = store_put(t->lake->store, key, bytes.p, bytes.n, e);
+    if (!rc)
+        out->uri = store_uri(t->lake->store, key);
+    out->kept = records - 1 - out->n_merged;
+    free(key);
+    buf_fini(&bytes);
+    buf_fini(&body);
+    return rc;
+}
+
+int table_list_write(struct table *t, const struct iceberg_manifest_entry *own, int attempt,
+                     bool merge, struct table_list *out, struct err *e)
+{
+    struct iceberg_refs refs;
+    *out = (struct table_list){0};
+    if (read_list(t, &refs, e))
+        return -1;
+    int rc = merge ? merge_small(t, &refs, own, out, e) : 0;
+    if (!rc)
+        rc = put_list(t, own, &refs, attempt, out, e);
+    if (rc)
+        table_list_discard(t, out);
+    iceberg_refs_fini(&refs);
+    return rc;
+}
+
+void table_list_discard(struct table *t, struct table_list *l)
+{
+    const char *key = l->uri ? store_key_of(t->lake->store, l->uri) : NULL;
+    if (key)
+        t->lake->store->ops->remove(t->lake->store, key, NULL);
+    for (uint32_t i = 0; i < l->n_merged; i++)
+        t->lake->store->ops->remove(t->lake->store, l->merged[i], NULL);
+    table_list_fini(l);
+}
+
+void table_list_fini(struct table_list *l)
+{
+    for (uint32_t i = 0; i < l->n_merged; i++)
+        free(l->merged[i]);
+    free(l->uri);
+    *l = (struct table_list){0};
+}
+
+/* ---- looking ---- */
+
+struct live {
+    struct iceberg_live f; /* .uri is the heap's */
+    char *uri;
+};
+struct lives {
+    struct live *items;
+    size_t n;
+};
+
+static void add_live(void *ctx, const struct iceberg_live *f)
+{
+    struct lives *x = ctx;
+    if ((x->n & (x->n - 1)) == 0)
+        x->items = mem_regrow(x->items, x->n ? 2 * x->n : 1, sizeof *x->items);
+    x->items[x->n++] = (struct live){*f, mem_strndup(f->uri.p, f->uri.n)};
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct live *x = a, *y = b;
+    int64_t m = x->f.sequence_number, n = y->f.sequence_number;
+    return m != n ? (m < n) - (m > n) : strcmp(x->uri, y->uri);
+}
+
+static int gather(struct table *t, int32_t field_id, struct lives *out, struct err *e)
+{
+    struct iceberg_refs refs;
+    struct buf bytes = {0};
+    int rc = read_list(t, &refs, e);
+    for (size_t i = 0; !rc && i < refs.n; i++) {
+        const struct iceberg_ref *r = &refs.items[i];
+        if (r->content == 0)
+            rc = get_uri(t, r->uri, &bytes, e) ||
+                 iceberg_manifest_read(r, bytes.p, bytes.n, field_id, add_live, out, e);
+    }
+    if (out->n)
+        qsort(out->items, out->n, sizeof *out->items, newest_first);
+    buf_fini(&bytes);
+    iceberg_refs_fini(&refs);
+    return rc ? -1 : 0;
+}
+
+int table_files(struct table *t, int32_t bounds_field_id, table_file_fn *each, void *ctx,
+                struct err *e)
+{
+    struct lives x = {0};
+    int rc = gather(t, bounds_field_id, &x, e);
+    for (size_t i = 0; !rc && i < x.n; i++) {
+        const struct iceberg_live *f = &x.items[i].f;
+        struct table_file out = {.key = store_key_of(t->lake->store, x.items[i].uri),
+                                 .uri = x.items[i].uri,
+                                 .rows = f->rows,
+                                 .bytes = f->bytes,
+                                 .sequence_number = f->sequence_number,
+                                 .has_bounds = f->has_bounds,
+                                 .lower = f->lower,
+                                 .upper = f->upper};
+        if (!each(ctx, &out))
+            break;
+    }
+    for (size_t i = 0; i < x.n; i++)
+        free(x.items[i].uri);
+    free(x.items);
+    return rc;
+}
+
+static bool newest(void *ctx, const struct table_file *f)
+{
+    int64_t *max = ctx;
+    if (f->has_bounds && f->upper > *max)
+        *max = f->upper;
+    return true;
+}
+
+int table_facts(struct table *t, struct table_facts *out, struct err *e)
+{
+    const json_t *s = table_current_snapshot(t->meta), *summary = json_object_get(s, "summary");
+    const char *rows = table_json_text(summary, "total-records"),
+               *files = table_json_text(summary, "total-data-files"),
+               *bytes = table_json_text(summary, "total-files-size");
+    const char *key = store_key_of(t->lake->store, t->location);
+    *out = (struct table_facts){.rows = rows ? atoll(rows) : 0,
+                                .files = files ? atoll(files) : 0,
+                                .bytes = bytes ? atoll(bytes) : 0,
+                                .snapshots =
+                                    (int64_t)json_array_size(json_object_get(t->meta, "snapshots")),
+                                .newest_event_us = INT64_MIN,
+                                .last_commit_ms = table_json_number(s, "timestamp-ms")};
+    const struct field *time = field_child(&t->schema.root, "event_time");
+    if (time && table_files(t, time->id, newest, &out->newest_event_us, e))
+        return -1;
+    return key ? t->lake->store->ops->size(t->lake->store, key, &out->metadata_bytes, e) : 0;
+}
+
+struct names {
+    char **list;
+    size_t n;
+};
+
+static void add_name(void *ctx, const char *name)
+{
+    struct names *x = ctx;
+    x->list = mem_regrow(x->list, x->n + 1, sizeof *x->list);
+    x->list[x->n++] = mem_strdup(name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int lake_tables(const struct lake *lake, char ***names, size_t *n, struct err *e)
+{
+    struct names x = {0};
+    int rc = lake->catalog->ops->list(lake->catalog, lake->ns, add_name, &x, e);
+    if (x.n)
+        qsort(x.list, x.n, sizeof *x.list, by_name);
+    *names = x.list;
+    *n = x.n;
+    return rc;
+}

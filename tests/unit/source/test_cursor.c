@@ -1,0 +1,152 @@
+/* cursor, body, kpl: GetRecords answers taken apart; damaged ones never read out of bounds (run under
+ * the sanitizers by test-asan) and never loop. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "codec/base64.h"
+#include "source/body.h"
+#include "source/kpl.h"
+#include "source/source.h"
+
+static void put_data(struct buf *out, const void *p, size_t n, bool escape)
+{
+    char *text = mem_alloc(base64_encoded(n) + 1);
+    size_t len = base64_encode(text, p, n);
+    for (size_t i = 0; i < len; i++) {
+        if (escape && text[i] == '/')
+            buf_putc(out, '\\');
+        buf_putc(out, (uint8_t)text[i]);
+    }
+    free(text);
+}
+
+/* "seq:payload;" of each record, "!" before a defective one. */
+static char *take_apart(const char *body, size_t n)
+{
+    struct source_batch b = {.format = BATCH_GET_RECORDS, .n_data = n, .arrived_us = 5};
+    b.data = mem_zalloc(n + SOURCE_PAD);
+    memcpy(b.data, body, n);
+    struct source_cursor *c = source_cursor_new();
+    struct source_record r;
+    struct buf out = {0};
+    source_cursor_start(c, &b);
+    while (source_cursor_next(c, &r)) {
+        volatile uint8_t pad = r.payload[r.n + SOURCE_PAD - 1];
+        (void)pad;
+        buf_printf(&out, "%s%.*s:%.*s;", r.defect ? "!" : "", (int)r.seq_text_n,
+                   r.seq_text ? r.seq_text : "", (int)r.n, (const char *)r.payload);
+        assert_true(out.n < 100000);
+    }
+    source_cursor_free(c);
+    free(b.data);
+    return buf_take(&out);
+}
+
+static struct buf sample(void)
+{
+    struct buf b = {0}, aggregate = {0};
+    struct kpl_writer w = {0};
+    kpl_writer_add(&w, "k1", (const uint8_t *)"one", 3);
+    kpl_writer_add(&w, "k1", (const uint8_t *)"", 0);
+    kpl_writer_add(&w, "k2", (const uint8_t *)"three", 5);
+    kpl_writer_finish(&w, &aggregate);
+    kpl_writer_fini(&w);
+    buf_puts(&b, " {\"ChildShards\" : [{\"ShardId\":\"x]\\\"}\"}], \"MillisBehindLatest\":1500,"
+                 "\"NextShardIterator\":\"AA\\nBB\",\"Records\":[ {\"Data\":\"");
+    put_data(&b, "\xff\xff\xff?plain", 9, true);
+    buf_puts(&b, "\",\"PartitionKey\":\"p,}\",\"SequenceNumber\":\"100\",\"Extra\":{\"a\":[1,{}]},"
+                 "\"ApproximateArrivalTimestamp\":1.795489311452E9},\n{\"SequenceNumber\":\"101\","
+                 "\"ApproximateArrivalTimestamp\":1795489311.25,\"Data\":\"");
+    put_data(&b, aggregate.p, aggregate.n, false);
+    buf_puts(&b, "\"},{\"SequenceNumber\":\"102\",\"Data\":\"%%%\"},{\"SequenceNumber\":\"103\","
+                 "\"Data\":\"\"}]}");
+    buf_fini(&aggregate);
+    return b;
+}
+
+static void whole(void **state)
+{
+    (void)state;
+    struct buf b = sample();
+    struct body body;
+    struct body_record rec;
+    size_t at = 0;
+    assert_true(body_open(&body, (const char *)b.p, b.n));
+    assert_int_equal(body.millis_behind, 1500);
+    assert_int_equal(body.next_iterator.n, 6);
+    assert_int_equal(body.child_shards.p[0], '[');
+    assert_int_equal(body_next(&body, &at, &rec), 1);
+    assert_int_equal(rec.arrived_us, 1795489311452000);
+    assert_int_equal(body_next(&body, &at, &rec), 1);
+    assert_int_equal(rec.arrived_us, 1795489311250000);
+    char *got = take_apart((const char *)b.p, b.n);
+    assert_string_equal(got, "100:\xff\xff\xff?plain;101/0:one;101/1:;101/2:three;!102:%%%;103:;");
+    free(got);
+    buf_fini(&b);
+}
+
+static void damaged(void **state)
+{
+    (void)state;
+    struct buf b = sample();
+    for (size_t n = 0; n < b.n; n++) {
+        char *got = take_apart((const char *)b.p, n);
+        assert_string_equal(got, "");
+        free(got);
+    }
+    srand(11);
+    char *copy = mem_alloc(b.n);
+    for (int i = 0; i < 20000; i++) {
+        memcpy(copy, b.p, b.n);
+        for (int k = rand() % 4; k >= 0; k--)
+            copy[(size_t)rand() % b.n] = "\"\\{}[],:0u \xff"[rand() % 12];
+        free(take_apart(copy, b.n));
+    }
+    free(copy);
+    buf_fini(&b);
+}
+
+/* An aggregate with one byte changed is a plain record; what passes the digest is bounds-checked. */
+static void bad_aggregates(void **state)
+{
+    (void)state;
+    struct buf a = {0};
+    struct kpl_writer w = {0};
+    struct kpl k;
+    for (int i = 0; i < 300; i++)
+        kpl_writer_add(&w, i % 3 ? "same" : "other", (const uint8_t *)"0123456789", (size_t)(i % 11));
+    size_t size = kpl_writer_size(&w);
+    kpl_writer_finish(&w, &a);
+    kpl_writer_fini(&w);
+    assert_int_equal(size, a.n);
+    assert_true(kpl_open(&k, a.p, a.n));
+    const uint8_t *p;
+    size_t n;
+    int32_t sub, count = 0;
+    for (; kpl_next(&k, &p, &n, &sub); count++) {
+        assert_int_equal(sub, count);
+        assert_int_equal(n, count % 11);
+    }
+    assert_int_equal(count, 300);
+    for (size_t i = 0; i < a.n; i++) {
+        a.p[i] ^= 0x41;
+        assert_false(kpl_open(&k, a.p, a.n));
+        a.p[i] ^= 0x41;
+        assert_false(kpl_open(&k, a.p, i));
+    }
+    buf_fini(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(damaged),
+                                       cmocka_unit_test(bad_aggregates)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
