@@ -325,7 +325,7 @@ enum json_status json_parse(struct json_tape *t, const uint8_t *p, size_t n, siz
 static void key_text(const struct json_tok *k, const uint8_t *p, struct buf *out)
 {
     out->n = 0;
-    if (k->flags & TOK_ESCAPED && !(k->flags & TOK_UNSAFE))
+    if (k->flags & TOK_ESCAPED)
         json_unescape(p + k->start, k->end - k->start, out);
     else
         buf_put(out, p + k->start, k->end - k->start);
@@ -395,8 +395,11 @@ void json_unescape(const uint8_t *p, size_t n, struct buf *out)
         } else {
             uint32_t c = (uint32_t)hex4(p + i + 2);
             i += 6;
-            if (c >= 0xd800 && c < 0xdc00) {
-                c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)hex4(p + i + 2) - 0xdc00);
+            int low = c >= 0xd800 && c < 0xdc00 && n - i >= 6 && p[i] == '\\' && p[i + 1] == 'u'
+                          ? hex4(p + i + 2)
+                          : -1;
+            if (low >= 0xdc00 && low < 0xe000) {
+                c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
                 i += 6;
             }
             put_code_point(out, c);
@@ -444,7 +447,7 @@ bool json_double(const uint8_t *p, size_t n, double *out)
         unsigned d = (unsigned)p[i] - '0';
         if (d < 10) {
             m = m * 10 + d;
-            digits += m != 0;
+            digits += digits || d; /* not by m: it wraps, to 0 at 18446744073709551616 */
             after += dot;
         } else if (p[i] == '.') {
             dot = true;

@@ -34,7 +34,8 @@ void json_tape_fini(struct json_tape *t);
 enum json_status json_parse(struct json_tape *t, const uint8_t *p, size_t n, size_t *where);
 /* Marks members whose key comes again in the same object. Linear in the number of members. */
 void json_last_wins(struct json_tape *t, const uint8_t *p);
-/* Appends a string's content, unescaped. Not for TOK_UNSAFE. */
+/* Appends a string's content, unescaped; of TOK_UNSAFE as WTF-8 (a lone surrogate as its three bytes),
+ * good for comparing, not for storing. */
 void json_unescape(const uint8_t *p, size_t n, struct buf *out);
 bool json_utf8_valid(const uint8_t *p, size_t n);
 /* False where it does not fit (an integer beyond 64 bits; a decimal beyond the doubles). */

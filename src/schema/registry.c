@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/map.h"
 #include "base/mem.h"
+
+#define DEPTH_LIMIT 60 /* levels are bytes, and a list takes two */
 
 struct node { /* what only the registry sees of a node */
     struct rnode pub; /* first */
@@ -72,6 +75,8 @@ struct registry *registry_new(const struct registry_limits *limits,
     struct registry *r = mem_zalloc(sizeof *r);
     pthread_mutex_init(&r->lock, NULL);
     r->limits = *limits;
+    if (r->limits.depth > DEPTH_LIMIT)
+        r->limits.depth = DEPTH_LIMIT;
     r->declared = declared;
     r->n_declared = n_declared;
     r->root = node_new(r, NULL, "", 0, PLACE_STRUCT);
@@ -264,6 +269,14 @@ static bool scalar_kind(const struct field *f, enum kind *out)
     }
 }
 
+static enum type_kind column_type(enum kind k)
+{
+    static const enum type_kind types[KIND_COUNT] = {TYPE_BOOLEAN, TYPE_LONG,        TYPE_DOUBLE,
+                                                     TYPE_STRING,  TYPE_DECIMAL,     TYPE_TIMESTAMPTZ,
+                                                     TYPE_STRING,  TYPE_STRING};
+    return types[k];
+}
+
 static int bind_children(struct registry *r, struct node *up, const struct field *parent,
                          struct err *e);
 
@@ -285,6 +298,12 @@ static int bind_field(struct registry *r, struct node *up, const struct field *f
         apply_declaration(r, x);
     }
     if (x->pub.place == PLACE_DECLARED) {
+        if (f->kind != column_type(x->pub.declared) ||
+            (f->kind == TYPE_DECIMAL &&
+             (f->precision != x->pub.precision || f->scale != x->pub.scale)))
+            return list ? err_set(e, ERR_CONFLICT, "elements of %s are not of the declared type",
+                                  up->name)
+                        : 0; /* from before the declaration: that gets a column of its own */
         x->pub.field_id[x->pub.declared] = f->id;
         x->pub.table_kinds |= 1u << x->pub.declared;
         return 0;
@@ -295,6 +314,9 @@ static int bind_field(struct registry *r, struct node *up, const struct field *f
         return err_set(e, ERR_CONFLICT, "column %s was made a %s by somebody else", f->name,
                        place == PLACE_STRUCT ? "struct" : place == PLACE_LIST ? "list" : "scalar");
     if (place == PLACE_SCALAR) {
+        if (list && x->pub.kinds & ~(1u << kind)) /* an element has no siblings */
+            return err_set(e, ERR_CONFLICT, "elements of %s were made of another type by somebody else",
+                           up->name);
         if (!(x->pub.kinds & 1u << kind))
             r->leaves++;
         x->pub.kinds |= 1u << kind;
@@ -329,14 +351,6 @@ int registry_bind(struct registry *r, const struct schema *agreed, struct err *e
 
 /* ---- proposing ---- */
 
-static enum type_kind column_type(enum kind k)
-{
-    static const enum type_kind types[KIND_COUNT] = {TYPE_BOOLEAN, TYPE_LONG,        TYPE_DOUBLE,
-                                                     TYPE_STRING,  TYPE_DECIMAL,     TYPE_TIMESTAMPTZ,
-                                                     TYPE_STRING,  TYPE_STRING};
-    return types[k];
-}
-
 static struct field *group_in(struct field *parent, const struct node *x)
 {
     for (uint32_t i = 0; i < parent->n_children; i++)
@@ -355,6 +369,24 @@ static bool has_leaf(const struct node *x)
     return false;
 }
 
+static bool name_free(const struct field *parent, const char *name)
+{
+    for (uint32_t i = 0; i < parent->n_children; i++)
+        if (strcasecmp(parent->children[i].name, name) == 0)
+            return false;
+    return true;
+}
+
+/* `name`, or `name_suffix`; where another key's column has it by now (two workers, each with a key of
+ * its own), numbered. Never none: the values are there already, and `doc` says whose they are. */
+static void free_name(const struct field *parent, const char *name, const char *suffix, char *out,
+                      size_t size)
+{
+    snprintf(out, size, "%s%s%s", name, suffix ? "_" : "", suffix ? suffix : "");
+    for (unsigned i = 2; !name_free(parent, out); i++)
+        snprintf(out, size, "%s%s%s_%u", name, suffix ? "_" : "", suffix ? suffix : "", i);
+}
+
 static bool propose_scalar(const struct node *x, struct field *parent, int32_t *last)
 {
     bool added = false;
@@ -371,12 +403,7 @@ static bool propose_scalar(const struct node *x, struct field *parent, int32_t *
             bool is_plain = (enum kind)k == plain && !x->pub.table_kinds;
             if (!(kinds & 1u << k) || is_plain != (pass == 0))
                 continue;
-            if (is_plain)
-                snprintf(name, sizeof name, "%s", x->name);
-            else
-                snprintf(name, sizeof name, "%s_%s", x->name, kind_names[k]);
-            if (field_child(parent, name))
-                continue;
+            free_name(parent, x->name, is_plain ? NULL : kind_names[k], name, sizeof name);
             struct field *f = field_add(parent, ++*last, name, x->pub.key, false,
                                         column_type((enum kind)k));
             f->precision = k == KIND_DECIMAL ? x->pub.precision : 0;
@@ -399,7 +426,9 @@ static bool propose_children(const struct node *up, struct field *parent, int32_
             continue;
         struct field *f = group_in(parent, x);
         if (!f) {
-            f = field_add(parent, ++*last, x->name,
+            char name[600];
+            free_name(parent, x->name, NULL, name, sizeof name);
+            f = field_add(parent, ++*last, name,
                           up->pub.place == PLACE_LIST ? NULL : x->pub.key, false,
                           x->pub.place == PLACE_STRUCT ? TYPE_STRUCT : TYPE_LIST);
             added = true;

@@ -12,8 +12,10 @@ static bool decimal(const uint8_t *p, size_t n, unsigned precision, unsigned sca
     int64_t v = 0, limit = 1;
     unsigned after = 0;
     bool minus = n && p[0] == '-', dot = false;
+    if (precision > 18 || n == minus || p[minus] == '.' || p[n - 1] == '.')
+        return false;
     for (size_t i = minus; i < n; i++) {
-        if (p[i] == '.') {
+        if (p[i] == '.' && !dot) {
             dot = true;
             continue;
         }
@@ -85,7 +87,12 @@ bool convert_value(const uint8_t *p, const struct json_tok *v, const struct rnod
         out->number = v->kind == TOK_TRUE;
         return v->kind == TOK_TRUE || v->kind == TOK_FALSE;
     case KIND_LONG: return v->kind == TOK_INTEGER && json_long(at, n, &out->number);
-    case KIND_DOUBLE: return number && json_double(at, n, &out->real);
+    case KIND_DOUBLE: /* an integer only where the double is exactly it */
+        if (!number || !json_double(at, n, &out->real))
+            return false;
+        return v->kind == TOK_DECIMAL ||
+               (json_long(at, n, &out->number) && out->real < 9223372036854775808.0 &&
+                (int64_t)out->real == out->number);
     case KIND_STRING:
         value_text(p, v, text);
         return v->kind == TOK_STRING;

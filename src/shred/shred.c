@@ -209,23 +209,6 @@ struct found {
     const struct json_tok *uuid, *name, *created_at;
 };
 
-static void find_envelope(const struct shredder *s, struct found *f)
-{
-    const struct json_tok *t = s->tape.toks;
-    *f = (struct found){0};
-    for (uint32_t k = 1; k < t[0].next; k = t[k + 1].next) {
-        if (t[k].end - t[k].start != 10)
-            continue;
-        const uint8_t *key = s->p + t[k].start;
-        if (memcmp(key, "event_uuid", 10) == 0)
-            f->uuid = &t[k + 1];
-        else if (memcmp(key, "event_name", 10) == 0)
-            f->name = &t[k + 1];
-        else if (memcmp(key, "created_at", 10) == 0)
-            f->created_at = &t[k + 1];
-    }
-}
-
 /* A string token's content: in place, or unescaped into `out`. Padded by 64 bytes either way. */
 static struct str content(const struct shredder *s, const struct json_tok *v, struct buf *out)
 {
@@ -235,6 +218,23 @@ static struct str content(const struct shredder *s, const struct json_tok *v, st
     json_unescape(s->p + v->start, v->end - v->start, out);
     memset(buf_reserve(out, 64), 0, 64);
     return (struct str){(const char *)out->p, out->n};
+}
+
+static void find_envelope(const struct shredder *s, struct buf *text, struct found *f)
+{
+    const struct json_tok *t = s->tape.toks;
+    *f = (struct found){0};
+    for (uint32_t k = 1; k < t[0].next; k = t[k + 1].next) {
+        struct str key = {(const char *)s->p + t[k].start, t[k].end - t[k].start};
+        if (t[k].flags & TOK_ESCAPED)
+            key = content(s, &t[k], text);
+        switch (walk_envelope_key(key.p, key.n)) {
+        case 1: f->uuid = &t[k + 1]; break;
+        case 2: f->name = &t[k + 1]; break;
+        case 3: f->created_at = &t[k + 1]; break;
+        default: break;
+        }
+    }
 }
 
 static enum reason judge(struct shredder *s, const struct found *f, struct buf bufs[3],
@@ -291,9 +291,11 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     s->row = set->rows;
     s->rescued.n = 0;
     s->pointer.n = 0;
+    s->last_wins = false;
     if (!walk_event(s)) { /* a key came twice: the last wins */
         roll_back(set, s->row);
         json_last_wins(&s->tape, s->p);
+        s->last_wins = true;
         s->rescued.n = 0;
         walk_event(s);
         s->counts.slow_rows++;
@@ -332,6 +334,8 @@ static enum reason parse(struct shredder *s, const struct shred_record *r, char 
         snprintf(message, 256, "%s", r->defect);
         return r->n > s->env.record_bytes_max ? REASON_RECORD_TOO_LARGE : REASON_INVALID_RECORD;
     }
+    if (r->n > s->env.record_bytes_max)
+        return REASON_RECORD_TOO_LARGE;
     status = json_parse(&s->tape, r->payload, r->n, &where);
     if (status == JSON_OK)
         return s->tape.toks[0].kind == TOK_OBJECT ? REASON_NONE : REASON_NOT_AN_OBJECT;
@@ -373,7 +377,7 @@ void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t 
     s->p = r->payload;
     enum reason why = parse(s, r, message);
     if (why == REASON_NONE) {
-        find_envelope(s, &found);
+        find_envelope(s, &bufs[0], &found);
         why = judge(s, &found, bufs, &uuid, &name, &time);
     }
     if (why == REASON_NONE)

@@ -57,13 +57,17 @@ struct shredder {
     struct shape *shape;
     struct rowset *set;
     uint32_t row;
-    bool again; /* a key came twice: mark and walk once more */
+    bool again;     /* a key came twice: mark and walk once more */
+    bool last_wins; /* the tape is marked */
 };
 
-/* walk.c: the event's own fields into columns; false if a key came twice (nothing is undone). */
+/* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is
+ * undone). */
 bool walk_event(struct shredder *s);
 /* Adds one entry {"pointer": raw} to s->rescued. */
 void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n);
+/* 1 event_uuid, 2 event_name, 3 created_at, else 0. */
+int walk_envelope_key(const char *p, size_t n);
 void walk_pointer_push(struct shredder *s, const char *key, size_t n, size_t *mark);
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
 void lnode_free(struct lnode *n);
@@ -92,7 +96,8 @@ static inline void column_text(struct column *c, const void *p, size_t n)
     if (__builtin_expect(c->cap_bytes - c->n_bytes < n, 0))
         column_grow_bytes(c, n);
     c->lens[c->n_values++] = (uint32_t)n;
-    memcpy(c->bytes + c->n_bytes, p, n);
+    if (n)
+        memcpy(c->bytes + c->n_bytes, p, n);
     c->n_bytes += n;
 }
 static inline void column_number(struct column *c, int64_t v)

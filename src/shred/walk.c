@@ -49,8 +49,11 @@ void walk_pointer_push(struct shredder *s, const char *key, size_t n, size_t *ma
     *mark = s->pointer.n;
     buf_putc(&s->pointer, '/');
     for (size_t i = 0; i < n; i++) {
-        uint8_t c = (uint8_t)key[i];
-        if (c == '~' || c == '/')
+        uint8_t c = (uint8_t)key[i], next = i + 2 < n ? (uint8_t)key[i + 1] : 0;
+        if (c == 0xed && next >= 0xa0) { /* a lone surrogate: back to its escape */
+            buf_printf(&s->pointer, "\\ud%03x", (next & 0x3fu) << 6 | ((uint8_t)key[i + 2] & 0x3fu));
+            i += 2;
+        } else if (c == '~' || c == '/')
             buf_puts(&s->pointer, c == '~' ? "~0" : "~1");
         else if (c == '"' || c == '\\')
             buf_printf(&s->pointer, "\\%c", c);
@@ -74,6 +77,16 @@ static void rescue_value(struct shredder *s, const struct json_tok *v)
 {
     bool quoted = v->kind == TOK_STRING;
     walk_rescue(s, s->p + v->start - quoted, v->end - v->start + 2u * quoted);
+}
+
+int walk_envelope_key(const char *p, size_t n)
+{
+    if (n != 10)
+        return 0;
+    return memcmp(p, "event_uuid", 10) == 0   ? 1
+           : memcmp(p, "event_name", 10) == 0 ? 2
+           : memcmp(p, "created_at", 10) == 0 ? 3
+                                              : 0;
 }
 
 /* ---- columns ---- */
@@ -331,9 +344,15 @@ static enum place place_of(const struct json_tok *v)
 }
 
 /* May this value make a new place? Not what has nothing to store: no column comes of it. */
-static bool can_make(const struct json_tok *toks, uint32_t at)
+static bool can_make(const uint8_t *p, const struct json_tok *toks, uint32_t at)
 {
     const struct json_tok *v = &toks[at];
+    int64_t number;
+    double real;
+    if (v->kind == TOK_INTEGER)
+        return json_long(p + v->start, v->end - v->start, &number);
+    if (v->kind == TOK_DECIMAL)
+        return json_double(p + v->start, v->end - v->start, &real);
     return v->kind != TOK_NULL && !(v->flags & TOK_UNSAFE) &&
            !((v->kind == TOK_OBJECT || v->kind == TOK_ARRAY) && v->next == at + 1);
 }
@@ -352,7 +371,7 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
         up->expect++;
         return c;
     }
-    if (!can_make(s->tape.toks, at))
+    if (!can_make(s->p, s->tape.toks, at))
         return NULL;
     const struct json_tok *v = &s->tape.toks[at];
     struct rnode *r = registry_child(s->shape->table->registry, up->r, key, n, place_of(v), kind_of(v));
@@ -379,31 +398,25 @@ static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth,
         const char *text = (const char *)s->p + key->start;
         size_t n = key->end - key->start, mark;
         struct buf unescaped = {0};
-        if (key->flags & TOK_SUPERSEDED || toks[k + 1].kind == TOK_NULL)
-            if (key->flags & TOK_SUPERSEDED)
-                continue;
-        if (depth == 0 && n >= 10 && ((n == 10 && (!memcmp(text, "event_uuid", 10) ||
-                                                   !memcmp(text, "event_name", 10) ||
-                                                   !memcmp(text, "created_at", 10)))))
+        if (key->flags & TOK_SUPERSEDED)
             continue;
-        if (key->flags & TOK_UNSAFE) { /* the key's text goes into the pointer as it was sent */
-            mark = s->pointer.n;
-            buf_putc(&s->pointer, '/');
-            buf_put(&s->pointer, text, n);
-            rescue_value(s, &toks[k + 1]);
-            s->pointer.n = mark;
-            continue;
-        }
         if (key->flags & TOK_ESCAPED) {
             json_unescape(s->p + key->start, n, &unescaped);
             text = unescaped.p ? (const char *)unescaped.p : "";
             n = unescaped.n;
         }
-        struct lnode *c = child_of(s, here->node, text, n, k + 1);
+        if (depth == 0 && walk_envelope_key(text, n)) {
+            buf_fini(&unescaped);
+            continue;
+        }
+        struct lnode *c =
+            key->flags & TOK_UNSAFE ? NULL : child_of(s, here->node, text, n, k + 1);
         if (c && c->seen == here->instance) {
             s->again = true;
         } else if (!c && toks[k + 1].kind == TOK_NULL) {
             /* nothing to keep */
+        } else if (!c && !s->last_wins) {
+            s->again = true; /* a key without a place may have come before or come again */
         } else {
             walk_pointer_push(s, text, n, &mark);
             if (!c)
@@ -446,7 +459,7 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
     bool fresh = any_leaf(s, n, NULL, KIND_BOOL) == NULL, stored = false;
     uint32_t index = 0;
     size_t rescued = s->rescued.n, mark;
-    if (fresh && (toks[at].next == at + 1 || !can_make(toks, at + 1))) {
+    if (fresh && (toks[at].next == at + 1 || !can_make(s->p, toks, at + 1))) {
         rescue_value(s, &toks[at]);
         return false;
     }
