@@ -1,343 +1,476 @@
-/* The hot window: 256 stripes, each an open-addressing index over a ring of entries in order of arrival
- * at the window, so that the oldest are evicted first. See dedup.h.
+/* The hot window: stripes by hash, each a ring of entries in order of arrival and an index into it.
  *
- *   ring   [tail .. head)   entries, oldest first; a forgotten one stays as a hole until the tail passes
- *   index  u32 ring slot + 1, 0 free; linear probing with backward shift
+ *   ring   32 bytes an id: 16 of id, 8 of payload hash, arrival and epoch; the head is the oldest
+ *   index  open addressing; a slot is 12 bits of hash over 20 bits of (ring position + 1)
  *
- * An entry is 32 bytes and its share of the index 8: two million ids are 80 MB. */
+ * Nothing is ever deleted from an index. A slot whose entry has gone is merely stale: it is told by
+ * its position being outside the ring's live part, or by the id there being another one. When too
+ * many are, the index is made anew from the ring, a pass over memory in order. So a new id costs
+ * one cache miss (the slot, which dedup_prefetch fetches), and evicting the oldest is a step of the
+ * head.
+ *
+ * Invariants of a stripe, with its lock held:
+ *   1. entries head .. head + count - 1 (modulo cap) are the only ones; dead ones are among them
+ *   2. each that is not dead has a slot on its probe path, with no free slot before it
+ *   3. used < slots, so that every probe ends */
 #include "dedup/dedup.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <xxhash.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 
-#define STRIPES 256
-#define RING_MIN 64
+#define STRIPES_MAX 256
+#define STRIPE_BYTES_MIN 65536
+#define POS_BITS 20
+#define POS_MASK ((1u << POS_BITS) - 1)
+#define CAP_MIN 16
+#define CAP_MAX (POS_MASK - 1)
+#define TEXT_FLAG 0x80000000u
+#define TEXT_OVERHEAD 16 /* of the heap, for each copy */
+#define ARRIVED_SHIFT 21 /* arrival in units of 2.1 s: 31 bits reach beyond 2100 */
+
+#define EPOCH_DEAD 0u
+#define EPOCH_RESTORED 1u
+#define EPOCH_FIRST 2u
+#define EPOCH_SLACK (1u << 20) /* how far an epoch may be below the first one seen */
 
 struct entry {
-    uint64_t id[2];   /* canonical: the 16 bytes; else: pointer to a copy, length */
-    uint32_t hash_hi; /* the hash's upper half: index position and quick compare */
-    uint32_t payload; /* folded payload hash, 0: not known */
-    uint32_t arrived_s;
-    uint32_t epoch : 30; /* tentative in it; 0: committed or restored */
-    uint32_t canonical : 1, alive : 1;
+    uint64_t id[2]; /* of a text: address of its heap copy, length */
+    uint64_t payload;
+    uint32_t arrived; /* with TEXT_FLAG */
+    uint32_t epoch;   /* EPOCH_*, or EPOCH_FIRST + (epoch - base) */
 };
 
 struct stripe {
-    pthread_mutex_t lock;
+    pthread_spinlock_t lock;
+    _Atomic(uint32_t *) index; /* atomic for dedup_prefetch alone, which takes no lock */
+    _Atomic uint32_t slots;
+    uint32_t used; /* slots that are not free, stale ones too */
     struct entry *ring;
-    uint32_t *index;
-    uint32_t ring_cap, index_cap; /* powers of two */
-    uint64_t head, tail;          /* ring[x & (ring_cap - 1)] */
-    uint32_t alive;
+    uint32_t cap, head, count, dead;
     size_t text_bytes;
+    int64_t newest_us;
     uint64_t evicted_early;
-};
+} __attribute__((aligned(64)));
 
 struct dedup {
-    size_t stripe_limit;
-    int64_t window_s;
-    uint64_t committed;
-    struct stripe stripes[STRIPES];
+    struct stripe *stripes;
+    uint32_t stripe_count; /* a power of two */
+    size_t limit;          /* bytes of one stripe */
+    int64_t window_us;
+    _Atomic uint64_t committed; /* 1 + the last epoch committed, 0 = none */
+    _Atomic uint64_t base;      /* 1 + the epoch that EPOCH_FIRST stands for, 0 = none yet */
 };
+
+/* ---- keys ---- */
+
+static uint64_t seed;       /* so that nobody can send ids made to collide */
+static uint8_t hex_of[256]; /* value of a lower-case digit, or 0xff */
+
+__attribute__((constructor)) static void dedup_start(void)
+{
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed = (uint64_t)(uintptr_t)&seed; /* placed at random by the loader */
+    memset(hex_of, 0xff, sizeof hex_of);
+    for (unsigned i = 0; i < 16; i++)
+        hex_of[(unsigned char)"0123456789abcdef"[i]] = (uint8_t)i;
+}
+
+static bool canonical(uint64_t id[2], const uint8_t *p, size_t n)
+{
+    static const uint8_t at[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+    uint8_t bytes[16], bad = 0;
+    if (n != 36 || p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-')
+        return false;
+    for (unsigned i = 0; i < 16; i++) {
+        uint8_t high = hex_of[p[at[i]]], low = hex_of[p[at[i] + 1]];
+        bad |= high | low;
+        bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    memcpy(id, bytes, 16);
+    return !(bad & 0x80);
+}
+
+void dedup_key(struct dedup_key *k, const uint8_t *p, size_t n)
+{
+    *k = (struct dedup_key){0};
+    if (canonical(k->id, p, n)) {
+        k->hash = XXH3_64bits_withSeed(k->id, 16, seed);
+        return;
+    }
+    invariant(n <= UINT32_MAX);
+    k->id[0] = k->id[1] = 0;
+    k->text = p;
+    k->n = (uint32_t)n;
+    k->hash = XXH3_64bits_withSeed(p, n, seed);
+}
+
+static uint64_t entry_hash(const struct entry *x)
+{
+    if (x->arrived & TEXT_FLAG)
+        return XXH3_64bits_withSeed((const void *)(uintptr_t)x->id[0], x->id[1], seed);
+    return XXH3_64bits_withSeed(x->id, 16, seed);
+}
+
+static bool entry_is(const struct entry *x, const struct dedup_key *k)
+{
+    if (x->epoch == EPOCH_DEAD)
+        return false;
+    if (k->text) /* an empty id is a text as well */
+        return (x->arrived & TEXT_FLAG) && x->id[1] == k->n &&
+               memcmp((const void *)(uintptr_t)x->id[0], k->text, k->n) == 0;
+    return !(x->arrived & TEXT_FLAG) && x->id[0] == k->id[0] && x->id[1] == k->id[1];
+}
+
+/* ---- where a hash leads: low bits the stripe, high 32 the slot, those between the tag ---- */
+
+static struct stripe *stripe_of(const struct dedup *d, uint64_t hash)
+{
+    return &d->stripes[hash & (d->stripe_count - 1)];
+}
+
+static uint32_t home_of(uint64_t hash, uint32_t slots)
+{
+    return (uint32_t)((hash >> 32) * slots >> 32);
+}
+
+static uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 8) & ~POS_MASK;
+}
+
+static void lock(struct stripe *s)
+{
+    for (int spins = 0; pthread_spin_trylock(&s->lock) != 0; spins++)
+        if (spins >= 64)
+            sched_yield();
+}
+
+static void unlock(struct stripe *s)
+{
+    pthread_spin_unlock(&s->lock);
+}
+
+/* ---- sizes ---- */
+
+static uint32_t slots_for(uint32_t cap)
+{
+    return cap + cap / 5 * 3 + 8;
+}
+
+static size_t bytes_of(uint32_t cap)
+{
+    return cap ? (size_t)cap * sizeof(struct entry) + slots_for(cap) * sizeof(uint32_t) : 0;
+}
+
+/* The largest ring that `bytes` allow. */
+static uint32_t cap_for(size_t bytes)
+{
+    size_t cap = bytes * 10 / (10 * sizeof(struct entry) + 64); /* 6.4 bytes of index an entry */
+    while (cap > CAP_MIN && (cap > CAP_MAX || bytes_of((uint32_t)cap) > bytes))
+        cap = cap > CAP_MAX ? CAP_MAX : cap - 1;
+    return cap < CAP_MIN ? CAP_MIN : (uint32_t)cap;
+}
 
 struct dedup *dedup_new(size_t limit_bytes, int64_t window_us)
 {
     struct dedup *d = mem_zalloc(sizeof *d);
-    d->stripe_limit = limit_bytes / STRIPES;
-    d->window_s = window_us / 1000000;
-    for (int i = 0; i < STRIPES; i++)
-        pthread_mutex_init(&d->stripes[i].lock, NULL);
+    d->stripe_count = 1;
+    while (d->stripe_count < STRIPES_MAX && limit_bytes / (d->stripe_count * 2) >= STRIPE_BYTES_MIN)
+        d->stripe_count *= 2;
+    d->limit = limit_bytes / d->stripe_count;
+    d->window_us = window_us;
+    d->stripes = aligned_alloc(_Alignof(struct stripe), d->stripe_count * sizeof *d->stripes);
+    invariant(d->stripes != NULL);
+    memset(d->stripes, 0, d->stripe_count * sizeof *d->stripes);
+    for (uint32_t i = 0; i < d->stripe_count; i++)
+        pthread_spin_init(&d->stripes[i].lock, PTHREAD_PROCESS_PRIVATE);
     return d;
 }
 
-static void entry_free(struct entry *en)
+/* ---- the ring ---- */
+
+static struct entry *ring_at(const struct stripe *s, uint32_t i)
 {
-    if (en->alive && !en->canonical)
-        free((void *)(uintptr_t)en->id[0]);
-    en->alive = 0;
+    uint32_t pos = s->head + i;
+    return &s->ring[pos >= s->cap ? pos - s->cap : pos];
+}
+
+static void entry_free(struct stripe *s, struct entry *x)
+{
+    if (x->epoch != EPOCH_DEAD && (x->arrived & TEXT_FLAG)) {
+        s->text_bytes -= x->id[1] + TEXT_OVERHEAD;
+        free((void *)(uintptr_t)x->id[0]);
+    }
 }
 
 void dedup_free(struct dedup *d)
 {
     if (!d)
         return;
-    for (int i = 0; i < STRIPES; i++) {
+    for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
-        for (uint64_t at = s->tail; at < s->head; at++)
-            entry_free(&s->ring[at & (s->ring_cap - 1)]);
+        for (uint32_t j = 0; j < s->count; j++)
+            entry_free(s, ring_at(s, j));
         free(s->ring);
         free(s->index);
-        pthread_mutex_destroy(&s->lock);
+        pthread_spin_destroy(&s->lock);
     }
+    free(d->stripes);
     free(d);
 }
 
-static int nibble(uint8_t c)
+static int64_t arrived_us(const struct entry *x)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return (int64_t)(x->arrived & ~TEXT_FLAG) << ARRIVED_SHIFT;
 }
 
-static bool canonical(uint64_t id[2], const uint8_t *p)
+static bool expired(const struct dedup *d, const struct stripe *s, const struct entry *x)
 {
-    uint64_t out[2] = {0, 0};
-    int at = 0;
-    for (int i = 0; i < 36; i++) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (p[i] != '-')
-                return false;
+    return x->epoch == EPOCH_DEAD || arrived_us(x) < s->newest_us - d->window_us;
+}
+
+static void evict(const struct dedup *d, struct stripe *s)
+{
+    struct entry *x = ring_at(s, 0);
+    if (x->epoch == EPOCH_DEAD)
+        s->dead--;
+    else if (!expired(d, s, x))
+        s->evicted_early++;
+    entry_free(s, x);
+    s->head = s->head + 1 == s->cap ? 0 : s->head + 1;
+    s->count--;
+}
+
+static void index_add(struct stripe *s, uint64_t hash, uint32_t pos)
+{
+    uint32_t *index = s->index, slots = s->slots, i = home_of(hash, slots);
+    while (index[i])
+        i = i + 1 == slots ? 0 : i + 1;
+    index[i] = tag_of(hash) | (pos + 1);
+    s->used++;
+}
+
+/* Makes the index from the ring. */
+static void index_make(struct stripe *s)
+{
+    memset(s->index, 0, s->slots * sizeof(uint32_t));
+    s->used = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct entry *x = ring_at(s, i);
+        if (x->epoch != EPOCH_DEAD)
+            index_add(s, entry_hash(x), (uint32_t)(x - s->ring));
+    }
+}
+
+/* Moves into a ring of another size, dead entries left behind; it must have room for the rest. */
+static void ring_resize(struct stripe *s, uint32_t cap)
+{
+    struct entry *ring = mem_alloc(cap * sizeof *ring);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct entry *x = ring_at(s, i);
+        if (x->epoch == EPOCH_DEAD)
             continue;
+        invariant(n < cap);
+        ring[n++] = *x;
+    }
+    free(s->ring);
+    s->ring = ring;
+    s->cap = cap;
+    s->head = s->dead = 0;
+    s->count = n;
+    /* A prefetch that runs meanwhile may compute an address in freed memory, and reads none. */
+    uint32_t *old = s->index;
+    s->slots = slots_for(cap);
+    s->index = mem_alloc(s->slots * sizeof(uint32_t));
+    free(old);
+    index_make(s);
+}
+
+/* Room for one more entry with `text` bytes of its own: what has expired goes first, then the ring
+ * grows, then the oldest go. */
+static void make_room(const struct dedup *d, struct stripe *s, size_t text)
+{
+    size_t texts = s->text_bytes + text;
+    while (s->count && bytes_of(s->cap) + texts > d->limit && expired(d, s, ring_at(s, 0))) {
+        evict(d, s);
+        texts = s->text_bytes + text;
+    }
+    if (text && s->cap > CAP_MIN && bytes_of(s->cap) + texts > d->limit) {
+        /* Texts need what the ring holds. An eighth more is given up, not to be back at once. */
+        uint32_t cap = s->cap - s->cap / 8;
+        while (s->count && (s->count >= cap || bytes_of(cap) + s->text_bytes + text > d->limit)) {
+            evict(d, s);
+            while (cap > CAP_MIN && s->count < cap - cap / 4 &&
+                   bytes_of(cap) + s->text_bytes + text > d->limit)
+                cap -= cap / 8 ? cap / 8 : 1;
         }
-        int v = nibble(p[i]);
-        if (v < 0)
-            return false;
-        out[at >> 4] = out[at >> 4] << 4 | (uint64_t)v;
-        at++;
+        ring_resize(s, cap < CAP_MIN ? CAP_MIN : cap);
     }
-    id[0] = out[0];
-    id[1] = out[1];
-    return true;
+    if (s->count == s->cap) {
+        while (s->count && expired(d, s, ring_at(s, 0)))
+            evict(d, s);
+        texts = s->text_bytes + text;
+    }
+    if (s->count == s->cap) {
+        uint32_t most = cap_for(texts < d->limit ? d->limit - texts : 0);
+        uint32_t cap = s->cap ? s->cap * 2 : CAP_MIN;
+        if (cap > most)
+            cap = most;
+        if (cap > s->cap)
+            ring_resize(s, cap);
+        else
+            evict(d, s);
+    }
+    if (s->used >= s->slots - s->slots / 5)
+        index_make(s);
 }
 
-void dedup_key(struct dedup_key *k, const uint8_t *p, size_t n)
+/* ---- checks ---- */
+
+static struct entry *find(const struct stripe *s, const struct dedup_key *k)
 {
-    k->n = 0;
-    k->text = NULL;
-    if (n == 36 && canonical(k->id, p)) {
-        k->hash = XXH3_64bits(k->id, 16);
-        return;
+    uint32_t slots = s->slots, tag = tag_of(k->hash), *index = s->index;
+    if (!slots)
+        return NULL;
+    for (uint32_t i = home_of(k->hash, slots); index[i]; i = i + 1 == slots ? 0 : i + 1) {
+        if ((index[i] & ~POS_MASK) != tag)
+            continue;
+        uint32_t pos = (index[i] & POS_MASK) - 1;
+        uint32_t age = pos >= s->head ? pos - s->head : pos + s->cap - s->head;
+        if (age < s->count && entry_is(&s->ring[pos], k))
+            return &s->ring[pos];
     }
-    k->text = p;
-    k->n = (uint32_t)n;
-    k->hash = XXH3_64bits(p, n);
+    return NULL;
 }
 
-static uint32_t high(uint64_t hash)
+static uint32_t arrived_of(int64_t us)
 {
-    return (uint32_t)(hash >> 32);
+    int64_t units = us < 0 ? 0 : us >> ARRIVED_SHIFT;
+    return units < TEXT_FLAG ? (uint32_t)units : TEXT_FLAG - 1;
+}
+
+static void insert(const struct dedup *d, struct stripe *s, const struct dedup_key *k,
+                   uint64_t payload, int64_t arrived, uint32_t epoch)
+{
+    if (arrived > s->newest_us)
+        s->newest_us = arrived;
+    make_room(d, s, k->text ? k->n + (size_t)TEXT_OVERHEAD : 0);
+    struct entry *x = ring_at(s, s->count++);
+    *x = (struct entry){{k->id[0], k->id[1]}, payload, arrived_of(arrived), epoch};
+    if (k->text) {
+        x->id[0] = (uint64_t)(uintptr_t)mem_strndup((const char *)k->text, k->n);
+        x->id[1] = k->n;
+        x->arrived |= TEXT_FLAG;
+        s->text_bytes += k->n + (size_t)TEXT_OVERHEAD;
+    }
+    index_add(s, k->hash, (uint32_t)(x - s->ring));
 }
 
 void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
 {
-    const struct stripe *s = &d->stripes[k->hash & (STRIPES - 1)];
-    const uint32_t *index = s->index;
-    uint32_t cap = s->index_cap;
-    if (index && cap)
-        __builtin_prefetch(&index[high(k->hash) & (cap - 1)]);
+    struct stripe *s = stripe_of(d, k->hash);
+    uint32_t *index = atomic_load_explicit(&s->index, memory_order_relaxed);
+    uint32_t slots = atomic_load_explicit(&s->slots, memory_order_relaxed);
+    uintptr_t at = (uintptr_t)index + (uintptr_t)home_of(k->hash, slots) * sizeof *index;
+    __builtin_prefetch((const void *)at, 1);
 }
 
-static bool same_id(const struct entry *en, const struct dedup_key *k)
+/* An epoch in 32 bits, counted from a little below the first one seen. */
+static uint32_t epoch_pack(struct dedup *d, uint64_t epoch)
 {
-    if (en->hash_hi != high(k->hash) || en->canonical != (k->n == 0))
-        return false;
-    if (en->canonical)
-        return en->id[0] == k->id[0] && en->id[1] == k->id[1];
-    return en->id[1] == k->n && memcmp((const void *)(uintptr_t)en->id[0], k->text, k->n) == 0;
-}
-
-static struct entry *at_slot(const struct stripe *s, uint32_t slot)
-{
-    return &s->ring[s->index[slot] - 1];
-}
-
-static void unindex(struct stripe *s, const struct entry *en)
-{
-    uint32_t mask = s->index_cap - 1, hole = en->hash_hi & mask;
-    uint32_t want = (uint32_t)(en - s->ring) + 1;
-    while (s->index[hole] != want)
-        hole = (hole + 1) & mask;
-    for (uint32_t i = (hole + 1) & mask; s->index[i]; i = (i + 1) & mask) {
-        uint32_t home = at_slot(s, i)->hash_hi & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            s->index[hole] = s->index[i];
-            hole = i;
-        }
+    uint64_t base = atomic_load_explicit(&d->base, memory_order_relaxed);
+    if (!base) {
+        uint64_t want = (epoch > EPOCH_SLACK ? epoch - EPOCH_SLACK : 0) + 1;
+        base = atomic_compare_exchange_strong(&d->base, &base, want) ? want : base;
     }
-    s->index[hole] = 0;
-}
-
-static void drop(struct stripe *s, struct entry *en)
-{
-    if (!en->alive)
-        return;
-    unindex(s, en);
-    if (!en->canonical)
-        s->text_bytes -= en->id[1];
-    entry_free(en);
-    s->alive--;
-}
-
-static size_t stripe_bytes(const struct stripe *s)
-{
-    return s->ring_cap * sizeof *s->ring + s->index_cap * sizeof *s->index + s->text_bytes;
-}
-
-static void reindex(struct stripe *s)
-{
-    uint32_t mask = s->index_cap - 1;
-    memset(s->index, 0, s->index_cap * sizeof *s->index);
-    for (uint64_t at = s->tail; at < s->head; at++) {
-        uint32_t slot = (uint32_t)(at & (s->ring_cap - 1)), i = s->ring[slot].hash_hi & mask;
-        if (!s->ring[slot].alive)
-            continue;
-        while (s->index[i])
-            i = (i + 1) & mask;
-        s->index[i] = slot + 1;
-    }
-}
-
-/* Grows by half, so that a limit is used well: capacities are powers of two, hence the doubling of the
- * ring only while it fits. */
-static void grow(struct stripe *s)
-{
-    uint32_t cap = s->ring_cap ? s->ring_cap * 2 : RING_MIN;
-    struct entry *ring = mem_array(cap, sizeof *ring);
-    for (uint64_t at = s->tail; at < s->head; at++)
-        ring[at & (cap - 1)] = s->ring[at & (s->ring_cap - 1)];
-    free(s->ring);
-    s->ring = ring;
-    s->ring_cap = cap;
-    s->index_cap = cap * 2;
-    free(s->index);
-    s->index = mem_array(s->index_cap, sizeof *s->index);
-    reindex(s);
-}
-
-static void evict_oldest(const struct dedup *d, struct stripe *s, uint32_t now_s)
-{
-    struct entry *en = &s->ring[s->tail++ & (s->ring_cap - 1)];
-    if (en->alive && (int64_t)now_s - en->arrived_s < d->window_s)
-        s->evicted_early++;
-    drop(s, en);
-}
-
-static void make_room(const struct dedup *d, struct stripe *s, uint32_t now_s, size_t text)
-{
-    size_t doubled = stripe_bytes(s) * 2 + text;
-    while (s->head > s->tail) { /* what the window has passed */
-        const struct entry *en = &s->ring[s->tail & (s->ring_cap - 1)];
-        if (en->alive && (int64_t)now_s - en->arrived_s <= d->window_s)
-            break;
-        evict_oldest(d, s, now_s);
-    }
-    if (s->head - s->tail == s->ring_cap) {
-        if (!s->ring_cap || doubled <= d->stripe_limit + d->stripe_limit / 5)
-            grow(s);
-        else
-            evict_oldest(d, s, now_s);
-    }
-    while (text && s->head > s->tail && stripe_bytes(s) + text > d->stripe_limit * 2)
-        evict_oldest(d, s, now_s);
-}
-
-static void insert(const struct dedup *d, struct stripe *s, const struct dedup_key *k,
-                   uint32_t payload, uint32_t arrived_s, uint32_t epoch)
-{
-    make_room(d, s, arrived_s, k->n);
-    uint32_t slot = (uint32_t)(s->head++ & (s->ring_cap - 1)), mask = s->index_cap - 1;
-    struct entry *en = &s->ring[slot];
-    *en = (struct entry){.hash_hi = high(k->hash),
-                         .payload = payload,
-                         .arrived_s = arrived_s,
-                         .epoch = epoch & 0x3fffffff,
-                         .canonical = k->n == 0 ? 1 : 0,
-                         .alive = 1};
-    if (k->n) {
-        en->id[0] = (uint64_t)(uintptr_t)mem_strndup((const char *)k->text, k->n);
-        en->id[1] = k->n;
-        s->text_bytes += k->n;
-    } else {
-        en->id[0] = k->id[0];
-        en->id[1] = k->id[1];
-    }
-    uint32_t i = en->hash_hi & mask;
-    while (s->index[i])
-        i = (i + 1) & mask;
-    s->index[i] = slot + 1;
-    s->alive++;
-}
-
-static struct entry *find(const struct stripe *s, const struct dedup_key *k)
-{
-    uint32_t mask = s->index_cap - 1;
-    for (uint32_t i = high(k->hash) & mask; s->index_cap && s->index[i]; i = (i + 1) & mask)
-        if (same_id(at_slot(s, i), k))
-            return at_slot(s, i);
-    return NULL;
-}
-
-static uint32_t fold(uint64_t hash)
-{
-    uint32_t f = (uint32_t)(hash ^ hash >> 32);
-    return hash && !f ? 1 : f;
+    uint64_t since = epoch >= base - 1 ? epoch - (base - 1) : 0;
+    invariant(since < UINT32_MAX - EPOCH_FIRST);
+    return EPOCH_FIRST + (uint32_t)since;
 }
 
 enum dedup_verdict dedup_check(struct dedup *d, const struct dedup_key *k, uint64_t payload_hash,
-                               int64_t arrived_us, uint64_t epoch)
+                               int64_t arrived, uint64_t epoch)
 {
-    struct stripe *s = &d->stripes[k->hash & (STRIPES - 1)];
+    uint32_t packed = epoch_pack(d, epoch);
+    struct stripe *s = stripe_of(d, k->hash);
     enum dedup_verdict verdict = DEDUP_NEW;
-    uint32_t payload = fold(payload_hash);
-    pthread_mutex_lock(&s->lock);
-    const struct entry *en = find(s, k);
-    if (!en)
-        insert(d, s, k, payload, (uint32_t)(arrived_us / 1000000), (uint32_t)epoch);
-    else if (!en->payload || !payload)
+    lock(s);
+    const struct entry *x = find(s, k);
+    if (!x)
+        insert(d, s, k, payload_hash, arrived, packed);
+    else if (!x->payload || !payload_hash)
         verdict = DEDUP_UNKNOWN_PAYLOAD;
     else
-        verdict = en->payload == payload ? DEDUP_SAME : DEDUP_DIFFERENT;
-    pthread_mutex_unlock(&s->lock);
+        verdict = x->payload == payload_hash ? DEDUP_SAME : DEDUP_DIFFERENT;
+    unlock(s);
     return verdict;
 }
 
-void dedup_restore(struct dedup *d, const struct dedup_key *k, int64_t arrived_us)
+void dedup_restore(struct dedup *d, const struct dedup_key *k, int64_t arrived)
 {
-    struct stripe *s = &d->stripes[k->hash & (STRIPES - 1)];
-    pthread_mutex_lock(&s->lock);
-    if (!find(s, k))
-        insert(d, s, k, 0, (uint32_t)(arrived_us / 1000000), 0);
-    pthread_mutex_unlock(&s->lock);
+    struct stripe *s = stripe_of(d, k->hash);
+    lock(s);
+    struct entry *x = find(s, k);
+    if (x)
+        x->epoch = EPOCH_RESTORED; /* the lake has it, whoever brought it */
+    else
+        insert(d, s, k, 0, arrived, EPOCH_RESTORED);
+    unlock(s);
 }
+
+/* ---- epochs ---- */
 
 void dedup_forget_from(struct dedup *d, uint64_t epoch)
 {
-    for (int i = 0; i < STRIPES; i++) {
+    uint64_t base = d->base, committed = d->committed;
+    if (!base)
+        return;
+    uint64_t from = epoch > committed ? epoch : committed; /* the first that is not committed */
+    for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
-        pthread_mutex_lock(&s->lock);
-        for (uint64_t at = s->tail; at < s->head; at++) {
-            struct entry *en = &s->ring[at & (s->ring_cap - 1)];
-            if (en->alive && en->epoch > d->committed && en->epoch >= epoch)
-                drop(s, en);
+        lock(s);
+        for (uint32_t j = 0; j < s->count; j++) {
+            struct entry *x = ring_at(s, j);
+            if (x->epoch < EPOCH_FIRST || x->epoch - EPOCH_FIRST + (base - 1) < from)
+                continue;
+            entry_free(s, x);
+            x->epoch = EPOCH_DEAD;
+            s->dead++;
         }
-        pthread_mutex_unlock(&s->lock);
+        unlock(s);
     }
 }
 
 void dedup_commit_upto(struct dedup *d, uint64_t epoch)
 {
-    d->committed = epoch; /* entries keep the epoch they were first seen in; forget compares */
+    uint64_t want = epoch == UINT64_MAX ? epoch : epoch + 1, now = d->committed;
+    while (now < want && !atomic_compare_exchange_weak(&d->committed, &now, want)) {
+    }
 }
 
 void dedup_stats(struct dedup *d, struct dedup_stats *out)
 {
-    *out = (struct dedup_stats){.oldest_us = INT64_MAX};
-    for (int i = 0; i < STRIPES; i++) {
+    *out = (struct dedup_stats){0};
+    out->bytes = sizeof *d + d->stripe_count * sizeof *d->stripes;
+    int64_t oldest = INT64_MAX;
+    for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
-        pthread_mutex_lock(&s->lock);
-        out->ids += s->alive;
+        lock(s);
+        out->ids += s->count - s->dead;
         out->evicted_early += s->evicted_early;
-        out->bytes += stripe_bytes(s);
-        if (s->head > s->tail) {
-            int64_t at = (int64_t)s->ring[s->tail & (s->ring_cap - 1)].arrived_s * 1000000;
-            if (at < out->oldest_us)
-                out->oldest_us = at;
-        }
-        pthread_mutex_unlock(&s->lock);
+        out->bytes += bytes_of(s->cap) + s->text_bytes;
+        if (s->count && arrived_us(ring_at(s, 0)) < oldest)
+            oldest = arrived_us(ring_at(s, 0));
+        unlock(s);
     }
+    out->oldest_us = oldest == INT64_MAX ? 0 : oldest;
 }
