@@ -53,7 +53,7 @@ test: deps ## unit and end-to-end tests; the last line counts them
 	@B=$(B) tools/test.sh
 
 test-asan: deps ## the same suite under AddressSanitizer and UBSan
-	@$(MAKE) --no-print-directory test B=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
+	@$(MAKE) --no-print-directory test B=build-asan OPT="-O1 -g" CFLAGS=-Wno-format-truncation SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 test-tsan: deps ## the unit and load tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread"
