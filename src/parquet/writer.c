@@ -448,8 +448,10 @@ static void chunk_stats(const struct leaf *l, const struct range *r, struct chun
         c->has_stats = false; /* long texts: Iceberg's own bounds are enough */
         return;
     }
-    memcpy(c->min, r->min_text.p, c->min_n = (uint8_t)r->min_text.n);
-    memcpy(c->max, r->max_text.p, c->max_n = (uint8_t)r->max_text.n);
+    if ((c->min_n = (uint8_t)r->min_text.n) != 0)
+        memcpy(c->min, r->min_text.p, c->min_n);
+    if ((c->max_n = (uint8_t)r->max_text.n) != 0)
+        memcpy(c->max, r->max_text.p, c->max_n);
 }
 
 static void keep_text(uint8_t **to, uint32_t *to_n, struct text t)
@@ -457,7 +459,8 @@ static void keep_text(uint8_t **to, uint32_t *to_n, struct text t)
     uint32_t n = t.n < 128 ? t.n : 128; /* enough for 16 code points */
     free(*to);
     *to = mem_alloc(n);
-    memcpy(*to, t.p, n);
+    if (n)
+        memcpy(*to, t.p, n);
     *to_n = n;
 }
 
