@@ -56,3 +56,82 @@ unsigned levels_width(uint32_t max)
 
 DEFINE(levels_encode8, uint8_t)
 DEFINE(levels_encode32, uint32_t)
+
+/* ---- decoding ---- */
+
+struct hybrid {
+    const uint8_t *p, *end;
+    unsigned width;
+};
+struct run {
+    size_t n;
+    bool packed;
+    uint32_t value;      /* where not packed */
+    const uint8_t *bits; /* where packed; n values are there in full */
+};
+
+static bool next_run(struct hybrid *h, struct run *r)
+{
+    uint64_t head = 0;
+    bool more = true;
+    for (unsigned shift = 0; more && h->p < h->end && shift < 35; shift += 7) {
+        head |= (uint64_t)(*h->p & 0x7f) << shift;
+        more = *h->p++ >= 0x80;
+    }
+    if (more || head < 2)
+        return false;
+    size_t left = (size_t)(h->end - h->p), n = head >> 1;
+    r->packed = head & 1;
+    if (r->packed) { /* some writers cut the last group short */
+        size_t bytes = n * h->width < left ? n * h->width : left;
+        r->n = h->width && n * h->width > left ? left * 8 / h->width : n * 8;
+        r->bits = h->p;
+        h->p += bytes;
+        return r->n > 0;
+    }
+    size_t bytes = (h->width + 7) / 8;
+    if (bytes > left)
+        return false;
+    r->n = n;
+    r->value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        r->value |= (uint32_t)h->p[i] << (8 * i);
+    h->p += bytes;
+    return true;
+}
+
+/* The i-th value of packed bits; reads no byte behind the last bit. */
+static uint32_t unpack(const uint8_t *bits, size_t i, unsigned width)
+{
+    size_t bit = i * width, last = (bit + width + 7) / 8;
+    uint64_t v = 0;
+    for (size_t at = bit / 8; at < last; at++)
+        v |= (uint64_t)bits[at] << (8 * (at - bit / 8));
+    return (uint32_t)(v >> (bit % 8) & ((1ull << width) - 1));
+}
+
+#define DEFINE_DECODE(NAME, TYPE)                                                                  \
+    int NAME(const uint8_t *p, size_t size, unsigned width, TYPE max, TYPE *out, size_t n)         \
+    {                                                                                              \
+        struct hybrid h = {p, p + size, width};                                                    \
+        struct run r;                                                                              \
+        uint32_t worst = 0;                                                                        \
+        if (width > 32)                                                                            \
+            return -1;                                                                             \
+        while (n) {                                                                                \
+            if (!next_run(&h, &r))                                                                 \
+                return -1;                                                                         \
+            size_t take = r.n < n ? r.n : n;                                                       \
+            for (size_t i = 0; i < take; i++) {                                                    \
+                uint32_t v = r.packed ? unpack(r.bits, i, width) : r.value;                        \
+                worst = v > worst ? v : worst;                                                     \
+                out[i] = (TYPE)v;                                                                  \
+            }                                                                                      \
+            out += take;                                                                           \
+            n -= take;                                                                             \
+        }                                                                                          \
+        return worst > max ? -1 : 0;                                                               \
+    }
+
+DEFINE_DECODE(levels_decode8, uint8_t)
+DEFINE_DECODE(levels_decode32, uint32_t)

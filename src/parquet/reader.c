@@ -1,286 +1,99 @@
-/* The reader: whole column chunks of files as inlet writes them (data pages v1; PLAIN and RLE_DICTIONARY;
- * zstd or none), for flat columns. Every length is checked against what is there. See parquet.h. */
+/* The reader: the footer at open, then a column chunk at a time, all of it in memory. The input may be
+ * any bytes: sizes and offsets are checked before they are used. See parquet.h. */
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "base/mem.h"
+#include "codec/compress.h"
+#include "codec/thrift.h"
+#include "parquet/decode.h"
+#include "parquet/footer.h"
 #include "parquet/levels.h"
 #include "parquet/parquet.h"
+#include "parquet/reader.h"
 
-#define FOOTER_MAX (64 << 20)
-#define CHUNK_MAX ((int64_t)1 << 30)
-#define DEPTH_MAX 32
+#define CHUNK_VALUES_MAX ((int64_t)1 << 28)
+#define CHUNK_BYTES_MAX ((int64_t)2 << 30)
+#define PAGE_BYTES_MAX ((int64_t)512 << 20)
 
-struct chunk {
-    int64_t values, offset, bytes;
-    int32_t codec;
-};
-struct node {
-    int32_t field_id, type, children, repetition;
-};
 struct pq_reader {
     pq_read_fn *read;
     void *ctx;
-    struct node *nodes;
-    uint32_t n_nodes, n_leaves;
-    uint32_t *leaves; /* node of each leaf */
-    int64_t rows;
-    int64_t *group_rows;
-    struct chunk *chunks; /* group after group */
-    uint32_t n_groups, n_chunks;
+    int64_t size;
+    uint8_t *tail; /* the footer's bytes, which the views point into */
+    struct footer footer;
 };
-
-/* ---- Thrift's compact protocol, read ---- */
-
-struct in {
-    const uint8_t *p, *end;
-    bool bad;
-    int depth;
-};
-
-static uint64_t varint(struct in *i)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; i->p < i->end && shift < 64; shift += 7) {
-        uint8_t b = *i->p++;
-        v |= (uint64_t)(b & 0x7f) << shift;
-        if (!(b & 0x80))
-            return v;
-    }
-    i->bad = true;
-    return 0;
-}
-
-static int64_t zigzag(struct in *i)
-{
-    uint64_t v = varint(i);
-    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
-}
-
-/* The next field's type, 0 at the end of the struct; *id moves on. */
-static unsigned field(struct in *i, int *id)
-{
-    if (i->p >= i->end)
-        i->bad = true;
-    if (i->bad)
-        return 0;
-    uint8_t b = *i->p++;
-    if (!b)
-        return 0;
-    *id = b >> 4 ? *id + (b >> 4) : (int)zigzag(i);
-    return b & 15;
-}
-
-static size_t list(struct in *i, unsigned *type)
-{
-    if (i->p >= i->end)
-        i->bad = true;
-    if (i->bad)
-        return 0;
-    uint8_t b = *i->p++;
-    *type = b & 15;
-    uint64_t n = b >> 4 == 15 ? varint(i) : b >> 4;
-    if (n > (uint64_t)(i->end - i->p))
-        i->bad = true;
-    return i->bad ? 0 : (size_t)n;
-}
-
-static void skip(struct in *i, unsigned type)
-{
-    unsigned inner = 0;
-    int id = 0;
-    if (++i->depth > DEPTH_MAX)
-        i->bad = true;
-    if (!i->bad && type == 3)
-        i->p++;
-    else if (!i->bad && type >= 4 && type <= 6)
-        varint(i);
-    else if (!i->bad && type == 7)
-        i->p += 8;
-    else if (!i->bad && type == 8) {
-        uint64_t n = varint(i);
-        if (n > (uint64_t)(i->end - i->p))
-            i->bad = true;
-        else
-            i->p += n;
-    } else if (!i->bad && (type == 9 || type == 10)) {
-        for (size_t n = list(i, &inner); n && !i->bad; n--)
-            skip(i, inner < 3 ? 3 : inner);
-    } else if (!i->bad && type == 12) {
-        while ((inner = field(i, &id)) != 0)
-            skip(i, inner);
-    } else if (type > 2) {
-        i->bad = true;
-    }
-    if (i->p > i->end)
-        i->bad = true;
-    i->depth--;
-}
-
-/* ---- the footer ---- */
-
-static void read_node(struct pq_reader *r, struct in *i)
-{
-    struct node n = {.field_id = -1, .type = -1};
-    int id = 0;
-    for (unsigned t; (t = field(i, &id)) != 0;) {
-        if (id == 1)
-            n.type = (int32_t)zigzag(i);
-        else if (id == 3)
-            n.repetition = (int32_t)zigzag(i);
-        else if (id == 5)
-            n.children = (int32_t)zigzag(i);
-        else if (id == 9)
-            n.field_id = (int32_t)zigzag(i);
-        else
-            skip(i, t);
-    }
-    r->nodes = mem_regrow(r->nodes, r->n_nodes + 1, sizeof *r->nodes);
-    r->nodes[r->n_nodes++] = n;
-}
-
-static struct chunk read_meta(struct in *i)
-{
-    struct chunk c = {0};
-    int64_t data = 0, dictionary = 0;
-    int id = 0;
-    for (unsigned t; (t = field(i, &id)) != 0;) {
-        if (id == 4)
-            c.codec = (int32_t)zigzag(i);
-        else if (id == 5)
-            c.values = zigzag(i);
-        else if (id == 7)
-            c.bytes = zigzag(i);
-        else if (id == 9)
-            data = zigzag(i);
-        else if (id == 11)
-            dictionary = zigzag(i);
-        else
-            skip(i, t);
-    }
-    c.offset = dictionary > 0 && dictionary < data ? dictionary : data;
-    return c;
-}
-
-static void read_chunk(struct pq_reader *r, struct in *i)
-{
-    struct chunk c = {0};
-    int id = 0;
-    for (unsigned t; (t = field(i, &id)) != 0;) {
-        if (id == 3)
-            c = read_meta(i);
-        else
-            skip(i, t);
-    }
-    r->chunks = mem_regrow(r->chunks, r->n_chunks + 1, sizeof *r->chunks);
-    r->chunks[r->n_chunks++] = c;
-}
-
-static void read_group(struct pq_reader *r, struct in *i)
-{
-    unsigned inner;
-    int id = 0;
-    r->group_rows = mem_regrow(r->group_rows, r->n_groups + 1, sizeof *r->group_rows);
-    r->group_rows[r->n_groups] = 0;
-    for (unsigned t; (t = field(i, &id)) != 0;) {
-        if (id == 1)
-            for (size_t n = list(i, &inner); n && !i->bad; n--)
-                read_chunk(r, i);
-        else if (id == 3)
-            r->group_rows[r->n_groups] = zigzag(i);
-        else
-            skip(i, t);
-    }
-    r->n_groups++;
-}
-
-static int read_footer(struct pq_reader *r, const uint8_t *p, size_t n, struct err *e)
-{
-    struct in i = {p, p + n, false, 0};
-    unsigned inner;
-    int id = 0;
-    for (unsigned t; (t = field(&i, &id)) != 0;) {
-        if (id == 2)
-            for (size_t k = list(&i, &inner); k && !i.bad; k--)
-                read_node(r, &i);
-        else if (id == 3)
-            r->rows = zigzag(&i);
-        else if (id == 4)
-            for (size_t k = list(&i, &inner); k && !i.bad; k--)
-                read_group(r, &i);
-        else
-            skip(&i, t);
-    }
-    for (uint32_t k = 1; k < r->n_nodes; k++)
-        if (!r->nodes[k].children) {
-            r->leaves = mem_regrow(r->leaves, r->n_leaves + 1, sizeof *r->leaves);
-            r->leaves[r->n_leaves++] = k;
-        }
-    if (i.bad || r->n_chunks != r->n_groups * r->n_leaves)
-        return err_set(e, ERR_INVALID, "its footer is damaged");
-    return 0;
-}
 
 struct pq_reader *pq_reader_open(pq_read_fn *read, void *ctx, int64_t file_size, struct err *e)
 {
-    uint8_t tail[8];
-    uint32_t n;
+    uint8_t end[8];
+    uint32_t len;
+    if (file_size < 12) {
+        err_set(e, ERR_INVALID, "too short for a Parquet file: %lld bytes", (long long)file_size);
+        return NULL;
+    }
+    if (read(ctx, file_size - 8, end, 8, e))
+        return NULL;
+    memcpy(&len, end, 4);
+    if (memcmp(end + 4, "PAR1", 4) != 0 || len > FOOTER_BYTES_MAX || (int64_t)len > file_size - 12) {
+        err_set(e, ERR_INVALID, "not a Parquet file: no footer at its end");
+        return NULL;
+    }
     struct pq_reader *r = mem_zalloc(sizeof *r);
-    uint8_t *footer = NULL;
     r->read = read;
     r->ctx = ctx;
-    if (file_size < 12 || read(ctx, file_size - 8, tail, 8, e)) {
-        if (file_size < 12)
-            err_set(e, ERR_INVALID, "it is too short for a Parquet file");
-        goto fail;
+    r->size = file_size;
+    r->tail = mem_alloc(len + 1u);
+    if (read(ctx, file_size - 8 - (int64_t)len, r->tail, len, e) ||
+        footer_parse(&r->footer, r->tail, len, e)) {
+        pq_reader_close(r);
+        return NULL;
     }
-    memcpy(&n, tail, 4);
-    if (memcmp(tail + 4, "PAR1", 4) != 0 || n > FOOTER_MAX || (int64_t)n > file_size - 12) {
-        err_set(e, ERR_INVALID, "it is no Parquet file, or it is cut short");
-        goto fail;
-    }
-    footer = mem_alloc(n);
-    if (read(ctx, file_size - 8 - n, footer, n, e) || read_footer(r, footer, n, e))
-        goto fail;
-    free(footer);
     return r;
-fail:
-    free(footer);
-    pq_reader_close(r);
-    return NULL;
 }
 
 void pq_reader_close(struct pq_reader *r)
 {
     if (!r)
         return;
-    free(r->nodes);
-    free(r->leaves);
-    free(r->group_rows);
-    free(r->chunks);
+    footer_fini(&r->footer);
+    free(r->tail);
     free(r);
+}
+
+const struct footer *reader_footer(const struct pq_reader *r, int64_t *file_size)
+{
+    *file_size = r->size;
+    return &r->footer;
 }
 
 int64_t pq_reader_rows(const struct pq_reader *r)
 {
-    return r->rows;
+    return r->footer.rows;
 }
 
 uint32_t pq_reader_groups(const struct pq_reader *r)
 {
-    return r->n_groups;
+    return r->footer.n_groups;
 }
 
 int64_t pq_reader_group_rows(const struct pq_reader *r, uint32_t group)
 {
-    return r->group_rows[group];
+    return group < r->footer.n_groups ? r->footer.groups[group].rows : 0;
 }
 
 int pq_reader_leaf_by_id(const struct pq_reader *r, int32_t field_id)
 {
-    for (uint32_t i = 0; i < r->n_leaves; i++)
-        if (r->nodes[r->leaves[i]].field_id == field_id)
+    for (uint32_t i = 0; field_id >= 0 && i < r->footer.n_leaves; i++)
+        if (r->footer.leaves[i].field_id == field_id)
+            return (int)i;
+    return -1;
+}
+
+int pq_reader_leaf_by_path(const struct pq_reader *r, const char *dotted)
+{
+    for (uint32_t i = 0; i < r->footer.n_leaves; i++)
+        if (strcmp(r->footer.leaves[i].path, dotted) == 0)
             return (int)i;
     return -1;
 }
@@ -288,215 +101,214 @@ int pq_reader_leaf_by_id(const struct pq_reader *r, int32_t field_id)
 /* ---- pages ---- */
 
 struct page {
-    int32_t type, raw, packed, values, encoding;
+    int32_t type, encoding;
+    int64_t raw, packed, values;
+    int64_t def_bytes, rep_bytes; /* v2 only */
+    int32_t def_encoding, rep_encoding;
+    bool compressed;
 };
 
-static bool read_page(struct in *i, struct page *g)
+struct chunk_in {
+    const struct footer_leaf *leaf;
+    const struct footer_chunk *meta;
+    struct column *out, dict;
+    bool has_dict;
+    uint8_t *raw; /* a page, unpacked */
+    size_t raw_cap;
+    struct err *e;
+};
+
+static void parse_page_kind(struct thrift_in *in, struct page *p, int16_t kind)
 {
-    int id = 0;
-    *g = (struct page){0};
-    for (unsigned t; (t = field(i, &id)) != 0;) {
-        if (id == 1)
-            g->type = (int32_t)zigzag(i);
-        else if (id == 2)
-            g->raw = (int32_t)zigzag(i);
-        else if (id == 3)
-            g->packed = (int32_t)zigzag(i);
-        else if (id == 5 || id == 7) {
-            int inner = 0;
-            for (unsigned u; (u = field(i, &inner)) != 0;) {
-                if (inner == 1)
-                    g->values = (int32_t)zigzag(i);
-                else if (inner == 2)
-                    g->encoding = (int32_t)zigzag(i);
-                else
-                    skip(i, u);
-            }
-        } else {
-            skip(i, t);
+    struct thrift_field f = {0};
+    while (thrift_next(in, &f)) {
+        int64_t v = f.type == THRIFT_STRUCT ? 0 : f.type == THRIFT_BINARY ? 0 : -1;
+        if (v == 0) { /* statistics */
+            thrift_skip(in, &f);
+            continue;
         }
+        v = thrift_get_int(in, &f);
+        int32_t small = v >= INT32_MIN && v <= INT32_MAX ? (int32_t)v : -1;
+        if (f.id == 1)
+            p->values = v;
+        else if (f.id == (kind == 8 ? 4 : 2))
+            p->encoding = small;
+        else if (kind == 5 && f.id == 3)
+            p->def_encoding = small;
+        else if (kind == 5 && f.id == 4)
+            p->rep_encoding = small;
+        else if (kind == 8 && f.id == 5)
+            p->def_bytes = v;
+        else if (kind == 8 && f.id == 6)
+            p->rep_bytes = v;
+        else if (kind == 8 && f.id == 7)
+            p->compressed = v != 0;
     }
-    return !i->bad && g->raw >= 0 && g->packed >= 0 && g->values >= 0 && g->packed <= i->end - i->p;
 }
 
-/* n values of `width` bits of the RLE / bit-packing hybrid. */
-static bool hybrid(struct in *i, unsigned width, uint32_t *out, uint32_t n)
+static int parse_page(struct thrift_in *in, struct page *p, struct err *e)
 {
-    uint32_t at = 0;
-    while (at < n && !i->bad) {
-        uint64_t head = varint(i);
-        if (head & 1) {
-            uint64_t bits = 0, values = (head >> 1) * 8, bytes = (head >> 1) * width;
-            unsigned have = 0;
-            if (i->bad || head >> 1 > (1u << 28) || bytes > (uint64_t)(i->end - i->p))
-                return false;
-            const uint8_t *p = i->p;
-            for (uint64_t k = 0; k < values && at < n; k++) {
-                for (; have < width; have += 8)
-                    bits |= (uint64_t)*p++ << have;
-                out[at++] = (uint32_t)(bits & (((uint64_t)1 << width) - 1));
-                bits >>= width;
-                have -= width;
-            }
-            i->p += bytes;
-        } else {
-            uint32_t v = 0;
-            if (i->end - i->p < (int)((width + 7) / 8))
-                return false;
-            for (unsigned b = 0; b < width; b += 8)
-                v |= (uint32_t)*i->p++ << b;
-            for (uint64_t run = head >> 1; run && at < n; run--)
-                out[at++] = v;
-        }
-    }
-    return !i->bad;
-}
-
-static void put_text(struct column *c, const uint8_t *p, uint32_t n)
-{
-    if (c->n_values == c->cap_values)
-        column_grow_values(c, 1);
-    if (c->cap_bytes - c->n_bytes < n)
-        column_grow_bytes(c, n);
-    c->lens[c->n_values++] = n;
-    if (n)
-        memcpy(c->bytes + c->n_bytes, p, n);
-    c->n_bytes += n;
-}
-
-static void put_long(struct column *c, int64_t v)
-{
-    if (c->n_values == c->cap_values)
-        column_grow_values(c, 1);
-    c->longs[c->n_values++] = v;
-}
-
-static bool plain(struct in *i, struct column *c, uint32_t n)
-{
-    for (; n; n--) {
-        uint32_t len = 8;
-        if (i->end - i->p < (c->type == COL_BYTES ? 4 : 8))
-            return false;
-        if (c->type == COL_BYTES) {
-            memcpy(&len, i->p, 4);
-            i->p += 4;
-            if (len > (uint64_t)(i->end - i->p))
-                return false;
-            put_text(c, i->p, len);
-        } else {
-            int64_t v;
-            memcpy(&v, i->p, 8);
-            put_long(c, v);
-        }
-        i->p += len;
-    }
-    return true;
-}
-
-static bool from_dictionary(struct in *i, struct column *c, const struct column *d, const size_t *starts, uint32_t n)
-{
-    if (i->p >= i->end || *i->p > 32)
-        return false;
-    unsigned width = *i->p++;
-    uint32_t *index = mem_array(n, sizeof *index);
-    bool ok = hybrid(i, width, index, n);
-    for (uint32_t k = 0; ok && k < n; k++) {
-        if (index[k] >= d->n_values)
-            ok = false;
-        else if (c->type == COL_BYTES)
-            put_text(c, d->bytes + starts[index[k]], d->lens[index[k]]);
+    struct thrift_field f = {0};
+    *p = (struct page){.type = -1,
+                       .compressed = true,
+                       .def_encoding = ENCODING_RLE,
+                       .rep_encoding = ENCODING_RLE};
+    while (thrift_next(in, &f)) {
+        int64_t *to = f.id == 2 ? &p->raw : f.id == 3 ? &p->packed : NULL;
+        if (to)
+            *to = thrift_get_int(in, &f);
+        else if (f.id == 1)
+            p->type = (int32_t)(thrift_get_int(in, &f) & 0xff);
+        else if ((f.id == 5 || f.id == 7 || f.id == 8) && f.type == THRIFT_STRUCT)
+            parse_page_kind(in, p, f.id);
         else
-            put_long(c, d->longs[index[k]]);
+            thrift_skip(in, &f);
     }
-    free(index);
-    return ok;
+    if (in->bad || p->raw < 0 || p->raw > PAGE_BYTES_MAX || p->packed < 0 ||
+        (uint64_t)p->packed > in->n - in->at || p->values < 0 || p->values > CHUNK_VALUES_MAX)
+        return err_set(e, ERR_INVALID, "a broken page header");
+    return 0;
 }
 
-static bool levels(struct in *i, struct column *c, uint32_t n, uint32_t *present)
+/* The page's bytes without compression; of a v2 page only what lies behind the levels is packed. */
+static int unpack_page(struct chunk_in *c, const struct page *p, const uint8_t *body)
 {
-    uint32_t len;
-    *present = n;
-    if (!c->max_def)
-        return true;
-    if (i->end - i->p < 4)
-        return false;
-    memcpy(&len, i->p, 4);
-    i->p += 4;
-    if (len > (uint64_t)(i->end - i->p))
-        return false;
-    struct in inner = {i->p, i->p + len, false, 0};
-    uint32_t *def = mem_array(n, sizeof *def);
-    bool ok = hybrid(&inner, levels_width(c->max_def), def, n);
-    column_grow_levels(c, n);
-    *present = 0;
-    for (uint32_t k = 0; ok && k < n; k++) {
-        c->def[c->n_levels + k] = (uint8_t)def[k];
-        *present += def[k] == c->max_def;
+    size_t levels = 0;
+    if (p->type == PAGE_DATA_V2) {
+        if (p->def_bytes < 0 || p->rep_bytes < 0 || p->def_bytes > p->packed ||
+            p->rep_bytes > p->packed - p->def_bytes || p->def_bytes + p->rep_bytes > p->raw)
+            return err_set(c->e, ERR_INVALID, "a broken page header");
+        levels = (size_t)(p->def_bytes + p->rep_bytes);
     }
-    i->p += len;
-    free(def);
-    return ok;
+    if (c->raw_cap < (size_t)p->raw) {
+        free(c->raw);
+        c->raw_cap = (size_t)p->raw;
+        c->raw = mem_alloc(c->raw_cap);
+    }
+    if (levels)
+        memcpy(c->raw, body, levels);
+    size_t packed = (size_t)p->packed - levels, raw = (size_t)p->raw - levels;
+    if (!raw && !packed)
+        return 0;
+    int codec = p->compressed ? c->meta->codec : COMPRESS_NONE;
+    return compress_undo(codec, body + levels, packed, c->raw ? c->raw + levels : NULL, raw, c->e);
 }
 
-static bool take_page(const struct page *g, struct in body, struct column *c, struct column *d, size_t **starts)
+/* Levels of a page into out's array; `len` SIZE_MAX: the bytes start with their length (v1). */
+static int read_levels(struct chunk_in *c, const struct page *p, size_t *at, size_t len,
+                       uint8_t max, uint8_t *to, int32_t encoding)
 {
-    uint32_t present, n = (uint32_t)g->values;
-    if (g->type == 2) {
-        if (!plain(&body, d, n))
-            return false;
-        *starts = mem_array((size_t)n + 1, sizeof **starts);
-        for (uint32_t k = 0; k + 1 < n && d->type == COL_BYTES; k++)
-            (*starts)[k + 1] = (*starts)[k] + d->lens[k];
-        return true;
+    size_t n = (size_t)p->raw;
+    uint32_t prefix;
+    if (!max)
+        return 0;
+    if (len == SIZE_MAX) {
+        if (encoding != ENCODING_RLE || n - *at < 4)
+            return err_set(c->e, ERR_INVALID, "levels that are not RLE, or missing");
+        memcpy(&prefix, c->raw + *at, 4);
+        *at += 4;
+        len = prefix;
     }
-    if (g->type != 0 || !levels(&body, c, n, &present))
-        return false;
-    c->n_levels += n;
-    c->rows += n;
-    if (g->encoding == 0)
-        return plain(&body, c, present);
-    return (g->encoding == 8 || g->encoding == 2) && *starts && from_dictionary(&body, c, d, *starts, present);
+    if (len > n - *at || levels_decode8(c->raw + *at, len, levels_width(max), max, to,
+                                        (size_t)p->values))
+        return err_set(c->e, ERR_INVALID, "broken levels");
+    *at += len;
+    return 0;
 }
 
-static int read_pages(struct in i, const struct chunk *k, struct column *out, struct err *e)
+static int data_page(struct chunk_in *c, const struct page *p)
 {
-    struct column dictionary;
-    size_t *starts = NULL;
-    uint8_t *raw = NULL;
-    bool ok = true;
-    column_init(&dictionary, (enum col_type)out->type, 0, 0);
-    while (ok && i.p < i.end && out->n_levels < k->values) {
-        struct page g;
-        ok = read_page(&i, &g) && g.raw < CHUNK_MAX && g.values <= CHUNK_MAX / 64;
-        struct in body = {i.p, i.p + (ok ? g.packed : 0), false, 0};
-        if (ok && k->codec == 6) {
-            raw = mem_realloc(raw, (size_t)g.raw);
-            ok = ZSTD_decompress(raw, (size_t)g.raw, i.p, (size_t)g.packed) == (size_t)g.raw;
-            body = (struct in){raw, raw + g.raw, false, 0};
-        }
-        ok = ok && take_page(&g, body, out, &dictionary, &starts);
-        if (ok)
-            i.p += g.packed;
-    }
-    free(raw);
-    free(starts);
-    column_fini(&dictionary);
-    return ok ? 0 : err_set(e, ERR_INVALID, "a column chunk is damaged, or in an encoding that inlet does not read");
+    struct column *o = c->out;
+    bool v2 = p->type == PAGE_DATA_V2;
+    uint32_t n = (uint32_t)p->values, first = o->n_levels, present = n;
+    size_t at = 0;
+    if (p->values > c->meta->values - (int64_t)o->n_levels)
+        return err_set(c->e, ERR_INVALID, "more values than the footer says");
+    if (o->cap_levels - o->n_levels < n)
+        column_grow_levels(o, n);
+    if (read_levels(c, p, &at, v2 ? (size_t)p->rep_bytes : SIZE_MAX, o->max_rep,
+                    o->max_rep ? o->rep + first : NULL, p->rep_encoding))
+        return -1;
+    if (v2)
+        at = (size_t)p->rep_bytes;
+    if (read_levels(c, p, &at, v2 ? (size_t)p->def_bytes : SIZE_MAX, o->max_def,
+                    o->max_def ? o->def + first : NULL, p->def_encoding))
+        return -1;
+    if (v2)
+        at = (size_t)(p->rep_bytes + p->def_bytes);
+    o->n_levels += n;
+    for (uint32_t i = first; o->max_def && i < o->n_levels; i++)
+        present -= o->def[i] != o->max_def;
+    for (uint32_t i = first; o->max_rep && i < o->n_levels; i++)
+        o->rows += o->rep[i] == 0;
+    o->rows += o->max_rep ? 0 : n;
+    const uint8_t *values = c->raw ? c->raw + at : (const uint8_t *)"";
+    return decode_values(o, c->leaf, p->encoding, values, (size_t)p->raw - at, present,
+                         c->has_dict ? &c->dict : NULL, c->e);
 }
 
-int pq_reader_column(struct pq_reader *r, uint32_t group, uint32_t leaf, struct column *out, struct err *e)
+static int one_page(struct chunk_in *c, struct thrift_in *in)
 {
-    const struct chunk *k = &r->chunks[group * r->n_leaves + leaf];
-    const struct node *n = &r->nodes[r->leaves[leaf]];
-    column_init(out, n->type == 6 ? COL_BYTES : COL_LONG, n->repetition == 1, 0);
-    if ((n->type != 6 && n->type != 2) || n->repetition == 2 || (k->codec != 0 && k->codec != 6))
-        return err_set(e, ERR_INVALID, "a column of a type or codec that inlet does not read");
-    if (k->bytes <= 0 || k->bytes > CHUNK_MAX || k->values < 0 || k->values > INT32_MAX)
-        return err_set(e, ERR_INVALID, "a column chunk's size cannot be right");
-    uint8_t *p = mem_alloc((size_t)k->bytes);
-    int rc = r->read(r->ctx, k->offset, p, (size_t)k->bytes, e);
-    if (!rc)
-        rc = read_pages((struct in){p, p + k->bytes, false, 0}, k, out, e);
-    free(p);
+    struct page p;
+    if (parse_page(in, &p, c->e))
+        return -1;
+    const uint8_t *body = in->p + in->at;
+    in->at += (size_t)p.packed;
+    if (p.type != PAGE_DATA && p.type != PAGE_DATA_V2 && p.type != PAGE_DICTIONARY)
+        return 0; /* an index page: not for us */
+    if (unpack_page(c, &p, body))
+        return -1;
+    if (p.type != PAGE_DICTIONARY)
+        return data_page(c, &p);
+    if (c->has_dict)
+        return err_set(c->e, ERR_INVALID, "two dictionaries");
+    c->has_dict = true;
+    column_init(&c->dict, (enum col_type)c->out->type, 0, 0);
+    return decode_values(&c->dict, c->leaf, ENCODING_PLAIN, c->raw ? c->raw : in->p, (size_t)p.raw,
+                         (uint32_t)p.values, NULL, c->e);
+}
+
+static int read_chunk(struct pq_reader *r, struct chunk_in *c, uint8_t **bytes)
+{
+    const struct footer_chunk *m = c->meta;
+    int64_t from = m->data_offset;
+    if (m->dict_offset > 0 && m->dict_offset < from)
+        from = m->dict_offset;
+    if (from < 4 || m->packed < 0 || m->packed > CHUNK_BYTES_MAX || from > r->size ||
+        m->packed > r->size - from || m->values < 0 || m->values > CHUNK_VALUES_MAX)
+        return err_set(c->e, ERR_INVALID, "the chunk lies outside of the file");
+    *bytes = mem_alloc((size_t)m->packed + 1);
+    if (r->read(r->ctx, from, *bytes, (size_t)m->packed, c->e))
+        return -1;
+    struct thrift_in in = {.p = *bytes, .n = (size_t)m->packed};
+    while ((int64_t)c->out->n_levels < m->values) {
+        if (in.at >= in.n)
+            return err_set(c->e, ERR_INVALID, "its pages end too soon");
+        if (one_page(c, &in))
+            return -1;
+    }
+    return 0;
+}
+
+int pq_reader_column(struct pq_reader *r, uint32_t group, uint32_t leaf, struct column *out,
+                     struct err *e)
+{
+    *out = (struct column){0};
+    if (group >= r->footer.n_groups || leaf >= r->footer.n_leaves)
+        return err_set(e, ERR_INVALID, "no column %u in row group %u", leaf, group);
+    const struct footer_leaf *l = &r->footer.leaves[leaf];
+    struct chunk_in c = {
+        .leaf = l, .meta = &r->footer.groups[group].chunks[leaf], .out = out, .e = e};
+    uint8_t *bytes = NULL;
+    column_init(out, decode_col_type(l->physical), l->max_def, l->max_rep);
+    int rc = read_chunk(r, &c, &bytes);
+    if (!rc && out->rows != r->footer.groups[group].rows)
+        rc = err_set(e, ERR_INVALID, "%u rows, not %lld", out->rows,
+                     (long long)r->footer.groups[group].rows);
+    if (rc)
+        err_wrap(e, "column %s of row group %u", l->path, group);
+    free(bytes);
+    free(c.raw);
+    column_fini(&c.dict);
     return rc;
 }

@@ -1,0 +1,162 @@
+/* See compress.h. Snappy is decoded here, as it takes a page and no writer of ours makes it. */
+#include "codec/compress.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/mem.h"
+
+struct compress_zstd {
+    ZSTD_CCtx *ctx;
+    int level;
+};
+
+struct compress_zstd *compress_zstd_new(int level)
+{
+    struct compress_zstd *z = mem_zalloc(sizeof *z);
+    z->ctx = ZSTD_createCCtx();
+    z->level = level;
+    invariant(z->ctx);
+    return z;
+}
+
+void compress_zstd_free(struct compress_zstd *z)
+{
+    if (!z)
+        return;
+    ZSTD_freeCCtx(z->ctx);
+    free(z);
+}
+
+int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                      struct err *e)
+{
+    size_t bound = ZSTD_compressBound(n);
+    size_t got = ZSTD_compressCCtx(z->ctx, buf_reserve(out, bound), bound, p, n, z->level);
+    if (ZSTD_isError(got))
+        return err_set(e, ERR_IO, "zstd: %s", ZSTD_getErrorName(got));
+    out->n += got;
+    return 0;
+}
+
+const char *compress_codec_name(int codec)
+{
+    static const char *const names[] = {"UNCOMPRESSED", "SNAPPY", "GZIP", "LZO",
+                                        "BROTLI",       "LZ4",    "ZSTD", "LZ4_RAW"};
+    return codec >= 0 && codec < 8 ? names[codec] : "codec?";
+}
+
+static int undo_gzip(const uint8_t *p, size_t n, uint8_t *out, size_t out_n, struct err *e)
+{
+    z_stream z = {0};
+    if (n > UINT_MAX || out_n > UINT_MAX)
+        return err_set(e, ERR_INVALID, "gzip: a block of %zu bytes", n);
+    if (inflateInit2(&z, 15 + 32) != Z_OK)
+        return err_set(e, ERR_NOMEM, "gzip: no memory");
+    z.next_in = (z_const Bytef *)(uintptr_t)p;
+    z.avail_in = (uInt)n;
+    z.next_out = out;
+    z.avail_out = (uInt)out_n;
+    int rc = inflate(&z, Z_FINISH);
+    bool ok = rc == Z_STREAM_END && z.avail_out == 0;
+    inflateEnd(&z);
+    return ok ? 0 : err_set(e, ERR_INVALID, "gzip: a broken block");
+}
+
+/* Copies within the output: source and target may overlap, and then the bytes repeat. */
+static void repeat(uint8_t *to, size_t back, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = to[i - back];
+}
+
+struct snappy {
+    const uint8_t *p;
+    size_t n, at;
+};
+
+static size_t little(const uint8_t *p, size_t n)
+{
+    size_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v |= (size_t)p[i] << (8 * i);
+    return v;
+}
+
+/* One element: a literal, or a copy of 1, 2 or 4 offset bytes. False where it is broken. */
+static bool snappy_step(struct snappy *s, uint8_t *out, size_t *done, size_t out_n)
+{
+    uint8_t tag = s->p[s->at++];
+    unsigned kind = tag & 3;
+    size_t len = (size_t)(tag >> 2) + 1, extra = kind == 3 ? 4 : kind, back;
+    if (kind == 0) {
+        size_t more = len > 60 ? len - 60 : 0;
+        if (more > s->n - s->at)
+            return false;
+        if (more)
+            len = little(s->p + s->at, more) + 1;
+        s->at += more;
+        if (len > s->n - s->at || len > out_n - *done)
+            return false;
+        memcpy(out + *done, s->p + s->at, len);
+        s->at += len;
+        *done += len;
+        return true;
+    }
+    if (extra > s->n - s->at)
+        return false;
+    back = little(s->p + s->at, extra);
+    s->at += extra;
+    if (kind == 1) {
+        len = ((tag >> 2) & 7u) + 4;
+        back |= (size_t)(tag >> 5) << 8;
+    }
+    if (back == 0 || back > *done || len > out_n - *done)
+        return false;
+    repeat(out + *done, back, len);
+    *done += len;
+    return true;
+}
+
+static int undo_snappy(const uint8_t *p, size_t n, uint8_t *out, size_t out_n, struct err *e)
+{
+    struct snappy s = {p, n, 0};
+    uint64_t len = 0;
+    size_t done = 0;
+    bool more = true;
+    for (unsigned shift = 0; more && s.at < n && shift < 35; shift += 7) {
+        len |= (uint64_t)(p[s.at] & 0x7f) << shift;
+        more = p[s.at++] >= 0x80;
+    }
+    bool ok = !more && len == out_n;
+    while (ok && s.at < n)
+        ok = snappy_step(&s, out, &done, out_n);
+    return ok && done == out_n ? 0 : err_set(e, ERR_INVALID, "snappy: a broken block");
+}
+
+int compress_undo(int codec, const uint8_t *p, size_t n, uint8_t *out, size_t out_n, struct err *e)
+{
+    switch (codec) {
+    case COMPRESS_NONE:
+        if (n != out_n)
+            return err_set(e, ERR_INVALID, "a block of %zu bytes that should be %zu", n, out_n);
+        if (n)
+            memcpy(out, p, n);
+        return 0;
+    case COMPRESS_SNAPPY:
+        return undo_snappy(p, n, out, out_n, e);
+    case COMPRESS_GZIP:
+        return undo_gzip(p, n, out, out_n, e);
+    case COMPRESS_ZSTD: {
+        size_t got = ZSTD_decompress(out, out_n, p, n);
+        if (ZSTD_isError(got))
+            return err_set(e, ERR_INVALID, "zstd: %s", ZSTD_getErrorName(got));
+        return got == out_n ? 0 : err_set(e, ERR_INVALID, "zstd: a block of another size");
+    }
+    default:
+        return err_set(e, ERR_INVALID, "compression %s is not read", compress_codec_name(codec));
+    }
+}
