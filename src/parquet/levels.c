@@ -1,61 +1,136 @@
 /* See levels.h. Runs of eight or more equal values become RLE runs; what lies between is packed in groups
- * of eight, so that only the last group needs filling. */
+ * of eight, so that only the last group of all needs filling. */
 #include "parquet/levels.h"
 
+#include <string.h>
+
+#include "base/err.h"
 #include "codec/thrift.h"
 
 #define RUN_MIN 8
-#define GROUPS_MAX 63
 
 unsigned levels_width(uint32_t max)
 {
     return max ? 32u - (unsigned)__builtin_clz(max) : 0;
 }
 
-#define DEFINE(NAME, TYPE)                                                                         \
-    static void NAME##_pack(struct buf *out, const TYPE *v, size_t n, unsigned width)              \
-    {                                                                                              \
-        while (n) {                                                                                \
-            size_t groups = (n + 7) / 8 < GROUPS_MAX ? (n + 7) / 8 : GROUPS_MAX;                   \
-            size_t take = groups * 8 < n ? groups * 8 : n;                                         \
-            uint64_t bits = 0;                                                                     \
-            unsigned have = 0;                                                                     \
-            buf_putc(out, (uint8_t)(groups << 1 | 1));                                             \
-            uint8_t *to = buf_reserve(out, groups * width + 8);                                    \
-            for (size_t i = 0; i < groups * 8; i++) {                                              \
-                bits |= (uint64_t)(i < take ? v[i] : 0) << have;                                   \
-                for (have += width; have >= 8; have -= 8, bits >>= 8)                              \
-                    *to++ = (uint8_t)bits;                                                         \
-            }                                                                                      \
-            out->n += groups * width;                                                              \
-            v += take;                                                                             \
-            n -= take;                                                                             \
-        }                                                                                          \
-    }                                                                                              \
-    void NAME(struct buf *out, const TYPE *v, size_t n, unsigned width)                            \
-    {                                                                                              \
-        size_t from = 0, i = 0;                                                                    \
-        while (i < n) {                                                                            \
-            size_t run = 1;                                                                        \
-            while (i + run < n && v[i + run] == v[i])                                              \
-                run++;                                                                             \
-            size_t fill = (8 - (i - from) % 8) % 8; /* to end the packed group before */           \
-            if (run < fill + RUN_MIN) {                                                            \
-                i += run;                                                                          \
-                continue;                                                                          \
-            }                                                                                      \
-            NAME##_pack(out, v + from, i + fill - from, width);                                    \
-            thrift_varint(out, (uint64_t)(run - fill) << 1);                                       \
-            for (unsigned b = 0; b < width; b += 8)                                                \
-                buf_putc(out, (uint8_t)((uint32_t)v[i] >> b));                                     \
-            i += run;                                                                              \
-            from = i;                                                                              \
-        }                                                                                          \
-        NAME##_pack(out, v + from, n - from, width);                                               \
-    }
+/* ---- encoding ---- */
 
-DEFINE(levels_encode8, uint8_t)
-DEFINE(levels_encode32, uint32_t)
+void levels_begin(struct levels_out *o, struct buf *out, unsigned width)
+{
+    o->out = out;
+    o->width = width;
+    o->value = 0;
+    o->run = 0;
+    o->n = 0;
+}
+
+/* Packs the n values that wait; the last group is filled with zeros. */
+static void pack(struct levels_out *o)
+{
+    uint32_t groups = (o->n + 7) / 8;
+    uint64_t bits = 0;
+    unsigned have = 0, width = o->width;
+    if (!groups)
+        return;
+    memset(o->wait + o->n, 0, (groups * 8 - o->n) * sizeof *o->wait);
+    buf_putc(o->out, (uint8_t)(groups << 1 | 1)); /* at most 63 groups: one byte */
+    uint8_t *to = buf_reserve(o->out, (size_t)groups * width + 8);
+    for (uint32_t i = 0; i < groups * 8; i++) {
+        bits |= (uint64_t)o->wait[i] << have;
+        have += width;
+        if (have >= 32) {
+            uint32_t low = (uint32_t)bits;
+            memcpy(to, &low, 4);
+            to += 4;
+            bits >>= 32;
+            have -= 32;
+        }
+    }
+    memcpy(to, &bits, 8);
+    o->out->n += (size_t)groups * width;
+    o->n = 0;
+}
+
+static inline void wait_for_more(struct levels_out *o, uint32_t v)
+{
+    o->wait[o->n++] = v;
+    if (o->n == LEVELS_WAIT)
+        pack(o);
+}
+
+static void end_run(struct levels_out *o)
+{
+    uint32_t fill = (8 - o->n % 8) % 8;
+    if (o->run < fill + RUN_MIN) {
+        for (; o->run; o->run--)
+            wait_for_more(o, o->value);
+        return;
+    }
+    for (uint32_t i = 0; i < fill; i++)
+        o->wait[o->n++] = o->value; /* never past LEVELS_WAIT, a multiple of eight */
+    pack(o);
+    thrift_varint(o->out, (o->run - fill) << 1);
+    for (unsigned b = 0; b < o->width; b += 8)
+        buf_putc(o->out, (uint8_t)(o->value >> b));
+    o->run = 0;
+}
+
+void levels_run(struct levels_out *o, uint32_t v, uint64_t n)
+{
+    if (v != o->value) {
+        end_run(o);
+        o->value = v;
+    }
+    o->run += n;
+    invariant(o->run < (uint64_t)1 << 31);
+}
+
+static size_t run_of(const uint8_t *v, size_t n)
+{
+    uint64_t all = 0x0101010101010101u * v[0], word;
+    size_t i = 1;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&word, v + i, 8);
+        if (word != all)
+            break;
+    }
+    while (i < n && v[i] == v[0])
+        i++;
+    return i;
+}
+
+void levels_array8(struct levels_out *o, const uint8_t *v, size_t n)
+{
+    while (n) {
+        size_t run = run_of(v, n);
+        levels_run(o, *v, run);
+        v += run;
+        n -= run;
+    }
+}
+
+void levels_array32(struct levels_out *o, const uint32_t *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (v[i] == o->value) {
+            o->run++;
+            continue;
+        }
+        if (o->run == 1)
+            wait_for_more(o, o->value);
+        else
+            end_run(o);
+        o->value = v[i];
+        o->run = 1;
+    }
+}
+
+void levels_end(struct levels_out *o)
+{
+    end_run(o);
+    pack(o);
+}
 
 /* ---- decoding ---- */
 

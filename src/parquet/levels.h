@@ -5,8 +5,23 @@
 #include "base/buf.h"
 
 unsigned levels_width(uint32_t max); /* bits that hold max */
-void levels_encode8(struct buf *out, const uint8_t *v, size_t n, unsigned width);
-void levels_encode32(struct buf *out, const uint32_t *v, size_t n, unsigned width);
+
+/* Encoding, value after value: begin, any of the next three, end. Fewer than 2^31 equal values in a
+ * row; none above the width. */
+#define LEVELS_WAIT 504 /* 63 groups of eight */
+struct levels_out {
+    struct buf *out;
+    unsigned width;
+    uint32_t value; /* of the run under way */
+    uint64_t run;
+    uint32_t n; /* waiting to be packed */
+    uint32_t wait[LEVELS_WAIT];
+};
+void levels_begin(struct levels_out *o, struct buf *out, unsigned width);
+void levels_run(struct levels_out *o, uint32_t v, uint64_t n);
+void levels_array8(struct levels_out *o, const uint8_t *v, size_t n);
+void levels_array32(struct levels_out *o, const uint32_t *v, size_t n);
+void levels_end(struct levels_out *o);
 
 /* Fills all n of `out`, or returns -1: broken, too short, or a level above `max`. */
 int levels_decode8(const uint8_t *p, size_t size, unsigned width, uint8_t max, uint8_t *out,

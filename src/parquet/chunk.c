@@ -1,0 +1,594 @@
+/* A column chunk: the pieces of a leaf are cut into pages at row boundaries, and each page is encoded
+ * straight from the pieces' arrays; runs of nulls and constants cost nothing by the row.
+ *
+ * A data page v1, before compression:
+ *   [u32 length, repetition levels]  where max_rep > 0
+ *   [u32 length, definition levels]  where max_def > 0
+ *   values: PLAIN, or [u8 bit width, indices] of the dictionary page in front */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "codec/thrift.h"
+#include "parquet/levels.h"
+#include "parquet/writer_int.h"
+
+#define SHRINK_MIN 0.97 /* a first page that stays above this share of its size: no compression */
+
+struct job { /* a chunk under way */
+    struct pq_writer *w;
+    struct leaf *l;
+    struct chunk *c;
+    struct err *e;
+    unsigned index_width;
+    struct range range; /* of the pages so far */
+    struct range last;  /* of the page before that had a value */
+    uint32_t rows;      /* of the page under way */
+    size_t bytes;       /* of its values, about */
+    int64_t first_row;
+};
+
+static bool is_text(const struct leaf *l)
+{
+    return l->node->type == PQ_STRING;
+}
+
+/* ---- encoding values ---- */
+
+static void narrow_longs(struct buf *out, const int64_t *v, size_t n)
+{
+    uint8_t *to = buf_reserve(out, n * 4);
+    for (size_t i = 0; i < n; i++) {
+        int32_t small = (int32_t)v[i];
+        memcpy(to + i * 4, &small, 4);
+    }
+    out->n += n * 4;
+}
+
+static void narrow_doubles(struct buf *out, const double *v, size_t n)
+{
+    uint8_t *to = buf_reserve(out, n * 4);
+    for (size_t i = 0; i < n; i++) {
+        float small = (float)v[i];
+        memcpy(to + i * 4, &small, 4);
+    }
+    out->n += n * 4;
+}
+
+static void plain_words(const struct leaf *l, struct buf *out, const int64_t *v, size_t n)
+{
+    if (l->width == 8)
+        buf_put(out, v, n * 8);
+    else
+        narrow_longs(out, v, n);
+}
+
+static void plain_reals(const struct leaf *l, struct buf *out, const double *v, size_t n)
+{
+    if (l->width == 8)
+        buf_put(out, v, n * 8);
+    else
+        narrow_doubles(out, v, n);
+}
+
+static void plain_text(struct buf *out, struct str s)
+{
+    uint32_t len = (uint32_t)s.n;
+    uint8_t *to = buf_reserve(out, s.n + 4);
+    memcpy(to, &len, 4);
+    if (s.n)
+        memcpy(to + 4, s.p, s.n);
+    out->n += s.n + 4;
+}
+
+static void plain_texts(struct buf *out, const uint8_t *p, const uint32_t *lens, size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += lens[i];
+    uint8_t *to = buf_reserve(out, total + n * 4);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(to, &lens[i], 4);
+        if (lens[i])
+            memcpy(to + 4, p, lens[i]);
+        to += 4 + (size_t)lens[i];
+        p += lens[i];
+    }
+    out->n += total + n * 4;
+}
+
+static void plain_const(const struct leaf *l, struct buf *out, const struct pq_piece *p, size_t n)
+{
+    double real = (double)p->number;
+    for (size_t i = 0; i < n; i++)
+        if (l->type == COL_BYTES)
+            plain_text(out, p->text);
+        else if (l->type == COL_DOUBLE)
+            plain_reals(l, out, &real, 1);
+        else
+            plain_words(l, out, &p->number, 1);
+}
+
+static void plain_segment(const struct leaf *l, struct buf *out, const struct segment *s)
+{
+    const struct column *col = s->piece->col;
+    if (!s->n_values)
+        return;
+    if (s->piece->kind == PQ_PIECE_CONST)
+        plain_const(l, out, s->piece, s->n_values);
+    else if (l->type == COL_LONG)
+        plain_words(l, out, col->longs + s->value, s->n_values);
+    else if (l->type == COL_DOUBLE)
+        plain_reals(l, out, col->doubles + s->value, s->n_values);
+    else
+        plain_texts(out, col->bytes + s->byte, col->lens + s->value, s->n_values);
+}
+
+/* Booleans are bits, and go on over the seams of segments. */
+static void plain_bools(struct buf *out, const struct segment *s, size_t n)
+{
+    unsigned bits = 0, have = 0;
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < s[i].n_values; k++) {
+            unsigned v = s[i].piece->kind == PQ_PIECE_CONST
+                             ? s[i].piece->number != 0
+                             : s[i].piece->col->bools[s[i].value + k] != 0;
+            bits |= v << have;
+            if (++have == 8) {
+                buf_putc(out, (uint8_t)bits);
+                bits = have = 0;
+            }
+        }
+    if (have)
+        buf_putc(out, (uint8_t)bits);
+}
+
+static void encode_indices(struct job *j)
+{
+    struct pq_writer *w = j->w;
+    struct levels_out o;
+    buf_putc(&w->page, (uint8_t)j->index_width);
+    levels_begin(&o, &w->page, j->index_width);
+    for (uint32_t i = 0; i < w->n_segments; i++) {
+        const struct segment *s = &w->segments[i];
+        if (s->piece->kind == PQ_PIECE_CONST)
+            levels_run(&o, *s->index, s->n_values);
+        else if (s->n_values)
+            levels_array32(&o, s->index + s->value, s->n_values);
+    }
+    levels_end(&o);
+}
+
+static void encode_levels(struct job *j, unsigned max, bool repetition)
+{
+    struct pq_writer *w = j->w;
+    struct levels_out o;
+    uint32_t len = 0;
+    if (!max)
+        return;
+    size_t at = w->page.n;
+    buf_put(&w->page, &len, 4);
+    levels_begin(&o, &w->page, levels_width(max));
+    for (uint32_t i = 0; i < w->n_segments; i++) {
+        const struct segment *s = &w->segments[i];
+        const struct column *col = s->piece->col;
+        if (s->piece->kind == PQ_PIECE_COLUMN)
+            levels_array8(&o, (repetition ? col->rep : col->def) + s->entry, s->n_entries);
+        else if (s->n_entries)
+            levels_run(&o,
+                       repetition                          ? 0
+                       : s->piece->kind == PQ_PIECE_CONST ? max
+                                                           : s->piece->def,
+                       s->n_entries);
+    }
+    levels_end(&o);
+    len = (uint32_t)(w->page.n - at - 4);
+    memcpy(w->page.p + at, &len, 4);
+}
+
+/* ---- statistics ---- */
+
+static void range_segment(const struct leaf *l, struct range *r, const struct segment *s)
+{
+    const struct column *col = s->piece->col;
+    double real = (double)s->piece->number;
+    if (!s->n_values)
+        return;
+    bool one = s->piece->kind == PQ_PIECE_CONST;
+    if (l->type == COL_BYTES && one)
+        range_text(r, s->piece->text);
+    else if (l->type == COL_BYTES)
+        range_texts(r, col->bytes + s->byte, col->lens + s->value, s->n_values);
+    else if (l->type == COL_DOUBLE)
+        range_doubles(r, one ? &real : col->doubles + s->value, one ? 1 : s->n_values);
+    else if (l->type == COL_LONG || one)
+        range_longs(r, one ? &s->piece->number : col->longs + s->value, one ? 1 : s->n_values);
+    else
+        range_bools(r, col->bools + s->value, s->n_values);
+}
+
+/* A number as the file has it. */
+static uint8_t number_bytes(const struct leaf *l, const struct range *r, bool greatest,
+                            uint8_t *out)
+{
+    int64_t number = greatest ? r->max_long : r->min_long;
+    double real = greatest ? r->max_double : r->min_double;
+    float small_real = (float)real;
+    int32_t small = (int32_t)number;
+    if (l->type == COL_DOUBLE)
+        memcpy(out, l->width == 8 ? (const void *)&real : &small_real, l->width);
+    else if (l->width == 1)
+        out[0] = number != 0;
+    else
+        memcpy(out, l->width == 8 ? (const void *)&number : &small, l->width);
+    return l->width;
+}
+
+/* A bound of at most STAT_BYTES_MAX + 1 bytes; false where none of that size can be told. */
+static bool bound_bytes(const struct leaf *l, const struct range *r, bool greatest, uint8_t *out,
+                        uint8_t *n, bool *exact)
+{
+    *exact = true;
+    if (l->type != COL_BYTES) {
+        *n = number_bytes(l, r, greatest, out);
+        return true;
+    }
+    struct str s = greatest ? r->max_text : r->min_text;
+    size_t cut = s.n <= STAT_BYTES_MAX ? s.n : range_prefix(s, is_text(l), STAT_BYTES_MAX, SIZE_MAX);
+    if (cut)
+        memcpy(out, s.p, cut);
+    *exact = cut == s.n;
+    if (greatest && !*exact)
+        cut = range_above(out, cut, is_text(l));
+    *n = (uint8_t)cut;
+    return *exact || !greatest || cut > 0;
+}
+
+static void page_bounds(struct job *j, struct page_entry *p, const struct range *r, uint32_t values)
+{
+    struct chunk *c = j->c;
+    bool exact;
+    p->empty = values == 0;
+    if (p->empty)
+        return;
+    if (!r->any || !bound_bytes(j->l, r, false, p->min, &p->min_n, &exact) ||
+        !bound_bytes(j->l, r, true, p->max, &p->max_n, &exact)) {
+        c->no_column_index = true;
+        return;
+    }
+    if (j->last.any) {
+        int least = range_compare(r, &j->last, j->l->type, false);
+        int most = range_compare(r, &j->last, j->l->type, true);
+        c->ascending &= least >= 0 && most >= 0;
+        c->descending &= least <= 0 && most <= 0;
+    }
+    j->last = *r;
+}
+
+static void chunk_bounds(struct job *j)
+{
+    struct chunk *c = j->c;
+    if (!j->range.any)
+        return;
+    c->has_min = bound_bytes(j->l, &j->range, false, c->min, &c->min_n, &c->min_exact);
+    c->has_max = bound_bytes(j->l, &j->range, true, c->max, &c->max_n, &c->max_exact);
+}
+
+/* The file's range takes the chunk's in; its texts are copied, as the pieces go. */
+static void keep_range(struct leaf *l, const struct range *r)
+{
+    struct str *texts[] = {&l->file.min_text, &l->file.max_text};
+    range_merge(&l->file, r, l->type);
+    for (int i = 0; i < 2 && l->type == COL_BYTES && l->file.any; i++) {
+        size_t n = texts[i]->n < KEPT_TEXT_MAX ? texts[i]->n : KEPT_TEXT_MAX;
+        if (n && texts[i]->p != (const char *)l->kept[i])
+            memcpy(l->kept[i], texts[i]->p, n);
+        *texts[i] = (struct str){(const char *)l->kept[i], n};
+    }
+}
+
+/* ---- pages ---- */
+
+/* Compresses, if the chunk is, into `packed`; the bytes to write. */
+static const struct buf *compressed(struct job *j, const struct buf *raw, struct buf *packed)
+{
+    int64_t began = clock_thread_cpu_ns();
+    packed->n = 0;
+    if (j->c->codec == COMPRESS_NONE)
+        return raw;
+    if (compress_zstd_put(j->w->zstd, packed, raw->p, raw->n, j->e))
+        return NULL;
+    j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
+    return packed;
+}
+
+static int put_page(struct job *j, enum footer_page type, uint32_t values, const struct buf *raw,
+                    const struct buf *body, struct err *e)
+{
+    struct pq_writer *w = j->w;
+    struct thrift t = {.out = w->out};
+    size_t before = w->out->n;
+    bool data = type == PAGE_DATA;
+    if (raw->n > INT32_MAX || body->n > INT32_MAX)
+        return err_set(e, ERR_INVALID, "a page of %zu bytes", raw->n);
+    thrift_i32(&t, 1, type);
+    thrift_i32(&t, 2, (int32_t)raw->n);
+    thrift_i32(&t, 3, (int32_t)body->n);
+    thrift_open(&t, data ? 5 : 7);
+    thrift_i32(&t, 1, (int32_t)values);
+    thrift_i32(&t, 2, data && j->c->dictionary ? ENCODING_RLE_DICTIONARY : ENCODING_PLAIN);
+    if (data) {
+        thrift_i32(&t, 3, ENCODING_RLE);
+        thrift_i32(&t, 4, ENCODING_RLE);
+    }
+    thrift_close(&t);
+    thrift_close(&t);
+    size_t head = w->out->n - before;
+    buf_put(w->out, body->p, body->n);
+    j->c->raw += (int64_t)(head + raw->n);
+    j->c->packed += (int64_t)(head + body->n);
+    w->offset += (int64_t)(head + body->n);
+    w->cost->encoded_bytes += (int64_t)raw->n;
+    w->cost->compressed_bytes += (int64_t)body->n;
+    return 0;
+}
+
+static void encode_dictionary(struct job *j)
+{
+    struct pq_writer *w = j->w;
+    const struct dict *d = &w->dict;
+    w->dict_page.n = 0;
+    for (uint32_t i = 0; i < d->n; i++) {
+        if (j->l->type == COL_BYTES) {
+            plain_text(&w->dict_page, d->texts[i]);
+        } else if (j->l->type == COL_DOUBLE) {
+            double real;
+            memcpy(&real, &d->keys[i], 8);
+            plain_reals(j->l, &w->dict_page, &real, 1);
+        } else {
+            int64_t number = (int64_t)d->keys[i];
+            plain_words(j->l, &w->dict_page, &number, 1);
+        }
+    }
+}
+
+/* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
+static const struct buf *first_page(struct job *j)
+{
+    struct pq_writer *w = j->w;
+    struct chunk *c = j->c;
+    const struct buf *body, *dict = NULL;
+    size_t raw = w->page.n;
+    c->codec = w->zstd ? COMPRESS_ZSTD : COMPRESS_NONE;
+    if (!(body = compressed(j, &w->page, &w->packed)))
+        return NULL;
+    if (c->dictionary) {
+        encode_dictionary(j);
+        raw += w->dict_page.n;
+        if (!(dict = compressed(j, &w->dict_page, &w->dict_packed)))
+            return NULL;
+    }
+    size_t packed = body->n + (dict ? dict->n : 0);
+    if ((double)packed > SHRINK_MIN * (double)raw) {
+        c->codec = COMPRESS_NONE;
+        body = &w->page;
+        dict = &w->dict_page;
+    }
+    if (c->dictionary) {
+        c->dict_offset = w->offset;
+        if (put_page(j, PAGE_DICTIONARY, w->dict.n, &w->dict_page, dict, j->e))
+            return NULL;
+    }
+    c->data_offset = w->offset;
+    return body;
+}
+
+static struct page_entry *add_page(struct chunk *c)
+{
+    if (c->n_pages == c->cap_pages) {
+        c->cap_pages = c->cap_pages ? c->cap_pages * 2 : 4;
+        c->pages = mem_regrow(c->pages, c->cap_pages, sizeof *c->pages);
+    }
+    struct page_entry *p = &c->pages[c->n_pages++];
+    *p = (struct page_entry){0};
+    return p;
+}
+
+static int end_page(struct job *j)
+{
+    struct pq_writer *w = j->w;
+    struct chunk *c = j->c;
+    struct range r = {0};
+    uint32_t entries = 0, values = 0;
+    w->page.n = 0;
+    encode_levels(j, j->l->max_rep, true);
+    encode_levels(j, j->l->max_def, false);
+    for (uint32_t i = 0; i < w->n_segments; i++) {
+        entries += w->segments[i].n_entries;
+        values += w->segments[i].n_values;
+        range_segment(j->l, &r, &w->segments[i]);
+        if (!c->dictionary && j->l->type != COL_BOOL)
+            plain_segment(j->l, &w->page, &w->segments[i]);
+    }
+    if (c->dictionary)
+        encode_indices(j);
+    else if (j->l->type == COL_BOOL)
+        plain_bools(&w->page, w->segments, w->n_segments);
+    const struct buf *body = c->n_pages ? compressed(j, &w->page, &w->packed) : first_page(j);
+    if (!body)
+        return -1;
+    struct page_entry *p = add_page(c);
+    p->offset = w->offset;
+    p->first_row = j->first_row;
+    p->nulls = (int64_t)entries - values;
+    if (put_page(j, PAGE_DATA, entries, &w->page, body, j->e))
+        return -1;
+    p->size = (int32_t)(w->offset - p->offset);
+    page_bounds(j, p, &r, values);
+    range_merge(&j->range, &r, j->l->type);
+    c->values += entries;
+    c->nulls += p->nulls;
+    j->first_row += j->rows;
+    j->rows = 0;
+    j->bytes = 0;
+    w->n_segments = 0;
+    return 0;
+}
+
+/* ---- cutting ---- */
+
+struct cursor { /* within a piece */
+    uint32_t row, entry, value;
+    size_t byte;
+};
+
+static uint32_t count_equal(const uint8_t *p, uint32_t n, uint8_t v)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        count += p[i] == v;
+    return count;
+}
+
+static uint32_t fewer(uint32_t rows, size_t bytes, size_t each)
+{
+    size_t fit = each ? bytes / each + 1 : rows;
+    return fit < rows ? (uint32_t)fit : rows;
+}
+
+/* Flat columns whose values are all as wide: by arithmetic. Returns its rows. */
+static uint32_t cut_even(const struct job *j, struct segment *s, uint32_t rows, size_t bytes,
+                         size_t each)
+{
+    const struct column *col = s->piece->col;
+    uint32_t n = fewer(rows, bytes, each);
+    s->n_entries = n;
+    s->n_values = n;
+    if (s->piece->kind == PQ_PIECE_NULLS)
+        s->n_values = 0;
+    else if (s->piece->kind == PQ_PIECE_COLUMN && j->l->max_def)
+        s->n_values = count_equal(col->def + s->entry, n, j->l->max_def);
+    return n;
+}
+
+/* Any column: entry by entry, to a row's end. Returns its rows. */
+static uint32_t cut_uneven(const struct job *j, struct segment *s, uint32_t rows, size_t bytes)
+{
+    const struct leaf *l = j->l;
+    const struct column *col = s->piece->col;
+    const uint32_t *lens = l->type == COL_BYTES && !j->c->dictionary ? col->lens + s->value : NULL;
+    uint32_t i = s->entry, seen = 0, values = 0;
+    size_t used = 0;
+    for (; i < col->n_levels; i++) {
+        if (!l->max_rep || col->rep[i] == 0) {
+            if (seen == rows || (seen && used >= bytes))
+                break;
+            seen++;
+        }
+        if (l->max_def && col->def[i] != l->max_def)
+            continue;
+        invariant(s->value + values < col->n_values);
+        used += lens ? 4 + (size_t)lens[values] : l->width;
+        values++;
+    }
+    s->n_entries = i - s->entry;
+    s->n_values = values;
+    return seen;
+}
+
+/* What the values of a segment add to its column's bytes, and to the page. */
+static size_t text_bytes(const struct segment *s)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < s->n_values; i++)
+        total += s->piece->col->lens[s->value + i];
+    return total;
+}
+
+static uint32_t cut(struct job *j, struct segment *s, uint32_t left)
+{
+    const struct pq_options *o = &j->w->o;
+    bool text = j->l->type == COL_BYTES, dict = j->c->dictionary;
+    bool column = s->piece->kind == PQ_PIECE_COLUMN;
+    uint32_t rows = o->page_rows - j->rows, got;
+    size_t bytes = o->page_bytes - j->bytes;
+    rows = rows < left ? rows : left;
+    size_t each = dict ? (j->index_width + 7u) / 8 : j->l->width;
+    if (s->piece->kind == PQ_PIECE_NULLS || (dict && !column))
+        each = 0;
+    else if (text && !dict && !column)
+        each = 4 + s->piece->text.n;
+    if (column && (j->l->max_rep || (text && !dict)))
+        got = cut_uneven(j, s, rows, bytes);
+    else
+        got = cut_even(j, s, rows, bytes, each);
+    j->rows += got;
+    j->bytes += s->n_values * each;
+    if (text && column) {
+        size_t total = text_bytes(s);
+        j->bytes += dict ? 0 : total + 4u * s->n_values;
+        s->byte = total; /* for now: the caller moves on by it */
+    }
+    return got;
+}
+
+static struct segment *add_segment(struct pq_writer *w)
+{
+    if (w->n_segments == w->cap_segments) {
+        w->cap_segments = w->cap_segments ? w->cap_segments * 2 : 16;
+        w->segments = mem_regrow(w->segments, w->cap_segments, sizeof *w->segments);
+    }
+    return &w->segments[w->n_segments++];
+}
+
+static int take_piece(struct job *j, const struct pq_piece *p, const uint32_t *index)
+{
+    struct cursor at = {0};
+    const struct pq_options *o = &j->w->o;
+    bool column = p->kind == PQ_PIECE_COLUMN;
+    uint32_t rows = column ? p->col->rows : p->rows;
+    if (j->rows >= o->page_rows / 2 || j->bytes >= o->page_bytes / 2)
+        if (j->rows && end_page(j))
+            return -1;
+    while (at.row < rows) {
+        struct segment *s = add_segment(j->w);
+        *s = (struct segment){.piece = p, .entry = at.entry, .value = at.value, .index = index};
+        at.row += cut(j, s, rows - at.row);
+        size_t bytes = s->byte;
+        s->byte = at.byte;
+        at.byte += bytes;
+        at.entry += s->n_entries;
+        at.value += s->n_values;
+        if ((j->rows >= o->page_rows || j->bytes >= o->page_bytes) && end_page(j))
+            return -1;
+    }
+    if (column) /* what column.h promises */
+        invariant(at.value == p->col->n_values && at.entry == p->col->n_levels);
+    return 0;
+}
+
+int chunk_write(struct pq_writer *w, struct leaf *l, struct chunk *c, const struct pq_piece *pieces,
+                size_t n, struct err *e)
+{
+    struct job j = {.w = w, .l = l, .c = c, .e = e};
+    const uint32_t *index;
+    c->ascending = c->descending = true;
+    c->dictionary = dict_build(&w->dict, l->type, l->width, w->o.dict_bytes, pieces, n);
+    j.index_width = c->dictionary ? levels_width(w->dict.n - 1) : 0;
+    index = w->dict.index;
+    w->n_segments = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (take_piece(&j, &pieces[i], index))
+            return -1;
+        if (c->dictionary && pieces[i].kind == PQ_PIECE_COLUMN)
+            index += pieces[i].col->n_values;
+        else if (c->dictionary && pieces[i].kind == PQ_PIECE_CONST)
+            index++;
+    }
+    if ((w->n_segments || !c->n_pages) && end_page(&j))
+        return -1;
+    chunk_bounds(&j);
+    keep_range(l, &j.range);
+    return 0;
+}

@@ -1,0 +1,177 @@
+/* See range.h. Texts compare as unsigned bytes, which for UTF-8 is the order of code points: what both
+ * Parquet and Iceberg ask for. NaN is never a bound; zero's sign is none either. */
+#include "parquet/range.h"
+
+#include <math.h>
+
+void range_longs(struct range *r, const int64_t *v, size_t n)
+{
+    if (!n)
+        return;
+    int64_t least = r->any ? r->min_long : v[0], most = r->any ? r->max_long : v[0];
+    for (size_t i = 0; i < n; i++) {
+        least = v[i] < least ? v[i] : least;
+        most = v[i] > most ? v[i] : most;
+    }
+    r->min_long = least;
+    r->max_long = most;
+    r->any = true;
+}
+
+void range_bools(struct range *r, const uint8_t *v, size_t n)
+{
+    const int64_t both[] = {0, 1};
+    if (n && memchr(v, 0, n))
+        range_longs(r, both, 1);
+    if (n && memchr(v, 1, n))
+        range_longs(r, both + 1, 1);
+}
+
+void range_doubles(struct range *r, const double *v, size_t n)
+{
+    double least = r->any ? r->min_double : INFINITY, most = r->any ? r->max_double : -INFINITY;
+    int64_t nans = 0;
+    for (size_t i = 0; i < n; i++) { /* a NaN is neither less nor greater */
+        least = v[i] < least ? v[i] : least;
+        most = v[i] > most ? v[i] : most;
+        nans += v[i] != v[i];
+    }
+    r->nans += nans;
+    if (r->any || nans < (int64_t)n) {
+        r->min_double = least == 0 ? -0.0 : least;
+        r->max_double = most == 0 ? 0.0 : most;
+        r->any = true;
+    }
+}
+
+static int compare(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int c = n ? memcmp(a.p, b.p, n) : 0;
+    return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+void range_text(struct range *r, struct str text)
+{
+    if (!r->any || compare(text, r->min_text) < 0)
+        r->min_text = text;
+    if (!r->any || compare(text, r->max_text) > 0)
+        r->max_text = text;
+    r->any = true;
+}
+
+/* The first eight bytes as a number that compares as they do. */
+static uint64_t head(const uint8_t *p, size_t n)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, n < 8 ? n : 8);
+    return __builtin_bswap64(v);
+}
+
+void range_texts(struct range *r, const uint8_t *bytes, const uint32_t *lens, size_t n)
+{
+    uint64_t least = 0, most = 0;
+    size_t i = 0;
+    for (; i < n; bytes += lens[i++]) {
+        uint64_t h = lens[i] ? head(bytes, lens[i]) : 0;
+        if (i && h > least && h < most)
+            continue; /* most are here: no bound by their heads alone */
+        range_text(r, (struct str){(const char *)bytes, lens[i]});
+        least = r->min_text.n ? head((const uint8_t *)r->min_text.p, r->min_text.n) : 0;
+        most = r->max_text.n ? head((const uint8_t *)r->max_text.p, r->max_text.n) : 0;
+    }
+}
+
+void range_merge(struct range *into, const struct range *from, enum col_type type)
+{
+    into->nans += from->nans;
+    if (!from->any)
+        return;
+    if (!into->any) {
+        int64_t nans = into->nans;
+        *into = *from;
+        into->nans = nans;
+        return;
+    }
+    bool less = range_compare(from, into, type, false) < 0;
+    bool more = range_compare(from, into, type, true) > 0;
+    if (less) {
+        into->min_long = from->min_long;
+        into->min_double = from->min_double;
+        into->min_text = from->min_text;
+    }
+    if (more) {
+        into->max_long = from->max_long;
+        into->max_double = from->max_double;
+        into->max_text = from->max_text;
+    }
+}
+
+int range_compare(const struct range *a, const struct range *b, enum col_type type, bool greatest)
+{
+    if (type == COL_BYTES)
+        return greatest ? compare(a->max_text, b->max_text) : compare(a->min_text, b->min_text);
+    if (type == COL_DOUBLE) {
+        double x = greatest ? a->max_double : a->min_double;
+        double y = greatest ? b->max_double : b->min_double;
+        return (x > y) - (x < y);
+    }
+    int64_t x = greatest ? a->max_long : a->min_long, y = greatest ? b->max_long : b->min_long;
+    return (x > y) - (x < y);
+}
+
+size_t range_prefix(struct str s, bool utf8, size_t max_bytes, size_t max_points)
+{
+    size_t at = 0;
+    if (!utf8)
+        return s.n < max_bytes ? s.n : max_bytes;
+    for (size_t points = 0; at < s.n && points < max_points; points++) {
+        size_t next = at + 1;
+        while (next < s.n && ((uint8_t)s.p[next] & 0xc0) == 0x80)
+            next++;
+        if (next > max_bytes)
+            break;
+        at = next;
+    }
+    return at;
+}
+
+static uint32_t point_at(const uint8_t *p, size_t n)
+{
+    uint32_t v = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++)
+        v = v << 6 | (p[i] & 0x3f);
+    return v;
+}
+
+static size_t put_point(uint8_t *p, uint32_t v)
+{
+    size_t n = v < 0x80 ? 1 : v < 0x800 ? 2 : v < 0x10000 ? 3 : 4;
+    static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n; i-- > 1; v >>= 6)
+        p[i] = (uint8_t)(0x80 | (v & 0x3f));
+    p[0] = (uint8_t)(lead[n] | v);
+    return n;
+}
+
+size_t range_above(uint8_t *p, size_t n, bool utf8)
+{
+    while (n) {
+        size_t from = n - 1;
+        if (!utf8) {
+            if (p[from] < 0xff) {
+                p[from]++;
+                return n;
+            }
+            n = from;
+            continue;
+        }
+        while (from && n - from < 4 && (p[from] & 0xc0) == 0x80)
+            from--;
+        uint32_t v = point_at(p + from, n - from);
+        if (v < 0x10ffff)
+            return from + put_point(p + from, v == 0xd7ff ? 0xe000 : v + 1);
+        n = from;
+    }
+    return 0;
+}

@@ -1,0 +1,91 @@
+/* The writer's own structs: writer.c (rows and columns), chunk.c (pages), dict.c, range.c (least and
+ * greatest) and footer_write.c share them. Inside this room only. */
+#ifndef INLET_PARQUET_WRITER_INT_H
+#define INLET_PARQUET_WRITER_INT_H
+
+#include "codec/compress.h"
+#include "parquet/dict.h"
+#include "parquet/footer.h"
+#include "parquet/parquet.h"
+#include "parquet/range.h"
+
+#define STAT_BYTES_MAX 64  /* of a bound in a chunk's statistics and in the page index */
+#define KEPT_TEXT_MAX 128u /* bytes that decide a bound of 16 code points, and more */
+
+struct leaf {
+    const struct pq_node *node;
+    enum col_type type;
+    enum footer_physical physical;
+    uint8_t max_def, max_rep;
+    uint8_t width; /* of a fixed value in the file, in bytes; 0 for texts */
+    char *path;    /* names, each ended by NUL */
+    uint32_t path_n;
+    struct range file; /* its texts lie in `kept` */
+    uint8_t kept[2][KEPT_TEXT_MAX];
+};
+
+struct page_entry { /* of the page index */
+    int64_t offset, first_row, nulls;
+    int32_t size;
+    bool empty; /* no value in it */
+    uint8_t min_n, max_n;
+    uint8_t min[STAT_BYTES_MAX + 8], max[STAT_BYTES_MAX + 8];
+};
+
+struct chunk {
+    int32_t codec;
+    int64_t dict_offset, data_offset, raw, packed, values, nulls;
+    bool dictionary;
+    struct page_entry *pages;
+    uint32_t n_pages, cap_pages;
+    bool no_column_index; /* a page's bounds cannot be told */
+    bool ascending, descending;
+    bool has_min, has_max, min_exact, max_exact;
+    uint8_t min_n, max_n;
+    uint8_t min[STAT_BYTES_MAX + 8], max[STAT_BYTES_MAX + 8];
+    int64_t column_index, offset_index;
+    int32_t column_index_n, offset_index_n;
+};
+
+struct group {
+    struct chunk *chunks;
+    uint32_t rows;
+    int64_t offset, raw, packed;
+};
+
+/* Part of a piece within one page. */
+struct segment {
+    const struct pq_piece *piece;
+    uint32_t entry, n_entries, value, n_values;
+    size_t byte;           /* where the texts start in the column's bytes */
+    const uint32_t *index; /* dictionary: of the piece's first value; for a constant its one */
+};
+
+struct pq_writer {
+    struct pq_options o;
+    struct pq_schema schema;
+    struct leaf *leaves;
+    uint32_t n_leaves, leaf; /* the next to come */
+    struct group *groups;
+    uint32_t n_groups;
+    bool in_group;
+    struct buf *out;
+    int64_t offset, rows;
+    struct pq_cost *cost, own_cost;
+    struct compress_zstd *zstd;
+    struct pq_leaf_stats *stats;
+    int64_t *splits;
+    /* reused from chunk to chunk */
+    struct dict dict;
+    struct segment *segments;
+    uint32_t n_segments, cap_segments;
+    struct buf page, packed, dict_page, dict_packed;
+};
+
+/* chunk.c: all pages of a leaf. */
+int chunk_write(struct pq_writer *w, struct leaf *l, struct chunk *c, const struct pq_piece *pieces,
+                size_t n, struct err *e);
+/* footer_write.c: page indexes, footer, magic; moves the writer's offset on. */
+int footer_write(struct pq_writer *w, struct err *e);
+
+#endif
