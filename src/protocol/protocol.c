@@ -1,45 +1,15 @@
-/* See protocol.h. Epochs are numbered from 1; those before which nothing is uncommitted are let go. */
+/* Shards, epochs and checkpoints: see protocol.h. Epochs are numbered from 1; those before which
+ * nothing is uncommitted are let go. Commits and restarts are in protocol_commit.c. */
 #include "protocol/protocol.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "protocol/protocol_int.h"
 
-struct shard_state {
-    struct seq taken_at, last_out, skip_until;
-    bool taken, ended, any_out;
-};
-
-/* Invariants: 1. epochs[] are consecutive, the last is open; 2. ready epochs come before unready ones;
- * 3. cut[] of a closed epoch never changes, and is never below the cut of the one before. */
-struct epoch {
-    uint64_t number;
-    uint64_t open_batches;
-    int64_t opened_ms;
-    bool used, closed, ready;
-    struct seq *cut; /* by shard, SEQ_END for one that has ended; closed epochs only */
-    uint32_t n_cut;
-};
-
-struct table_state {
-    struct seq *expected; /* by shard */
-    uint32_t n_expected;
-    uint64_t first;       /* oldest epoch with uncommitted rows not in a plan; 0: none */
-    uint64_t in_flight;   /* the same of the plan under way; 0: none */
-};
-
-struct protocol {
-    struct shard_state *shards;
-    uint32_t n_shards;
-    struct table_state *tables;
-    uint32_t n_tables;
-    struct epoch *epochs;
-    size_t n_epochs;
-    uint64_t last_ready;
-};
-
-static struct epoch *epoch_at(const struct protocol *p, uint64_t number)
+struct epoch *protocol_epoch_at(const struct protocol *p, uint64_t number)
 {
     if (p->n_epochs == 0 || number < p->epochs[0].number)
         return NULL;
@@ -52,7 +22,7 @@ static struct epoch *current(const struct protocol *p)
     return &p->epochs[p->n_epochs - 1];
 }
 
-static void open_epoch(struct protocol *p, uint64_t number)
+void protocol_open_epoch(struct protocol *p, uint64_t number)
 {
     p->epochs = mem_regrow(p->epochs, p->n_epochs + 1, sizeof *p->epochs);
     p->epochs[p->n_epochs++] = (struct epoch){.number = number};
@@ -61,7 +31,8 @@ static void open_epoch(struct protocol *p, uint64_t number)
 struct protocol *protocol_new(void)
 {
     struct protocol *p = mem_zalloc(sizeof *p);
-    open_epoch(p, 1);
+    p->floor = 1;
+    protocol_open_epoch(p, 1);
     return p;
 }
 
@@ -71,13 +42,17 @@ void protocol_free(struct protocol *p)
         return;
     for (size_t i = 0; i < p->n_epochs; i++)
         free(p->epochs[i].cut);
-    for (uint32_t i = 0; i < p->n_tables; i++)
+    for (uint32_t i = 0; i < p->n_tables; i++) {
         free(p->tables[i].expected);
+        free(p->tables[i].cover);
+    }
     free(p->epochs);
     free(p->tables);
     free(p->shards);
     free(p);
 }
+
+/* ---- what the tables hold */
 
 static struct shard_state *shard_of(struct protocol *p, uint32_t shard)
 {
@@ -88,7 +63,7 @@ static struct shard_state *shard_of(struct protocol *p, uint32_t shard)
     return &p->shards[shard];
 }
 
-static struct table_state *table_of(struct protocol *p, uint32_t table)
+struct table_state *protocol_table_of(struct protocol *p, uint32_t table)
 {
     while (p->n_tables <= table) {
         p->tables = mem_regrow(p->tables, p->n_tables + 1, sizeof *p->tables);
@@ -97,31 +72,109 @@ static struct table_state *table_of(struct protocol *p, uint32_t table)
     return &p->tables[table];
 }
 
-static struct seq expected_of(const struct table_state *t, uint32_t shard)
+static void put(struct seq **list, uint32_t *n, uint32_t shard, struct seq at)
+{
+    if (shard >= *n && seq_cmp(at, SEQ_NONE) == 0)
+        return;
+    while (*n <= shard) {
+        *list = mem_regrow(*list, *n + (size_t)1, sizeof **list);
+        (*list)[(*n)++] = SEQ_NONE;
+    }
+    (*list)[shard] = at;
+}
+
+struct seq protocol_expected_of(const struct table_state *t, uint32_t shard)
 {
     return shard < t->n_expected ? t->expected[shard] : SEQ_NONE;
 }
 
-static void expect(struct table_state *t, uint32_t shard, struct seq at)
+struct seq protocol_cover_of(const struct table_state *t, uint32_t shard)
 {
-    while (t->n_expected <= shard) {
-        t->expected = mem_regrow(t->expected, t->n_expected + 1, sizeof *t->expected);
-        t->expected[t->n_expected++] = SEQ_NONE;
-    }
-    t->expected[shard] = at;
+    return shard < t->n_cover ? t->cover[shard] : SEQ_NONE;
+}
+
+void protocol_expect(struct table_state *t, uint32_t shard, struct seq at)
+{
+    put(&t->expected, &t->n_expected, shard, at);
+}
+
+void protocol_set_cover(struct table_state *t, uint32_t shard, struct seq at)
+{
+    put(&t->cover, &t->n_cover, shard, at);
+}
+
+/* ---- shards */
+
+bool protocol_must_resolve(const struct protocol *p, bool lease_resolved)
+{
+    return !lease_resolved || p->off.start_stored;
 }
 
 void protocol_shard_taken(struct protocol *p, uint32_t shard, struct seq checkpoint)
 {
     struct shard_state *s = shard_of(p, shard);
-    *s = (struct shard_state){.taken_at = checkpoint, .last_out = checkpoint, .taken = true};
+    uint32_t generation = s->generation + 1;
+    *s = (struct shard_state){.taken_at = checkpoint,
+                              .last_out = checkpoint,
+                              .checkpoint = checkpoint,
+                              .generation = generation,
+                              .taken = true};
+    for (uint32_t i = 0; i < p->n_tables; i++) {
+        protocol_expect(&p->tables[i], shard, SEQ_NONE);
+        protocol_set_cover(&p->tables[i], shard, SEQ_NONE);
+    }
+}
+
+void protocol_shard_note(struct protocol *p, uint32_t shard, const char *note)
+{
+    struct shard_state *s = shard_of(p, shard);
+    snprintf(s->note, sizeof s->note, "%s", note);
+    memcpy(s->checkpoint_note, s->note, sizeof s->checkpoint_note);
 }
 
 void protocol_table_position(struct protocol *p, uint32_t table, uint32_t shard, struct seq held)
 {
     struct shard_state *s = shard_of(p, shard);
-    expect(table_of(p, table), shard, held);
+    if (s->any_out && !p->off.frozen)
+        return;
+    protocol_expect(protocol_table_of(p, table), shard, held);
     s->skip_until = seq_max(s->skip_until, held);
+}
+
+void protocol_table_covered(struct protocol *p, uint32_t table, uint32_t shard, struct seq held)
+{
+    struct shard_state *s = shard_of(p, shard);
+    if (s->any_out)
+        return;
+    struct table_state *t = protocol_table_of(p, table);
+    protocol_set_cover(t, shard, held);
+    s->skip_until = seq_max(s->skip_until, held);
+    if (seq_cmp(held, SEQ_NONE) == 0 || t->standing == STANDING_QUARANTINED)
+        return;
+    /* The worker before us had it quarantined; so it is here, until table_back. Rows of other
+     * shards that wait for it must not be covered by the next commit of dead letters: read those
+     * again. */
+    t->standing = STANDING_QUARANTINED;
+    for (uint32_t i = 0; i < p->n_shards; i++)
+        p->restart_due |= p->shards[i].any_out;
+}
+
+struct seq protocol_skip_position(const struct protocol *p, uint32_t table, uint32_t shard)
+{
+    if (table >= p->n_tables)
+        return SEQ_NONE;
+    const struct table_state *t = &p->tables[table];
+    struct seq cover = protocol_cover_of(t, shard);
+    if (p->off.own_cover)
+        cover = t->standing == STANDING_QUARANTINED
+                    ? protocol_expected_of(&p->tables[PROTOCOL_DEAD_LETTERS], shard)
+                    : SEQ_NONE;
+    return seq_max(protocol_expected_of(t, shard), cover);
+}
+
+bool protocol_passed(const struct protocol *p, uint32_t table, uint32_t shard, struct seq at)
+{
+    return seq_le(at, protocol_skip_position(p, table, shard));
 }
 
 struct seq protocol_skip_until(const struct protocol *p, uint32_t shard)
@@ -129,30 +182,25 @@ struct seq protocol_skip_until(const struct protocol *p, uint32_t shard)
     return shard < p->n_shards ? p->shards[shard].skip_until : SEQ_NONE;
 }
 
-uint64_t protocol_batch_out(struct protocol *p, uint32_t shard, struct seq last, int64_t now_ms)
+uint32_t protocol_generation(const struct protocol *p, uint32_t shard)
 {
-    struct shard_state *s = shard_of(p, shard);
-    struct epoch *ep = current(p);
-    s->last_out = seq_max(s->last_out, last);
-    s->any_out = true;
-    if (!ep->used)
-        ep->opened_ms = now_ms;
-    ep->used = true;
-    ep->open_batches++;
-    return ep->number;
-}
-
-void protocol_batch_done(struct protocol *p, uint64_t epoch)
-{
-    struct epoch *ep = epoch_at(p, epoch);
-    invariant(ep && ep->open_batches > 0);
-    ep->open_batches--;
+    return shard < p->n_shards ? p->shards[shard].generation : 0;
 }
 
 void protocol_shard_ended(struct protocol *p, uint32_t shard)
 {
     shard_of(p, shard)->ended = true;
     current(p)->used = true;
+}
+
+void protocol_shard_lost(struct protocol *p, uint32_t shard)
+{
+    struct shard_state *s = shard_of(p, shard);
+    if (!s->taken)
+        return;
+    s->taken = false;
+    s->generation++;
+    p->restart_due = true;
 }
 
 bool protocol_any_out(const struct protocol *p, uint32_t shard)
@@ -165,35 +213,66 @@ struct seq protocol_last_out(const struct protocol *p, uint32_t shard)
     return shard < p->n_shards ? p->shards[shard].last_out : SEQ_NONE;
 }
 
+/* ---- epochs */
+
+uint64_t protocol_batch_out(struct protocol *p, uint32_t shard, struct seq last, int64_t now_ms)
+{
+    return protocol_batch_out_noted(p, shard, last, "", now_ms);
+}
+
+uint64_t protocol_batch_out_noted(struct protocol *p, uint32_t shard, struct seq last,
+                                  const char *note, int64_t now_ms)
+{
+    struct shard_state *s = shard_of(p, shard);
+    struct epoch *ep = current(p);
+    if (seq_le(s->last_out, last)) {
+        s->last_out = last;
+        snprintf(s->note, sizeof s->note, "%s", note);
+    }
+    s->any_out = true;
+    if (!ep->opened_ms)
+        ep->opened_ms = now_ms;
+    ep->used = true;
+    ep->open_batches++;
+    return ep->number;
+}
+
+bool protocol_epoch_alive(const struct protocol *p, uint64_t epoch)
+{
+    return epoch >= p->floor;
+}
+
+void protocol_batch_done(struct protocol *p, uint64_t epoch)
+{
+    if (!protocol_epoch_alive(p, epoch))
+        return;
+    struct epoch *ep = protocol_epoch_at(p, epoch);
+    invariant(ep && ep->open_batches > 0);
+    ep->open_batches--;
+}
+
 void protocol_cut(struct protocol *p, int64_t now_ms)
 {
-    struct epoch *ep = current(p);
-    if (!ep->used)
+    if (!current(p)->used)
         return;
+    protocol_advance(p);
+    struct epoch *ep = current(p);
     if (!ep->opened_ms)
         ep->opened_ms = now_ms;
     ep->closed = true;
     ep->n_cut = p->n_shards;
-    ep->cut = mem_array(p->n_shards, sizeof *ep->cut);
-    for (uint32_t i = 0; i < p->n_shards; i++)
-        ep->cut[i] = p->shards[i].ended ? SEQ_END : p->shards[i].last_out;
-    open_epoch(p, ep->number + 1);
-}
-
-/* Epochs before which nothing is uncommitted are forgotten, but for the last such: the checkpoint. */
-static void let_go(struct protocol *p)
-{
-    uint64_t upto = protocol_committed_upto(p);
-    size_t n = 0;
-    while (n < p->n_epochs && p->epochs[n].number < upto)
-        free(p->epochs[n++].cut);
-    p->n_epochs -= n;
-    memmove(p->epochs, p->epochs + n, p->n_epochs * sizeof *p->epochs);
+    ep->cut = mem_array(p->n_shards ? p->n_shards : 1, sizeof *ep->cut);
+    for (uint32_t i = 0; i < p->n_shards; i++) {
+        const struct shard_state *s = &p->shards[i];
+        ep->cut[i] = (struct cut){s->last_out, s->ended, s->taken ? s->generation : 0, ""};
+        memcpy(ep->cut[i].note, s->note, sizeof s->note);
+    }
+    protocol_open_epoch(p, ep->number + 1);
 }
 
 uint64_t protocol_closed_ready(struct protocol *p)
 {
-    struct epoch *ep = epoch_at(p, p->last_ready + 1);
+    struct epoch *ep = protocol_epoch_at(p, p->last_ready + 1);
     if (!ep || !ep->closed || ep->open_batches)
         return 0;
     ep->ready = true;
@@ -207,87 +286,20 @@ bool protocol_open_rows(const struct protocol *p)
 
 void protocol_table_rows(struct protocol *p, uint32_t table, uint64_t epoch)
 {
-    struct table_state *t = table_of(p, table);
+    struct table_state *t = protocol_table_of(p, table);
+    if (!protocol_epoch_alive(p, epoch))
+        return;
     invariant(epoch <= p->last_ready);
     if (!t->first || epoch < t->first)
         t->first = epoch;
 }
 
-void protocol_plan_fini(struct protocol_plan *plan)
-{
-    free(plan->steps);
-    plan->steps = NULL;
-    plan->n_steps = 0;
-}
-
-/* The last record handed out before the cut: where a shard has ended, that is its last one. */
-static struct seq cut_position(const struct protocol *p, const struct epoch *ep, uint32_t shard)
-{
-    if (shard >= ep->n_cut)
-        return p->shards[shard].taken_at;
-    return seq_cmp(ep->cut[shard], SEQ_END) == 0 ? p->shards[shard].last_out : ep->cut[shard];
-}
-
-int protocol_commit_plan(struct protocol *p, uint32_t table, int64_t now_ms,
-                         struct protocol_plan *plan, struct err *e)
-{
-    struct table_state *t = table_of(p, table);
-    const struct epoch *ep = epoch_at(p, p->last_ready), *first = epoch_at(p, t->first);
-    invariant(ep && first && !t->in_flight);
-    if (now_ms - first->opened_ms > PROTOCOL_EPOCH_MAX_MS)
-        return err_set(e, ERR_FENCED, "rows have waited for over an hour to be committed");
-    *plan = (struct protocol_plan){
-        .table = table, .first_epoch = t->first, .upto_epoch = ep->number};
-    plan->steps = mem_array(p->n_shards, sizeof *plan->steps);
-    for (uint32_t i = 0; i < p->n_shards; i++) {
-        struct seq expected = expected_of(t, i);
-        if (!p->shards[i].taken)
-            continue;
-        plan->steps[plan->n_steps++] = (struct protocol_step){
-            i, expected, seq_max(expected, cut_position(p, ep, i))};
-    }
-    t->in_flight = t->first;
-    t->first = 0;
-    return 0;
-}
-
-int protocol_plan_check(const struct protocol_plan *plan, protocol_held_fn *held, void *ctx,
-                        struct err *e)
-{
-    for (uint32_t i = 0; i < plan->n_steps; i++) {
-        char want[SEQ_TEXT_MAX], got[SEQ_TEXT_MAX];
-        struct seq at = held(ctx, plan->steps[i].shard);
-        if (seq_cmp(at, plan->steps[i].expected) == 0)
-            continue;
-        seq_format(plan->steps[i].expected, want);
-        seq_format(at, got);
-        return err_set(e, ERR_FENCED,
-                       "another worker has written shard number %u: its position is %s, not %s",
-                       plan->steps[i].shard, got, want);
-    }
-    return 0;
-}
-
-void protocol_commit_done(struct protocol *p, uint32_t table, const struct protocol_plan *plan)
-{
-    struct table_state *t = table_of(p, table);
-    for (uint32_t i = 0; i < plan->n_steps; i++)
-        expect(t, plan->steps[i].shard, plan->steps[i].next);
-    t->in_flight = 0;
-    let_go(p);
-}
-
-void protocol_commit_failed(struct protocol *p, uint32_t table, const struct protocol_plan *plan)
-{
-    struct table_state *t = table_of(p, table);
-    t->in_flight = 0;
-    t->first = plan->first_epoch; /* older than any that came since */
-}
+/* ---- checkpoints */
 
 uint64_t protocol_committed_upto(const struct protocol *p)
 {
     uint64_t upto = p->last_ready;
-    for (uint32_t i = 0; i < p->n_tables; i++) {
+    for (uint32_t i = 0; i < p->n_tables && !p->off.least_position; i++) {
         const struct table_state *t = &p->tables[i];
         if (t->first && t->first - 1 < upto)
             upto = t->first - 1;
@@ -297,11 +309,62 @@ uint64_t protocol_committed_upto(const struct protocol *p)
     return upto;
 }
 
+const struct cut *protocol_cut_at(const struct protocol *p, const struct epoch *ep, uint32_t shard)
+{
+    if (!ep || !ep->closed || shard >= ep->n_cut || !p->shards[shard].taken)
+        return NULL;
+    const struct cut *cut = &ep->cut[shard];
+    return cut->generation == p->shards[shard].generation ? cut : NULL;
+}
+
+/* The cut up to which all is committed, if it moves the shard's checkpoint on. */
+static const struct cut *cut_gives(const struct protocol *p, uint32_t shard, struct seq *at)
+{
+    const struct epoch *ep = protocol_epoch_at(p, protocol_committed_upto(p));
+    const struct cut *cut = protocol_cut_at(p, ep, shard);
+    if (!cut || p->shards[shard].done)
+        return NULL;
+    *at = cut->ended ? SEQ_END : cut->at;
+    return seq_cmp(*at, p->shards[shard].checkpoint) > 0 ? cut : NULL;
+}
+
 bool protocol_checkpoint(const struct protocol *p, uint32_t shard, struct seq *out)
 {
-    const struct epoch *ep = epoch_at(p, protocol_committed_upto(p));
-    if (!ep || !ep->closed || shard >= ep->n_cut)
+    if (shard >= p->n_shards || !p->shards[shard].taken)
         return false;
-    *out = ep->cut[shard];
-    return true;
+    const struct shard_state *s = &p->shards[shard];
+    if (cut_gives(p, shard, out))
+        return true;
+    *out = s->checkpoint;
+    return s->moved;
+}
+
+const char *protocol_checkpoint_note(const struct protocol *p, uint32_t shard)
+{
+    struct seq at;
+    if (shard >= p->n_shards)
+        return "";
+    const struct cut *cut = cut_gives(p, shard, &at);
+    return cut ? cut->note : p->shards[shard].checkpoint_note;
+}
+
+void protocol_advance(struct protocol *p)
+{
+    uint64_t upto = protocol_committed_upto(p);
+    struct seq at;
+    for (uint32_t i = 0; i < p->n_shards; i++) {
+        struct shard_state *s = &p->shards[i];
+        const struct cut *cut = cut_gives(p, i, &at);
+        if (!cut)
+            continue;
+        s->checkpoint = at;
+        memcpy(s->checkpoint_note, cut->note, sizeof s->checkpoint_note);
+        s->moved = true;
+        s->done = seq_cmp(at, SEQ_END) == 0;
+    }
+    size_t n = 0;
+    while (n < p->n_epochs && p->epochs[n].number < upto && !p->off.least_position)
+        free(p->epochs[n++].cut);
+    p->n_epochs -= n;
+    memmove(p->epochs, p->epochs + n, p->n_epochs * sizeof *p->epochs);
 }
