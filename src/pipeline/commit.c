@@ -248,11 +248,9 @@ void commit_job_free(struct commit_job *job)
         job->rows = next;
     }
     for (uint32_t i = 0; i < job->n_shards; i++) {
-        free(job->shard_notes[i]);
         free(job->shard_ids[i]);
     }
     free(job->shard_ids);
-    free(job->shard_notes);
     free(job->shard_names);
     free(job->shard_identities);
     protocol_plan_fini(&job->plan);

@@ -58,8 +58,8 @@ static void on_batch(struct run *r, struct source_event *ev)
     }
     s->tip = false;
     r->tip_since_ms = 0;
-    b->tag = protocol_batch_out(r->protocol, b->shard, b->last, clock_boot_ms(r->clock));
-    snprintf(s->note, sizeof s->note, "%s", b->position_note);
+    b->tag = protocol_batch_out_noted(r->protocol, b->shard, b->last, b->position_note,
+                                      clock_boot_ms(r->clock));
     r->open_batches++;
     workers_push(r->workers, b, seq_le(b->first, protocol_skip_until(r->protocol, b->shard)));
 }
@@ -226,13 +226,11 @@ static void shard_texts(struct run *r, struct commit_job *job)
     job->n_shards = r->n_shards;
     job->shard_names = mem_array(r->n_shards, sizeof *job->shard_names);
     job->shard_identities = mem_array(r->n_shards, sizeof *job->shard_identities);
-    job->shard_notes = mem_array(r->n_shards, sizeof *job->shard_notes);
     job->shard_ids = mem_array(r->n_shards, sizeof *job->shard_ids);
     for (uint32_t i = 0; i < r->n_shards; i++) {
         job->shard_ids[i] = mem_strdup(r->shards[i].id);
         job->shard_names[i] = r->config->stream ? job->shard_ids[i] : NULL;
         job->shard_identities[i] = r->shards[i].identity;
-        job->shard_notes[i] = mem_strdup(r->shards[i].note);
     }
 }
 
@@ -307,7 +305,8 @@ static void store_checkpoints(struct run *r, bool force)
         bool end = moved && seq_cmp(at, SEQ_END) == 0;
         if (!r->config->stream && end) /* a file may grow: its end is an offset */
             at = protocol_last_out(r->protocol, i);
-        int rc = moved ? r->leases->ops->checkpoint(r->leases, &s->lease, at, s->note, &e)
+        int rc = moved ? r->leases->ops->checkpoint(r->leases, &s->lease, at,
+                                                    protocol_checkpoint_note(r->protocol, i), &e)
                        : r->leases->ops->renew(r->leases, &s->lease, &e);
         if (rc) {
             r->restart = e.kind == ERR_FENCED;

@@ -62,7 +62,6 @@ struct pshard {
     bool leased, started, ended, closed_at_source, tip;
     uint32_t generation;
     int64_t lag_ms;
-    char note[24];  /* of the last batch handed out: goes with its position */
 };
 
 /* One table's commit, made by the coordinator, done by a committer, and sent back. */
@@ -78,7 +77,7 @@ struct commit_job {
     const char *owner;
     const char **shard_names; /* what _shard says: NULL for files */
     const char **shard_identities;
-    char **shard_ids, **shard_notes; /* own copies; the file notes go with the plan's positions */
+    char **shard_ids;         /* own copies */
     uint32_t n_shards;
     /* results */
     int rc;

@@ -84,8 +84,8 @@ static void set_step(json_t *map, const struct commit_job *job, const struct pro
 {
     char text[SEQ_TEXT_MAX + 32];
     size_t n = seq_format(step->next, text);
-    if (job->shard_notes[step->shard][0])
-        snprintf(text + n, sizeof text - n, ":%s", job->shard_notes[step->shard]);
+    if (step->note[0])
+        snprintf(text + n, sizeof text - n, ":%s", step->note);
     json_object_set_new(map, job->shard_ids[step->shard], json_string(text));
 }
 

@@ -259,8 +259,8 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     if (take_lease(r, &s->lease, e) || (!s->lease.resolved && resolve_start(r, s, shard, e)))
         return -1;
     s->leased = true;
-    snprintf(s->note, sizeof s->note, "%s", s->lease.note);
     protocol_shard_taken(r->protocol, number, s->lease.checkpoint);
+    protocol_shard_note(r->protocol, number, s->lease.note);
     return read_positions(r, number, e);
 }
 
@@ -290,7 +290,7 @@ int run_start_ready(struct run *r, struct err *e)
         file_open = true;
         s->generation++;
         if (s->source->ops->start(s->source, s->id, i, s->generation, s->lease.checkpoint,
-                                  s->note, e))
+                                  s->lease.note, e))
             return -1;
     }
     return 0;

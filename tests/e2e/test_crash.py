@@ -33,3 +33,35 @@ def test_kill_and_load_again(lake, tmp_path):
     assert len(rows) == len(set(rows)), "an event is there twice"
     assert set(rows) == set(sent)
     assert kills > 10
+
+
+def test_kill_after_a_stored_checkpoint(lake, tmp_path):
+    """A checkpoint was once stored with the note of a later place, and the file refused on resume."""
+    import json
+    import sqlite3
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(run("gen", "--events", "100000", "--seed", "4", "--start", "2026-11-20T00:00:00Z", "--malformed", "0").stdout)
+    sent = {json.loads(line)["event_uuid"] for line in path.read_bytes().splitlines()}
+    p = subprocess.Popen([INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--threads", "1"],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stored = None
+    for _ in range(600):
+        time.sleep(0.05)
+        p.send_signal(signal.SIGSTOP)  # the checkpoint is due five seconds after the start by the boot clock
+        time.sleep(0.2)
+        if p.poll() is not None:
+            break
+        try:
+            stored = sqlite3.connect(f"file:{lake.path}/leases.db?mode=ro", uri=True).execute(
+                "SELECT checkpoint FROM inlet_leases WHERE checkpoint NOT IN ('TRIM_HORIZON')").fetchone()
+        except sqlite3.Error:
+            stored = None
+        if stored:
+            break
+        p.send_signal(signal.SIGCONT)
+    p.kill()
+    p.wait()
+    lake.load(path)
+    rows = [row["event_uuid"] for t in lake.tables() if not t.startswith("inlet_") for row in lake.duckdb(t, "event_uuid")]
+    assert len(rows) == len(set(rows)) and set(rows) == sent
+    assert stored, "the load ended before it stored a checkpoint: the test proves nothing"
