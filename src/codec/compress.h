@@ -1,7 +1,7 @@
 /* compress: whole blocks through zstd, gzip and snappy: the one place that knows these libraries.
  *
- * Compressing is zstd only, with a context that its owner keeps (not thread-safe). Decompressing knows
- * the size beforehand, as Parquet's and Avro's blocks do, and never writes past it. */
+ * Compressing is zstd only, with a context that its owner keeps (not thread-safe). Decompressing
+ * knows the size beforehand, as Parquet's and Avro's blocks do, and never writes past it. */
 #ifndef INLET_CODEC_COMPRESS_H
 #define INLET_CODEC_COMPRESS_H
 
@@ -20,7 +20,12 @@ int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, s
                       struct err *e);
 
 /* The numbers are Parquet's CompressionCodec. */
-enum compress_codec { COMPRESS_NONE = 0, COMPRESS_SNAPPY = 1, COMPRESS_GZIP = 2, COMPRESS_ZSTD = 6 };
+enum compress_codec {
+    COMPRESS_NONE = 0,
+    COMPRESS_SNAPPY = 1,
+    COMPRESS_GZIP = 2,
+    COMPRESS_ZSTD = 6
+};
 
 const char *compress_codec_name(int codec); /* "codec?" where it is not one of Parquet's */
 /* Fills exactly out_n bytes, or fails (ERR_INVALID). */

@@ -230,7 +230,8 @@ static void skip_struct(struct thrift_in *in, int depth)
         skip(in, f.type, false, depth);
 }
 
-/* Recursive, but never deeper than THRIFT_DEPTH_MAX. Booleans take a byte in a list, none in a field. */
+/* Recursive, but never deeper than THRIFT_DEPTH_MAX. Booleans take a byte in a list, none in a
+ * field. */
 static void skip(struct thrift_in *in, uint8_t type, bool item, int depth)
 {
     uint8_t of;

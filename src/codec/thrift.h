@@ -37,14 +37,14 @@ void thrift_i32(struct thrift *t, int16_t id, int32_t v);
 void thrift_i64(struct thrift *t, int16_t id, int64_t v);
 void thrift_bool(struct thrift *t, int16_t id, bool v);
 void thrift_bytes(struct thrift *t, int16_t id, const void *p, size_t n);
-void thrift_open(struct thrift *t, int16_t id);   /* a struct field */
+void thrift_open(struct thrift *t, int16_t id); /* a struct field */
 void thrift_list(struct thrift *t, int16_t id, enum thrift_type type, size_t n);
-void thrift_item_open(struct thrift *t);          /* a struct in a list */
+void thrift_item_open(struct thrift *t); /* a struct in a list */
 void thrift_item_i32(struct thrift *t, int32_t v);
 void thrift_item_i64(struct thrift *t, int64_t v);
 void thrift_item_bool(struct thrift *t, bool v);
 void thrift_item_bytes(struct thrift *t, const void *p, size_t n);
-void thrift_close(struct thrift *t);              /* the stop byte of the innermost struct */
+void thrift_close(struct thrift *t); /* the stop byte of the innermost struct */
 
 /* ---- reading. The first defect sets `bad`, after which every call returns nothing: zero, an empty
  * view, false. Views borrow from the bytes given. */
@@ -62,8 +62,8 @@ struct thrift_field { /* zero before a struct's first field */
 bool thrift_next(struct thrift_in *in, struct thrift_field *f);
 int64_t thrift_get_int(struct thrift_in *in, const struct thrift_field *f); /* bool to i64 */
 struct str thrift_get_bytes(struct thrift_in *in, const struct thrift_field *f);
-/* The number of elements of `type`, never more than there are bytes left. A field of another type is
- * skipped and has none. */
+/* The number of elements of `type`, never more than there are bytes left. A field of another type
+ * is skipped and has none. */
 uint32_t thrift_get_list(struct thrift_in *in, const struct thrift_field *f, enum thrift_type type);
 int64_t thrift_item_get_int(struct thrift_in *in);
 struct str thrift_item_get_bytes(struct thrift_in *in);

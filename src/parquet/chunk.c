@@ -1,5 +1,5 @@
-/* A column chunk: the pieces of a leaf are cut into pages at row boundaries, and each page is encoded
- * straight from the pieces' arrays; runs of nulls and constants cost nothing by the row.
+/* A column chunk: the pieces of a leaf are cut into pages at row boundaries, and each page is
+ * encoded straight from the pieces' arrays; runs of nulls and constants cost nothing by the row.
  *
  * A data page v1, before compression:
  *   [u32 length, repetition levels]  where max_rep > 0
@@ -177,9 +177,9 @@ static void encode_levels(struct job *j, unsigned max, bool repetition)
             levels_array8(&o, (repetition ? col->rep : col->def) + s->entry, s->n_entries);
         else if (s->n_entries)
             levels_run(&o,
-                       repetition                          ? 0
+                       repetition                         ? 0
                        : s->piece->kind == PQ_PIECE_CONST ? max
-                                                           : s->piece->def,
+                                                          : s->piece->def,
                        s->n_entries);
     }
     levels_end(&o);
@@ -206,6 +206,33 @@ static void range_segment(const struct leaf *l, struct range *r, const struct se
         range_longs(r, one ? &s->piece->number : col->longs + s->value, one ? 1 : s->n_values);
     else
         range_bools(r, col->bools + s->value, s->n_values);
+}
+
+/* Texts by way of the dictionary: which entries the page has, then only those are compared. */
+static void range_entries(struct pq_writer *w, struct range *r)
+{
+    const struct dict *d = &w->dict;
+    w->seen.n = 0;
+    uint8_t *seen = memset(buf_reserve(&w->seen, d->n), 0, d->n);
+    for (uint32_t i = 0; i < w->n_segments; i++) {
+        const struct segment *s = &w->segments[i];
+        bool one = s->piece->kind == PQ_PIECE_CONST;
+        const uint32_t *index = s->index + (one ? 0 : s->value);
+        for (uint32_t k = 0, n = one ? s->n_values > 0 : s->n_values; k < n; k++)
+            seen[index[k]] = 1;
+    }
+    for (uint32_t i = 0; i < d->n; i++)
+        if (seen[i])
+            range_text(r, d->texts[i]);
+}
+
+static void range_page(const struct job *j, struct range *r)
+{
+    if (j->c->dictionary && j->l->type == COL_BYTES)
+        range_entries(j->w, r);
+    else
+        for (uint32_t i = 0; i < j->w->n_segments; i++)
+            range_segment(j->l, r, &j->w->segments[i]);
 }
 
 /* A number as the file has it. */
@@ -235,7 +262,8 @@ static bool bound_bytes(const struct leaf *l, const struct range *r, bool greate
         return true;
     }
     struct str s = greatest ? r->max_text : r->min_text;
-    size_t cut = s.n <= STAT_BYTES_MAX ? s.n : range_prefix(s, is_text(l), STAT_BYTES_MAX, SIZE_MAX);
+    size_t cut =
+        s.n <= STAT_BYTES_MAX ? s.n : range_prefix(s, is_text(l), STAT_BYTES_MAX, SIZE_MAX);
     if (cut)
         memcpy(out, s.p, cut);
     *exact = cut == s.n;
@@ -407,10 +435,10 @@ static int end_page(struct job *j)
     for (uint32_t i = 0; i < w->n_segments; i++) {
         entries += w->segments[i].n_entries;
         values += w->segments[i].n_values;
-        range_segment(j->l, &r, &w->segments[i]);
         if (!c->dictionary && j->l->type != COL_BOOL)
             plain_segment(j->l, &w->page, &w->segments[i]);
     }
+    range_page(j, &r);
     if (c->dictionary)
         encode_indices(j);
     else if (j->l->type == COL_BOOL)
@@ -525,10 +553,9 @@ static uint32_t cut(struct job *j, struct segment *s, uint32_t left)
         got = cut_even(j, s, rows, bytes, each);
     j->rows += got;
     j->bytes += s->n_values * each;
-    if (text && column) {
-        size_t total = text_bytes(s);
-        j->bytes += dict ? 0 : total + 4u * s->n_values;
-        s->byte = total; /* for now: the caller moves on by it */
+    if (text && column && !dict) {
+        s->byte = text_bytes(s); /* for now: the caller moves on by it */
+        j->bytes += s->byte + 4u * s->n_values;
     }
     return got;
 }

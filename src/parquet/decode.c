@@ -1,5 +1,5 @@
-/* Encodings.md of parquet-format. Every count in the input is checked against the bytes that are there
- * before it is believed. See decode.h. */
+/* Encodings.md of parquet-format. Every count in the input is checked against the bytes that are
+ * there before it is believed. See decode.h. */
 #include "parquet/decode.h"
 
 #include <stdlib.h>

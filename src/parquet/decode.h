@@ -7,7 +7,8 @@
 #include "parquet/column.h"
 #include "parquet/footer.h"
 
-#define DECODE_BYTES_MAX ((size_t)4 << 30) /* of one column's texts: beyond it the file is refused */
+#define DECODE_BYTES_MAX                                                                           \
+    ((size_t)4 << 30) /* of one column's texts: beyond it the file is refused */
 
 enum col_type decode_col_type(int32_t physical);
 

@@ -1,5 +1,5 @@
-/* What `inlet inspect` shows of a file: the footer as JSON. The footer is the only thing read: its sizes
- * and counts are the writer's word. See parquet.h. */
+/* What `inlet inspect` shows of a file: the footer as JSON. The footer is the only thing read: its
+ * sizes and counts are the writer's word. See parquet.h. */
 #include <math.h>
 #include <string.h>
 
@@ -42,13 +42,13 @@ static void put_number(struct buf *out, const char *name, int64_t v, const char 
 
 static const char *logical_name(const struct footer_leaf *l)
 {
-    static const char *const logical[] = {"",     "STRING", "MAP",  "LIST",      "ENUM",
-                                          "DECIMAL", "DATE",   "TIME", "TIMESTAMP", "",
-                                          "INTEGER", "NULL",   "JSON", "BSON",      "UUID",
+    static const char *const logical[] = {"",        "STRING",  "MAP",      "LIST",      "ENUM",
+                                          "DECIMAL", "DATE",    "TIME",     "TIMESTAMP", "",
+                                          "INTEGER", "NULL",    "JSON",     "BSON",      "UUID",
                                           "FLOAT16", "VARIANT", "GEOMETRY", "GEOGRAPHY"};
-    static const char *const converted[] = {
-        "STRING", "MAP", "MAP", "LIST", "ENUM", "DECIMAL", "DATE", "TIME", "TIME", "TIMESTAMP",
-        "TIMESTAMP"};
+    static const char *const converted[] = {"STRING", "MAP",       "MAP",      "LIST",
+                                            "ENUM",   "DECIMAL",   "DATE",     "TIME",
+                                            "TIME",   "TIMESTAMP", "TIMESTAMP"};
     if (l->logical > 0 && l->logical < (int)(sizeof logical / sizeof *logical))
         return logical[l->logical];
     if (l->converted >= 0 && l->converted < (int)(sizeof converted / sizeof *converted))
@@ -58,8 +58,9 @@ static const char *logical_name(const struct footer_leaf *l)
 
 static void put_leaf(struct buf *out, const struct footer_leaf *l)
 {
-    static const char *const physical[] = {"BOOLEAN", "INT32",  "INT64",      "INT96",
-                                           "FLOAT",   "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"};
+    static const char *const physical[] = {
+        "BOOLEAN", "INT32",  "INT64",      "INT96",
+        "FLOAT",   "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"};
     const char *logical = logical_name(l);
     buf_puts(out, "{\"path\":");
     put_text(out, str_of(l->path));
@@ -112,8 +113,9 @@ static void put_bound(struct buf *out, const struct footer_leaf *l, struct str s
 static void put_encodings(struct buf *out, uint32_t set)
 {
     static const char *const names[] = {
-        "PLAIN", "GROUP_VAR_INT", "PLAIN_DICTIONARY", "RLE", "BIT_PACKED", "DELTA_BINARY_PACKED",
-        "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"};
+        "PLAIN",          "GROUP_VAR_INT",       "PLAIN_DICTIONARY",        "RLE",
+        "BIT_PACKED",     "DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY",
+        "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"};
     const char *comma = "";
     buf_puts(out, "\"encodings\":[");
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)

@@ -1,5 +1,5 @@
-/* Open addressing, linear, at most half full; it starts small, so that a column of few values stays in
- * the nearest cache. See dict.h. */
+/* Open addressing, linear, at most half full; it starts small, so that a column of few values stays
+ * in the nearest cache. See dict.h. */
 #include "parquet/dict.h"
 
 #include <stdlib.h>
@@ -156,7 +156,9 @@ bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit
         index += col ? count : 1;
         all_const &= !col || !count;
         plain += width ? count * width
-                       : count * 4 + (col ? p->col->n_bytes : count ? p->rows * p->text.n : 0);
+                       : count * 4 + (col     ? p->col->n_bytes
+                                      : count ? p->rows * p->text.n
+                                              : 0);
     }
     if (type == COL_BOOL || values < 2 || (values < 16 && !all_const))
         return false;

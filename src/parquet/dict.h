@@ -1,5 +1,5 @@
-/* dict: a column chunk's distinct values, numbered as they come. Gives up early where they are too many
- * to pay. Inside this room only; reused from chunk to chunk. */
+/* dict: a column chunk's distinct values, numbered as they come. Gives up early where they are too
+ * many to pay. Inside this room only; reused from chunk to chunk. */
 #ifndef INLET_PARQUET_DICT_H
 #define INLET_PARQUET_DICT_H
 
@@ -13,17 +13,17 @@ struct dict_slot {
 struct dict { /* zero to start */
     struct dict_slot *slots;
     uint32_t mask, n, cap;
-    uint64_t *keys;     /* of each entry: the bits of a long or a double */
-    struct str *texts;  /* of each entry: views of the values' own memory */
-    size_t bytes;       /* of the entries, PLAIN */
-    uint32_t *index;    /* of each value of the columns, and one for each constant */
+    uint64_t *keys;    /* of each entry: the bits of a long or a double */
+    struct str *texts; /* of each entry: views of the values' own memory */
+    size_t bytes;      /* of the entries, PLAIN */
+    uint32_t *index;   /* of each value of the columns, and one for each constant */
     size_t n_index, cap_index;
     size_t limit;
 };
 
 void dict_fini(struct dict *d);
-/* Numbers all values of the pieces. False: a dictionary does not pay, and nothing is to be had. `width`
- * is that of a fixed value in the file, 0 for texts. */
+/* Numbers all values of the pieces. False: a dictionary does not pay, and nothing is to be had.
+ * `width` is that of a fixed value in the file, 0 for texts. */
 bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit_bytes,
                 const struct pq_piece *pieces, size_t n);
 

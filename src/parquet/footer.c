@@ -1,4 +1,5 @@
-/* Thrift structs of parquet.thrift, read field by field; what is not known is skipped. See footer.h. */
+/* Thrift structs of parquet.thrift, read field by field; what is not known is skipped. See
+ * footer.h. */
 #include "parquet/footer.h"
 
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static int32_t get32(struct thrift_in *in, const struct thrift_field *f)
     return in->bad ? 0 : (int32_t)v;
 }
 
-/* LogicalType is a union: its one field's id says which. Decimals and timestamps have parameters. */
+/* LogicalType is a union: its one field's id says which. Decimals and timestamps have parameters.
+ */
 static void parse_logical(struct thrift_in *in, struct element *el)
 {
     struct thrift_field f = {0};
@@ -52,16 +54,9 @@ static struct element parse_element(struct thrift_in *in)
 {
     struct element el = {.physical = -1, .converted = -1, .logical = -1, .field_id = -1};
     struct thrift_field f = {0};
-    int32_t *const numbers[] = {NULL,
-                                &el.physical,
-                                &el.type_length,
-                                &el.repetition,
-                                NULL,
-                                &el.children,
-                                &el.converted,
-                                &el.scale,
-                                &el.precision,
-                                &el.field_id};
+    int32_t *const numbers[] = {NULL,          &el.physical, &el.type_length, &el.repetition,
+                                NULL,          &el.children, &el.converted,   &el.scale,
+                                &el.precision, &el.field_id};
     while (thrift_next(in, &f)) {
         if (f.id == 4)
             el.name = thrift_get_bytes(in, &f);

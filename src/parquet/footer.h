@@ -1,5 +1,5 @@
-/* footer: a Parquet file's footer, taken apart: what the reader and `inlet inspect` go by. Text views
- * borrow from the bytes parsed. Inside this room only. */
+/* footer: a Parquet file's footer, taken apart: what the reader and `inlet inspect` go by. Text
+ * views borrow from the bytes parsed. Inside this room only. */
 #ifndef INLET_PARQUET_FOOTER_H
 #define INLET_PARQUET_FOOTER_H
 
@@ -36,16 +36,17 @@ enum footer_encoding {
 enum footer_page { PAGE_DATA = 0, PAGE_DICTIONARY = 2, PAGE_DATA_V2 = 3 };
 
 struct footer_leaf {
-    char *path; /* dotted */
+    char *path;       /* dotted */
     int32_t field_id; /* -1: none */
-    int32_t physical, converted, logical; /* logical: the field id of the LogicalType union; -1: none */
+    int32_t physical, converted,
+        logical; /* logical: the field id of the LogicalType union; -1: none */
     int32_t type_length, precision, scale;
     bool adjusted; /* of a timestamp */
     uint8_t max_def, max_rep;
 };
 struct footer_chunk {
     int32_t physical, codec;
-    uint32_t encodings; /* a bit for each */
+    uint32_t encodings;                 /* a bit for each */
     int64_t values, nulls, raw, packed; /* nulls -1: not known */
     int64_t data_offset, dict_offset;   /* dict_offset 0: none */
     int64_t data_pages, dict_pages;     /* -1: not known */

@@ -1,5 +1,5 @@
-/* The end of a file: for each chunk its column index and offset index, then the footer, its length, the
- * magic. Structs and field numbers are those of parquet.thrift. */
+/* The end of a file: for each chunk its column index and offset index, then the footer, its length,
+ * the magic. Structs and field numbers are those of parquet.thrift. */
 #include <string.h>
 
 #include "codec/thrift.h"
@@ -71,9 +71,8 @@ static void put_indexes(struct pq_writer *w)
 /* LogicalType, a union: one field that says which, a struct that may be empty. */
 static void logical(struct thrift *t, const struct pq_node *n)
 {
-    static const uint8_t fields[] = {
-        [PQ_STRING] = 1, [PQ_LIST] = 3, [PQ_DECIMAL] = 5, [PQ_DATE] = 6, [PQ_TIMESTAMPTZ] = 8,
-        [PQ_TIMESTAMP] = 8};
+    static const uint8_t fields[] = {[PQ_STRING] = 1, [PQ_LIST] = 3,        [PQ_DECIMAL] = 5,
+                                     [PQ_DATE] = 6,   [PQ_TIMESTAMPTZ] = 8, [PQ_TIMESTAMP] = 8};
     thrift_open(t, fields[n->type]);
     if (n->type == PQ_DECIMAL) {
         thrift_i32(t, 1, n->scale);

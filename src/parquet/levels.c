@@ -1,5 +1,5 @@
-/* See levels.h. Runs of eight or more equal values become RLE runs; what lies between is packed in groups
- * of eight, so that only the last group of all needs filling. */
+/* See levels.h. Runs of eight or more equal values become RLE runs; what lies between is packed in
+ * groups of eight, so that only the last group of all needs filling. */
 #include "parquet/levels.h"
 
 #include <string.h>

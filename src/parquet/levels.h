@@ -1,4 +1,5 @@
-/* levels: the RLE / bit-packing hybrid (parquet-format, Encodings.md), for levels and dictionary indices. */
+/* levels: the RLE / bit-packing hybrid (parquet-format, Encodings.md), for levels and dictionary
+ * indices. */
 #ifndef INLET_PARQUET_LEVELS_H
 #define INLET_PARQUET_LEVELS_H
 

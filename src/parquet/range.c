@@ -1,5 +1,5 @@
-/* See range.h. Texts compare as unsigned bytes, which for UTF-8 is the order of code points: what both
- * Parquet and Iceberg ask for. NaN is never a bound; zero's sign is none either. */
+/* See range.h. Texts compare as unsigned bytes, which for UTF-8 is the order of code points: what
+ * both Parquet and Iceberg ask for. NaN is never a bound; zero's sign is none either. */
 #include "parquet/range.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* range: the least and the greatest of values, and their bytes as Parquet's statistics and Iceberg's
- * bounds want them. Inside this room only. Texts are views of the values' own memory. */
+/* range: the least and the greatest of values, and their bytes as Parquet's statistics and
+ * Iceberg's bounds want them. Inside this room only. Texts are views of the values' own memory. */
 #ifndef INLET_PARQUET_RANGE_H
 #define INLET_PARQUET_RANGE_H
 
@@ -11,7 +11,7 @@
 #include "parquet/column.h"
 
 struct range {
-    bool any;     /* there is a value that is no NaN */
+    bool any; /* there is a value that is no NaN */
     int64_t nans;
     int64_t min_long, max_long;
     double min_double, max_double;
@@ -27,9 +27,11 @@ void range_merge(struct range *into, const struct range *from, enum col_type typ
 /* < 0, 0, > 0: the least (or, where `greatest`, the greatest) of a against that of b. */
 int range_compare(const struct range *a, const struct range *b, enum col_type type, bool greatest);
 
-/* A prefix of at most max_bytes, and of max_points code points where `utf8`, of whole code points. */
+/* A prefix of at most max_bytes, and of max_points code points where `utf8`, of whole code points.
+ */
 size_t range_prefix(struct str s, bool utf8, size_t max_bytes, size_t max_points);
-/* Makes p[0..n) the least text above all that start with it; needs 4 spare bytes. 0: there is none. */
+/* Makes p[0..n) the least text above all that start with it; needs 4 spare bytes. 0: there is none.
+ */
 size_t range_above(uint8_t *p, size_t n, bool utf8);
 
 #endif

@@ -1,5 +1,5 @@
-/* The reader: the footer at open, then a column chunk at a time, all of it in memory. The input may be
- * any bytes: sizes and offsets are checked before they are used. See parquet.h. */
+/* The reader: the footer at open, then a column chunk at a time, all of it in memory. The input may
+ * be any bytes: sizes and offsets are checked before they are used. See parquet.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +35,8 @@ struct pq_reader *pq_reader_open(pq_read_fn *read, void *ctx, int64_t file_size,
     if (read(ctx, file_size - 8, end, 8, e))
         return NULL;
     memcpy(&len, end, 4);
-    if (memcmp(end + 4, "PAR1", 4) != 0 || len > FOOTER_BYTES_MAX || (int64_t)len > file_size - 12) {
+    if (memcmp(end + 4, "PAR1", 4) != 0 || len > FOOTER_BYTES_MAX ||
+        (int64_t)len > file_size - 12) {
         err_set(e, ERR_INVALID, "not a Parquet file: no footer at its end");
         return NULL;
     }
@@ -149,10 +150,8 @@ static void parse_page_kind(struct thrift_in *in, struct page *p, int16_t kind)
 static int parse_page(struct thrift_in *in, struct page *p, struct err *e)
 {
     struct thrift_field f = {0};
-    *p = (struct page){.type = -1,
-                       .compressed = true,
-                       .def_encoding = ENCODING_RLE,
-                       .rep_encoding = ENCODING_RLE};
+    *p = (struct page){
+        .type = -1, .compressed = true, .def_encoding = ENCODING_RLE, .rep_encoding = ENCODING_RLE};
     while (thrift_next(in, &f)) {
         int64_t *to = f.id == 2 ? &p->raw : f.id == 3 ? &p->packed : NULL;
         if (to)
@@ -209,8 +208,8 @@ static int read_levels(struct chunk_in *c, const struct page *p, size_t *at, siz
         *at += 4;
         len = prefix;
     }
-    if (len > n - *at || levels_decode8(c->raw + *at, len, levels_width(max), max, to,
-                                        (size_t)p->values))
+    if (len > n - *at ||
+        levels_decode8(c->raw + *at, len, levels_width(max), max, to, (size_t)p->values))
         return err_set(c->e, ERR_INVALID, "broken levels");
     *at += len;
     return 0;

@@ -1,5 +1,5 @@
-/* The writer's public side: the schema's leaves, row groups, what Iceberg wants to know at the end. Pages
- * are made in chunk.c, the footer in footer_write.c. See parquet.h. */
+/* The writer's public side: the schema's leaves, row groups, what Iceberg wants to know at the end.
+ * Pages are made in chunk.c, the footer in footer_write.c. See parquet.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,7 +115,7 @@ void pq_writer_free(struct pq_writer *w)
 {
     if (!w)
         return;
-    struct buf *bufs[] = {&w->page, &w->packed, &w->dict_page, &w->dict_packed};
+    struct buf *bufs[] = {&w->page, &w->packed, &w->dict_page, &w->dict_packed, &w->seen};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         buf_fini(bufs[i]);
     for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
@@ -157,10 +157,10 @@ void pq_writer_group_begin(struct pq_writer *w, uint32_t rows)
 {
     invariant(!w->in_group);
     w->groups = mem_regrow(w->groups, w->n_groups + 1, sizeof *w->groups);
-    w->groups[w->n_groups] = (struct group){.rows = rows,
-                                            .offset = w->offset,
-                                            .chunks = mem_array(w->n_leaves + 1u,
-                                                                sizeof(struct chunk))};
+    w->groups[w->n_groups] =
+        (struct group){.rows = rows,
+                       .offset = w->offset,
+                       .chunks = mem_array(w->n_leaves + 1u, sizeof(struct chunk))};
     w->leaf = 0;
     w->in_group = true;
 }
@@ -178,8 +178,7 @@ static int check_pieces(const struct leaf *l, const struct pq_piece *pieces, siz
             return err_set(e, ERR_INVALID, "column %s: a piece of other levels or another type",
                            l->node->name);
         if (p->kind == PQ_PIECE_NULLS && p->rows && p->def >= l->max_def)
-            return err_set(e, ERR_INVALID, "column %s: nulls where a value must be",
-                           l->node->name);
+            return err_set(e, ERR_INVALID, "column %s: nulls where a value must be", l->node->name);
     }
     if (sum != rows)
         return err_set(e, ERR_INVALID, "column %s: %llu rows in a row group of %u", l->node->name,

@@ -1,5 +1,5 @@
-/* The writer's own structs: writer.c (rows and columns), chunk.c (pages), dict.c, range.c (least and
- * greatest) and footer_write.c share them. Inside this room only. */
+/* The writer's own structs: writer.c (rows and columns), chunk.c (pages), dict.c, range.c (least
+ * and greatest) and footer_write.c share them. Inside this room only. */
 #ifndef INLET_PARQUET_WRITER_INT_H
 #define INLET_PARQUET_WRITER_INT_H
 
@@ -57,7 +57,7 @@ struct group {
 struct segment {
     const struct pq_piece *piece;
     uint32_t entry, n_entries, value, n_values;
-    size_t byte;           /* where the texts start in the column's bytes */
+    size_t byte;           /* where the texts start in the column's bytes (no dictionary) */
     const uint32_t *index; /* dictionary: of the piece's first value; for a constant its one */
 };
 
@@ -79,7 +79,7 @@ struct pq_writer {
     struct dict dict;
     struct segment *segments;
     uint32_t n_segments, cap_segments;
-    struct buf page, packed, dict_page, dict_packed;
+    struct buf page, packed, dict_page, dict_packed, seen;
 };
 
 /* chunk.c: all pages of a leaf. */

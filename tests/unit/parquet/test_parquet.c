@@ -1,6 +1,6 @@
-/* Parquet: random columns of all types, in random pieces, through the writer and back through the reader;
- * bounds as Iceberg wants them; files from pyarrow; broken files. With INLET_PQ_FILE set, the first file
- * is left there for other engines to read (see check_file.py). */
+/* Parquet: random columns of all types, in random pieces, through the writer and back through the
+ * reader; bounds as Iceberg wants them; files from pyarrow; broken files. With INLET_PQ_FILE set,
+ * the first file is left there for other engines to read (see check_file.py). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,25 +27,27 @@ static uint32_t rnd(uint32_t below)
 
 /* ---- the schema: every type, a required column, lists of texts and of structs, a struct ---- */
 
-static char names[24][16] = {"req_long", "flag",  "i32",      "i64",   "dbl",  "flt",
-                             "text",     "bin",   "ts",       "tsn",   "day",  "dec9",
-                             "dec18",    "uuid",  "constant", "nulls", "tags", "element",
-                             "items",    "element", "qty",    "name",  "place", "city"};
+static char names[24][16] = {"req_long", "flag",    "i32",      "i64",   "dbl",   "flt",
+                             "text",     "bin",     "ts",       "tsn",   "day",   "dec9",
+                             "dec18",    "uuid",    "constant", "nulls", "tags",  "element",
+                             "items",    "element", "qty",      "name",  "place", "city"};
 #define NODE(I, ID, TYPE, REQ, PREC, SCALE, KIDS)                                                  \
-    {names[I], ID, TYPE, REQ, PREC, SCALE, KIDS}
+    {                                                                                              \
+        names[I], ID, TYPE, REQ, PREC, SCALE, KIDS                                                 \
+    }
 static struct pq_node nodes[] = {
-    NODE(0, 1, PQ_INT64, true, 0, 0, 0),      NODE(1, 2, PQ_BOOLEAN, false, 0, 0, 0),
-    NODE(2, 3, PQ_INT32, false, 0, 0, 0),     NODE(3, 4, PQ_INT64, false, 0, 0, 0),
-    NODE(4, 5, PQ_DOUBLE, false, 0, 0, 0),    NODE(5, 6, PQ_FLOAT, false, 0, 0, 0),
-    NODE(6, 7, PQ_STRING, false, 0, 0, 0),    NODE(7, 8, PQ_BINARY, false, 0, 0, 0),
+    NODE(0, 1, PQ_INT64, true, 0, 0, 0),        NODE(1, 2, PQ_BOOLEAN, false, 0, 0, 0),
+    NODE(2, 3, PQ_INT32, false, 0, 0, 0),       NODE(3, 4, PQ_INT64, false, 0, 0, 0),
+    NODE(4, 5, PQ_DOUBLE, false, 0, 0, 0),      NODE(5, 6, PQ_FLOAT, false, 0, 0, 0),
+    NODE(6, 7, PQ_STRING, false, 0, 0, 0),      NODE(7, 8, PQ_BINARY, false, 0, 0, 0),
     NODE(8, 9, PQ_TIMESTAMPTZ, false, 0, 0, 0), NODE(9, 10, PQ_TIMESTAMP, false, 0, 0, 0),
-    NODE(10, 11, PQ_DATE, false, 0, 0, 0),    NODE(11, 12, PQ_DECIMAL, false, 9, 2, 0),
-    NODE(12, 13, PQ_DECIMAL, false, 18, 4, 0), NODE(13, 14, PQ_STRING, true, 0, 0, 0),
-    NODE(14, 15, PQ_STRING, false, 0, 0, 0),  NODE(15, 16, PQ_STRING, false, 0, 0, 0),
-    NODE(16, 17, PQ_LIST, false, 0, 0, 1),    NODE(17, 18, PQ_STRING, false, 0, 0, 0),
-    NODE(18, 19, PQ_LIST, false, 0, 0, 1),    NODE(19, 20, PQ_GROUP, false, 0, 0, 2),
-    NODE(20, 21, PQ_INT64, false, 0, 0, 0),   NODE(21, 22, PQ_STRING, false, 0, 0, 0),
-    NODE(22, 23, PQ_GROUP, false, 0, 0, 1),   NODE(23, 24, PQ_STRING, false, 0, 0, 0),
+    NODE(10, 11, PQ_DATE, false, 0, 0, 0),      NODE(11, 12, PQ_DECIMAL, false, 9, 2, 0),
+    NODE(12, 13, PQ_DECIMAL, false, 18, 4, 0),  NODE(13, 14, PQ_STRING, true, 0, 0, 0),
+    NODE(14, 15, PQ_STRING, false, 0, 0, 0),    NODE(15, 16, PQ_STRING, false, 0, 0, 0),
+    NODE(16, 17, PQ_LIST, false, 0, 0, 1),      NODE(17, 18, PQ_STRING, false, 0, 0, 0),
+    NODE(18, 19, PQ_LIST, false, 0, 0, 1),      NODE(19, 20, PQ_GROUP, false, 0, 0, 2),
+    NODE(20, 21, PQ_INT64, false, 0, 0, 0),     NODE(21, 22, PQ_STRING, false, 0, 0, 0),
+    NODE(22, 23, PQ_GROUP, false, 0, 0, 1),     NODE(23, 24, PQ_STRING, false, 0, 0, 0),
 };
 static const struct pq_schema schema = {nodes, 24, 19};
 enum { LEAVES = 20, LEAF_UUID = 13, LEAF_CONST = 14, LEAF_NULLS = 15, LEAF_NAME = 18 };
@@ -76,12 +78,13 @@ static void add_text(struct column *c, const void *p, size_t n)
 
 static void random_text(struct column *c, int32_t id, uint32_t variety)
 {
-    static const char *const words[] = {"a", "Zürich", "日本語", "🙂", "x y", "", "long long ago"};
+    static const char *const words[] = {"a",   "Zürich", "日本語",       "🙂",
+                                        "x y", "",       "long long ago"};
     char text[400];
     size_t n = 0;
     if (id == 14) {
-        n = (size_t)snprintf(text, sizeof text, "%08x-%04x-4%03x-%012x", rnd(1u << 30),
-                             rnd(65536), rnd(4096), rnd(1u << 30));
+        n = (size_t)snprintf(text, sizeof text, "%08x-%04x-4%03x-%012x", rnd(1u << 30), rnd(65536),
+                             rnd(4096), rnd(1u << 30));
     } else {
         for (uint32_t k = rnd(3); k < 3; k++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", words[rnd(7)], rnd(variety));
@@ -158,7 +161,7 @@ static void append(struct column *to, const struct pq_piece *p, unsigned max_def
     uint32_t levels = c ? c->n_levels : p->rows;
     for (uint32_t i = 0; i < levels; i++)
         add_level(to,
-                  c ? (max_def ? c->def[i] : 0)
+                  c                           ? (max_def ? c->def[i] : 0)
                   : p->kind == PQ_PIECE_CONST ? max_def
                                               : p->def,
                   c && c->max_rep ? c->rep[i] : 0);
@@ -321,9 +324,9 @@ static void test_round_trip(void **state)
         size_t page_bytes, dict_bytes;
         int level;
     } cases[] = {
-        {3, 60000, 0, 0, 0, 1},   {2, 3000, 100, 0, 0, 1}, {2, 3000, 0, 500, 0, 3},
-        {1, 0, 0, 0, 0, 1},       {0, 0, 0, 0, 0, 1},      {4, 3, 0, 0, 0, 0},
-        {4, 700, 1, 0, 0, 0},     {2, 20000, 0, 0, 100, 1}, {4, 40, 8, 64, 0, 1},
+        {3, 60000, 0, 0, 0, 1},    {2, 3000, 100, 0, 0, 1},  {2, 3000, 0, 500, 0, 3},
+        {1, 0, 0, 0, 0, 1},        {0, 0, 0, 0, 0, 1},       {4, 3, 0, 0, 0, 0},
+        {4, 700, 1, 0, 0, 0},      {2, 20000, 0, 0, 100, 1}, {4, 40, 8, 64, 0, 1},
         {4, 5000, 64, 4096, 0, 1},
     };
     (void)state;
@@ -568,9 +571,9 @@ static void test_describe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_text_bounds),
-        cmocka_unit_test(test_number_bounds),  cmocka_unit_test(test_refuses_wrong_pieces),
-        cmocka_unit_test(test_broken_files),   cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_text_bounds),
+        cmocka_unit_test(test_number_bounds), cmocka_unit_test(test_refuses_wrong_pieces),
+        cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_describe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
