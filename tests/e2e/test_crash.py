@@ -40,28 +40,32 @@ def test_kill_after_a_stored_checkpoint(lake, tmp_path):
     import json
     import sqlite3
     path = tmp_path / "events.ndjson"
-    path.write_bytes(run("gen", "--events", "100000", "--seed", "4", "--start", "2026-11-20T00:00:00Z", "--malformed", "0").stdout)
+    path.write_bytes(run("gen", "--events", "500000", "--seed", "4", "--start", "2026-11-20T00:00:00Z", "--malformed", "0").stdout)
+    size = path.stat().st_size
     sent = {json.loads(line)["event_uuid"] for line in path.read_bytes().splitlines()}
-    p = subprocess.Popen([INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--threads", "1"],
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    stored = None
-    for _ in range(600):
-        time.sleep(0.05)
-        p.send_signal(signal.SIGSTOP)  # the checkpoint is due five seconds after the start by the boot clock
-        time.sleep(0.2)
-        if p.poll() is not None:
-            break
-        try:
-            stored = sqlite3.connect(f"file:{lake.path}/leases.db?mode=ro", uri=True).execute(
-                "SELECT checkpoint FROM inlet_leases WHERE checkpoint NOT IN ('TRIM_HORIZON')").fetchone()
-        except sqlite3.Error:
-            stored = None
-        if stored:
-            break
+    p = subprocess.Popen([INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--threads", "1",
+                          "--commit-interval", "200ms"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    at = 0
+    for _ in range(8):
+        time.sleep(0.7)
+        p.send_signal(signal.SIGSTOP)  # checkpoints come five seconds apart: let the time pass, not the work
+        time.sleep(5.1)
         p.send_signal(signal.SIGCONT)
+        for _ in range(20):
+            time.sleep(0.02)
+            try:
+                row = sqlite3.connect(f"file:{lake.path}/leases.db?mode=ro", uri=True).execute(
+                    "SELECT checkpoint FROM inlet_leases").fetchone()
+                at = int(row[0]) if row and row[0] and row[0].isdigit() else 0
+            except sqlite3.Error:
+                at = 0
+            if at or p.poll() is not None:
+                break
+        if at or p.poll() is not None:
+            break
     p.kill()
     p.wait()
+    assert 0 < at < size, "no checkpoint was stored in the middle of the file: the test would prove nothing"
     lake.load(path)
     rows = [row["event_uuid"] for t in lake.tables() if not t.startswith("inlet_") for row in lake.duckdb(t, "event_uuid")]
     assert len(rows) == len(set(rows)) and set(rows) == sent
-    assert stored, "the load ended before it stored a checkpoint: the test proves nothing"
