@@ -70,12 +70,13 @@ static void on_shard_end(struct run *r, struct source_event *ev)
     struct source *source = s->source;
     s->closed_at_source = s->tip = true;
     protocol_shard_ended(r->protocol, ev->shard);
-    for (size_t i = 0; i < ev->n_children; i++) {
-        struct err e = {0};
-        if (run_take_shard(r, source, &ev->children[i], &e))
-            fail(r, &e);
-    }
     struct err e = {0};
+    uint32_t first = r->n_shards;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < ev->n_children; i++)
+        rc = run_take_shard(r, source, &ev->children[i], &e);
+    if (rc || (r->n_shards > first && run_read_positions(r, first, &e)))
+        fail(r, &e);
     if (!r->config->stream && run_start_ready(r, &e)) /* the next file */
         fail(r, &e);
 }
@@ -151,7 +152,6 @@ static void on_event(struct run *r, struct source_event *ev)
         break;
     case SOURCE_FAILED: fail(r, &ev->error); break;
     case SOURCE_NOTICE:
-        r->notices++;
         log_warn("%s", ev->error.text);
         break;
     }

@@ -2,122 +2,111 @@
  * same stream, other workers', are kept as they are in the base. See positions.h. */
 #include "pipeline/positions.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
-static json_t *load_property(const struct table *t, const char *identity)
-{
-    char *key = mem_printf(POSITION_PREFIX "%s", identity);
-    const char *text = table_property(t, key);
-    free(key);
-    return text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-}
-
-static int parse(const json_t *map, const char *shard, struct seq *out, struct err *e)
-{
-    const char *text = json_string_value(json_object_get(map, shard));
-    *out = SEQ_NONE;
-    return text ? seq_parse(out, text, strcspn(text, ":"), e) : 0;
-}
-
-int positions_read(const struct table *t, const char *identity, const char *shard, struct seq *out,
-                   struct err *e)
-{
-    json_t *map = load_property(t, identity);
-    int rc = parse(map, shard, out, e);
-    json_decref(map);
-    return rc;
-}
-
-struct held {
-    struct commit_job *job;
-    const struct table *table;
-    struct err *err;
-    int rc;
+struct position_stream {
+    const char *identity; /* borrowed from its source */
+    char *key, *text;     /* what the pair points to */
+    struct position_map map;
+    bool moved;           /* by this commit */
 };
 
-static struct seq held_at(void *ctx, uint32_t shard)
+static int read_key(const struct table *t, const char *key, struct position_map *out, struct err *e)
 {
-    struct held *h = ctx;
-    struct seq at = SEQ_NONE;
-    if (positions_read(h->table, h->job->shard_identities[shard], h->job->shard_ids[shard], &at,
-                       h->err))
-        h->rc = -1;
-    return at;
+    return position_map_parse(out, table_property(t, key), e);
+}
+
+int positions_read(const struct table *t, const char *identity, struct position_map *out,
+                   struct err *e)
+{
+    char *key = position_map_key(identity);
+    int rc = read_key(t, key, out, e);
+    free(key);
+    return rc;
 }
 
 void positions_offer_init(struct positions_offer *o, struct commit_job *job)
 {
+    struct map known = {0}; /* identity -> index + 1 */
     *o = (struct positions_offer){.job = job};
-    o->pairs = mem_array(job->n_shards * 2 + 1, sizeof *o->pairs);
-    o->owned = mem_array(job->n_shards * 2 + 1, sizeof *o->owned);
+    o->streams = mem_array(job->plan.n_steps, sizeof *o->streams);
+    o->stream_of = mem_array(job->n_shards, sizeof *o->stream_of);
+    for (uint32_t i = 0; i < job->plan.n_steps; i++) {
+        uint32_t shard = job->plan.steps[i].shard;
+        const char *identity = job->shard_identities[shard];
+        uintptr_t at = (uintptr_t)map_get(&known, identity, strlen(identity));
+        if (!at) {
+            o->streams[o->n_streams] =
+                (struct position_stream){.identity = identity, .key = position_map_key(identity)};
+            at = ++o->n_streams;
+            map_set(&known, identity, strlen(identity), (void *)at);
+        }
+        o->stream_of[shard] = (uint32_t)at - 1;
+    }
+    o->pairs = mem_array((size_t)o->n_streams * 2 + 1, sizeof *o->pairs);
+    map_fini(&known);
 }
 
 static void clear(struct positions_offer *o)
 {
-    for (size_t i = 0; i < o->n_owned; i++)
-        free(o->owned[i]);
-    o->n_owned = 0;
+    for (uint32_t i = 0; i < o->n_streams; i++) {
+        position_map_fini(&o->streams[i].map);
+        free(o->streams[i].text);
+        o->streams[i].map = (struct position_map){0};
+        o->streams[i].text = NULL;
+        o->streams[i].moved = false;
+    }
     o->pairs[0] = NULL;
 }
 
 void positions_offer_fini(struct positions_offer *o)
 {
     clear(o);
+    for (uint32_t i = 0; i < o->n_streams; i++)
+        free(o->streams[i].key);
+    free(o->streams);
+    free(o->stream_of);
     free(o->pairs);
-    free(o->owned);
 }
 
-static void add_pair(struct positions_offer *o, const char *identity, json_t *map)
+static int read_base(struct positions_offer *o, const struct table *t, struct err *e)
 {
-    o->pairs[o->n_owned] = o->owned[o->n_owned] = mem_printf(POSITION_PREFIX "%s", identity);
-    o->n_owned++;
-    o->pairs[o->n_owned] = o->owned[o->n_owned] = json_dumps(map, JSON_COMPACT | JSON_SORT_KEYS);
-    o->n_owned++;
-    o->pairs[o->n_owned] = NULL;
+    clear(o);
+    for (uint32_t i = 0; i < o->n_streams; i++)
+        if (read_key(t, o->streams[i].key, &o->streams[i].map, e))
+            return err_wrap(e, "property %s", o->streams[i].key);
+    return 0;
 }
 
-static void set_step(json_t *map, const struct commit_job *job, const struct protocol_step *step)
+static struct seq held_at(void *ctx, uint32_t shard)
 {
-    char text[SEQ_TEXT_MAX + 32];
-    size_t n = seq_format(step->next, text);
-    if (step->note[0])
-        snprintf(text + n, sizeof text - n, ":%s", step->note);
-    json_object_set_new(map, job->shard_ids[step->shard], json_string(text));
+    const struct positions_offer *o = ctx;
+    return position_map_at(&o->streams[o->stream_of[shard]].map, o->job->shard_ids[shard]);
 }
 
-/* The base's map of each stream that the plan speaks of, with the plan's shards moved on. */
-static void make_pairs(struct positions_offer *o, const struct table *t)
+/* The base's map of each stream, with the plan's shards moved on. */
+static void make_pairs(struct positions_offer *o)
 {
-    const struct commit_job *job = o->job;
-    bool *done = mem_array(job->n_shards, sizeof *done);
-    for (uint32_t i = 0; i < job->plan.n_steps; i++) {
-        uint32_t shard = job->plan.steps[i].shard;
-        const char *identity = job->shard_identities[shard];
-        if (done[shard])
+    size_t n = 0;
+    for (uint32_t i = 0; i < o->job->plan.n_steps; i++) {
+        const struct protocol_step *step = &o->job->plan.steps[i];
+        struct position_stream *stream = &o->streams[o->stream_of[step->shard]];
+        if (seq_cmp(step->next, step->expected) == 0)
             continue;
-        json_t *map = load_property(t, identity);
-        bool moved = false;
-        if (!map)
-            map = json_object();
-        for (uint32_t k = i; k < job->plan.n_steps; k++) {
-            const struct protocol_step *step = &job->plan.steps[k];
-            if (strcmp(job->shard_identities[step->shard], identity) != 0)
-                continue;
-            done[step->shard] = true;
-            if (seq_cmp(step->next, step->expected) != 0) {
-                set_step(map, job, step);
-                moved = true;
-            }
-        }
-        if (moved)
-            add_pair(o, identity, map);
-        json_decref(map);
+        position_map_set(&stream->map, o->job->shard_ids[step->shard], step->next, step->note, 0);
+        stream->moved = true;
     }
-    free(done);
+    for (uint32_t i = 0; i < o->n_streams; i++) {
+        if (!o->streams[i].moved)
+            continue;
+        o->streams[i].text = position_map_text(&o->streams[i].map);
+        o->pairs[n++] = o->streams[i].key;
+        o->pairs[n++] = o->streams[i].text;
+    }
+    o->pairs[n] = NULL;
 }
 
 /* Before a rebased commit the leases are read again: they must still be ours. */
@@ -143,12 +132,9 @@ static int check_leases(const struct commit_job *job, struct err *e)
 int positions_validate(void *ctx, const struct table *t, bool rebased, struct err *e)
 {
     struct positions_offer *o = ctx;
-    struct held held = {.job = o->job, .table = t, .err = e};
-    if (rebased && check_leases(o->job, e))
+    if ((rebased && check_leases(o->job, e)) || read_base(o, t, e) ||
+        protocol_plan_check(&o->job->plan, held_at, o, e))
         return -1;
-    if (protocol_plan_check(&o->job->plan, held_at, &held, e) || held.rc)
-        return -1;
-    clear(o);
-    make_pairs(o, t);
+    make_pairs(o);
     return 0;
 }

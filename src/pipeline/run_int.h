@@ -40,9 +40,8 @@ struct run {
 
     bool draining, failed, restart, shard_ending;
     struct err error;
-    int64_t started_ms, last_cut_ms, last_renew_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
-    uint64_t last_batches, open_batches, committing;
-    uint64_t notices;
+    int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
+    uint64_t open_batches, committing;
 };
 
 /* run_start.c */
@@ -50,6 +49,8 @@ int run_open(struct run *r, struct err *e);
 int run_sources(struct run *r, struct err *e);
 int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
                    struct err *e);
+/* For the shards taken from number `first` on, leases in hand and before any is started. */
+int run_read_positions(struct run *r, uint32_t first, struct err *e);
 int run_start_ready(struct run *r, struct err *e); /* starts every leased shard that may be */
 void run_close(struct run *r);
 bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);

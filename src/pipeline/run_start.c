@@ -13,7 +13,7 @@
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
 
-#define FIXED_BYTES ((size_t)40 << 20) /* libraries, stacks, encoders: measured, see bench/README.md */
+#define FIXED_BYTES ((size_t)40 << 20) /* libraries, stacks, encoders: an allowance */
 #define ROWS_BYTES_MIN ((size_t)24 << 20)
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -210,29 +210,50 @@ static int resolve_start(struct run *r, struct pshard *s, const struct source_sh
     return r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e);
 }
 
-static int read_positions(struct run *r, uint32_t number, struct err *e)
+static void hold(struct run *r, uint32_t table, uint32_t shard, struct seq at)
 {
-    const struct pshard *s = &r->shards[number];
+    char key[48];
+    struct seq *held = mem_alloc(sizeof *held);
+    *held = at;
+    protocol_table_position(r->protocol, table, shard, at);
+    pthread_rwlock_wrlock(&r->skip_lock);
+    free(map_set(&r->skip, key, skip_key(key, table, shard), held));
+    pthread_rwlock_unlock(&r->skip_lock);
+}
+
+/* What one table holds of the shards from `first` on; a stream's shards stand together. */
+static int table_positions(struct run *r, const struct table *t, uint32_t table, uint32_t first,
+                           struct err *e)
+{
+    struct position_map map = {0};
+    const char *identity = NULL;
+    int rc = 0;
+    for (uint32_t n = first; !rc && n < r->n_shards; n++) {
+        const struct pshard *s = &r->shards[n];
+        if (!s->leased)
+            continue;
+        if (s->identity != identity) {
+            position_map_fini(&map);
+            rc = positions_read(t, s->identity, &map, e);
+            identity = s->identity;
+        }
+        struct seq at = rc ? SEQ_NONE : position_map_at(&map, s->id);
+        if (seq_cmp(at, SEQ_NONE) != 0)
+            hold(r, table, n, at);
+    }
+    position_map_fini(&map);
+    return rc;
+}
+
+int run_read_positions(struct run *r, uint32_t first, struct err *e)
+{
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
         struct table *fresh = t->handle ? table_load(&r->lake, t->st.name, e) : NULL;
-        struct seq at = SEQ_NONE, *held;
-        char key[48];
-        if (t->handle && !fresh)
-            return -1;
-        if (fresh && positions_read(fresh, s->identity, s->id, &at, e)) {
-            table_free(fresh);
-            return -1;
-        }
+        int rc = fresh ? table_positions(r, fresh, i, first, e) : t->handle ? -1 : 0;
         table_free(fresh);
-        if (seq_cmp(at, SEQ_NONE) == 0)
-            continue;
-        protocol_table_position(r->protocol, i, number, at);
-        pthread_rwlock_wrlock(&r->skip_lock);
-        held = mem_alloc(sizeof *held);
-        *held = at;
-        free(map_set(&r->skip, key, skip_key(key, i, number), held));
-        pthread_rwlock_unlock(&r->skip_lock);
+        if (rc)
+            return err_wrap(e, "positions in table %s", t->st.name);
     }
     return 0;
 }
@@ -261,7 +282,7 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     s->leased = true;
     protocol_shard_taken(r->protocol, number, s->lease.checkpoint);
     protocol_shard_note(r->protocol, number, s->lease.note);
-    return read_positions(r, number, e);
+    return 0;
 }
 
 /* A child begins once its parents' leases are at SHARD_END, or are not there at all. */
@@ -324,7 +345,7 @@ int run_sources(struct run *r, struct err *e)
         if (!r->sources[i] || take_all_shards(r, r->sources[i], e))
             return -1;
     }
-    return run_start_ready(r, e);
+    return run_read_positions(r, 0, e) ? -1 : run_start_ready(r, e);
 }
 
 void run_close(struct run *r)

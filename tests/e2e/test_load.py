@@ -158,3 +158,20 @@ def test_random_events_rebuild(lake, seed):
     for part in range(0, 300, 100):
         load(lake, events[part:part + 100], *args)
     model.check(lake, events)
+
+
+def test_unreadable_position_is_not_taken_for_none(lake, tmp_path):
+    """Positions that could not be read once counted as none: rows would have come twice."""
+    path = tmp_path / "events.ndjson"
+    events = [event(n=i) for i in range(1000)]  # over 64 KiB: the file that grew is the same stream
+    path.write_bytes(ndjson(events))
+    lake.load(path)
+    table = lake.pyiceberg("payment")
+    key, = [k for k in table.properties if k.startswith("inlet.position.")]
+    with table.transaction() as tx:
+        tx.set_properties({key: "{not json"})
+    with open(path, "ab") as f:
+        f.write(ndjson([event(n=99)]))
+    r = lake.load(path, check=False)
+    assert r.returncode == 1 and b"payment" in r.stderr, r.stderr
+    model.check(lake, events)
