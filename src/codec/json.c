@@ -48,7 +48,7 @@ bool json_utf8_valid(const uint8_t *p, size_t n)
     return true;
 }
 
-static int hex4(const uint8_t *p)
+int json_hex4(const uint8_t *p)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
@@ -69,14 +69,14 @@ static size_t skip_escape(const uint8_t *p, size_t i, size_t n, uint8_t *flags)
         return 0;
     if (p[i + 1] != 'u')
         return p[i + 1] && strchr("\"\\/bfnrt", p[i + 1]) ? i + 2 : 0;
-    int v = n - i < 6 ? -1 : hex4(p + i + 2);
+    int v = n - i < 6 ? -1 : json_hex4(p + i + 2);
     if (v < 0)
         return 0;
     if (v == 0 || (v >= 0xdc00 && v < 0xe000))
         *flags |= TOK_UNSAFE;
     if (v < 0xd800 || v >= 0xdc00)
         return i + 6;
-    int low = n - i >= 12 && p[i + 6] == '\\' && p[i + 7] == 'u' ? hex4(p + i + 8) : -1;
+    int low = n - i >= 12 && p[i + 6] == '\\' && p[i + 7] == 'u' ? json_hex4(p + i + 8) : -1;
     if (low >= 0xdc00 && low < 0xe000)
         return i + 12;
     *flags |= TOK_UNSAFE;
@@ -361,7 +361,7 @@ void json_last_wins(struct json_tape *t, const uint8_t *p)
     buf_fini(&b);
 }
 
-static void put_code_point(struct buf *out, uint32_t c)
+void json_put_code_point(struct buf *out, uint32_t c)
 {
     if (c < 0x80) {
         buf_putc(out, (uint8_t)c);
@@ -393,16 +393,16 @@ void json_unescape(const uint8_t *p, size_t n, struct buf *out)
             buf_putc(out, (uint8_t)to[strchr(from, p[i + 1]) - from]);
             i += 2;
         } else {
-            uint32_t c = (uint32_t)hex4(p + i + 2);
+            uint32_t c = (uint32_t)json_hex4(p + i + 2);
             i += 6;
             int low = c >= 0xd800 && c < 0xdc00 && n - i >= 6 && p[i] == '\\' && p[i + 1] == 'u'
-                          ? hex4(p + i + 2)
+                          ? json_hex4(p + i + 2)
                           : -1;
             if (low >= 0xdc00 && low < 0xe000) {
                 c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
                 i += 6;
             }
-            put_code_point(out, c);
+            json_put_code_point(out, c);
         }
     }
 }

@@ -42,4 +42,15 @@ bool json_utf8_valid(const uint8_t *p, size_t n);
 bool json_long(const uint8_t *p, size_t n, int64_t *out);
 bool json_double(const uint8_t *p, size_t n, double *out);
 
+/* Does a double hold this integer exactly? */
+static inline bool json_double_holds(int64_t v)
+{
+    double d = (double)v;
+    return d < 9223372036854775808.0 && (int64_t)d == v;
+}
+/* The value of four hex digits, -1 where they are not. */
+int json_hex4(const uint8_t *p);
+/* Appends a code point as UTF-8 (a lone surrogate as its three bytes). */
+void json_put_code_point(struct buf *out, uint32_t c);
+
 #endif

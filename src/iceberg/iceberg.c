@@ -164,85 +164,39 @@ static void put_name(struct buf *out, const char *name)
     }
 }
 
+/* What stands before and behind the partition's own fields in a manifest's schema. */
+/* clang-format off */
+static const char manifest_head[] =
+    "{\"type\":\"record\",\"name\":\"manifest_entry\",\"fields\":["
+    F("status", "\"int\"", "0") ","
+    OPTF("snapshot_id", "\"long\"", "1") ","
+    OPTF("sequence_number", "\"long\"", "3") ","
+    OPTF("file_sequence_number", "\"long\"", "4") ","
+    "{\"name\":\"data_file\",\"field-id\":2,\"type\":{\"type\":\"record\",\"name\":\"r2\",\"fields\":["
+    F("content", "\"int\"", "134") ","
+    F("file_path", "\"string\"", "100") ","
+    F("file_format", "\"string\"", "101") ","
+    "{\"name\":\"partition\",\"field-id\":102,\"type\":{\"type\":\"record\",\"name\":\"r102\",\"fields\":[";
+static const char manifest_tail[] =
+    "]}},"
+    F("record_count", "\"long\"", "103") ","
+    F("file_size_in_bytes", "\"long\"", "104") ","
+    OPTF("column_sizes", MAP("117", "118", "long"), "108") ","
+    OPTF("value_counts", MAP("119", "120", "long"), "109") ","
+    OPTF("null_value_counts", MAP("121", "122", "long"), "110") ","
+    OPTF("nan_value_counts", MAP("138", "139", "long"), "137") ","
+    OPTF("lower_bounds", MAP("126", "127", "bytes"), "125") ","
+    OPTF("upper_bounds", MAP("129", "130", "bytes"), "128") ","
+    OPTF("key_metadata", "\"bytes\"", "131") ","
+    OPTF("split_offsets", ARRAY("long", "133"), "132") ","
+    OPTF("equality_ids", ARRAY("int", "136"), "135") ","
+    OPTF("sort_order_id", "\"int\"", "140")
+    "]}}]}";
+/* clang-format on */
+
 static void manifest_schema(struct buf *out, const struct iceberg_field *fields, uint32_t n)
 {
-    buf_puts(
-        out,
-        "{\"type\":\"record\",\"name\":\"manifest_entry\",\"fields\":[" F(
-            "status", "\"int\"",
-            "0") "," OPTF("snapshot_id", "\"long\"",
-                          "1") "," OPTF("sequence_number", "\"long\"",
-                                        "3") "," OPTF("file_sequence_number", "\"long\"",
-                                                      "4") ",{\"name\":\"data_file\",\"field-id\":"
-                                                           "2,"
-                                                           "\"type\":{\"type\":\"record\",\"name\":"
-                                                           "\"r2\","
-                                                           "\"fields\":[" F(
-                                                               "content", "\"int\"",
-                                                               "134") "," F("file_path",
-                                                                            "\"string\"",
-                                                                            "100") "," F("file_"
-                                                                                         "forma"
-                                                                                         "t",
-                                                                                         "\"str"
-                                                                                         "ing"
-                                                                                         "\"",
-                                                                                         "101") ",{"
-                                                                                                "\""
-                                                                                                "na"
-                                                                                                "me"
-                                                                                                "\""
-                                                                                                ":"
-                                                                                                "\""
-                                                                                                "pa"
-                                                                                                "rt"
-                                                                                                "it"
-                                                                                                "io"
-                                                                                                "n"
-                                                                                                "\""
-                                                                                                ","
-                                                                                                "\""
-                                                                                                "fi"
-                                                                                                "el"
-                                                                                                "d-"
-                                                                                                "id"
-                                                                                                "\""
-                                                                                                ":1"
-                                                                                                "02"
-                                                                                                ","
-                                                                                                "\""
-                                                                                                "ty"
-                                                                                                "pe"
-                                                                                                "\""
-                                                                                                ":{"
-                                                                                                "\""
-                                                                                                "ty"
-                                                                                                "pe"
-                                                                                                "\""
-                                                                                                ":"
-                                                                                                "\""
-                                                                                                "re"
-                                                                                                "co"
-                                                                                                "rd"
-                                                                                                "\""
-                                                                                                ","
-                                                                                                "\""
-                                                                                                "na"
-                                                                                                "me"
-                                                                                                "\""
-                                                                                                ":"
-                                                                                                "\""
-                                                                                                "r1"
-                                                                                                "02"
-                                                                                                "\""
-                                                                                                ","
-                                                                                                "\""
-                                                                                                "fi"
-                                                                                                "el"
-                                                                                                "ds"
-                                                                                                "\""
-                                                                                                ":"
-                                                                                                "[");
+    buf_puts(out, manifest_head);
     for (uint32_t i = 0; i < n; i++) {
         buf_printf(out, "%s{\"name\":\"", i ? "," : "");
         put_name(out, fields[i].name);
@@ -252,33 +206,7 @@ static void manifest_schema(struct buf *out, const struct iceberg_field *fields,
                                        : "\"int\"",
                    fields[i].field_id);
     }
-    buf_puts(
-        out,
-        "]}}," F("record_count", "\"long\"", "103") "," F("file_size_in_bytes", "\"long\"", "104") "," OPTF("column_sizes", MAP("117", "118", "long"), "108") "," OPTF(
-            "value_counts", MAP("119", "120", "long"),
-            "109") "," OPTF("null_value_counts", MAP("121", "122", "long"),
-                            "110") "," OPTF("nan_value_counts", MAP("138", "139", "long"),
-                                            "137") "," OPTF("lower_bounds",
-                                                            MAP("126", "127", "bytes"),
-                                                            "125") "," OPTF("upper_bounds",
-                                                                            MAP("129", "130",
-                                                                                "bytes"),
-                                                                            "128") "," OPTF("key_"
-                                                                                            "metada"
-                                                                                            "ta",
-                                                                                            "\"byte"
-                                                                                            "s\"",
-                                                                                            "131") "," OPTF("split_offsets",
-                                                                                                            ARRAY(
-                                                                                                                "long",
-                                                                                                                "133"),
-                                                                                                            "132") "," OPTF("equality_ids",
-                                                                                                                            ARRAY(
-                                                                                                                                "int",
-                                                                                                                                "136"),
-                                                                                                                            "135") "," OPTF("sort_order_id",
-                                                                                                                                            "\"int\"",
-                                                                                                                                            "140") "]}}]}");
+    buf_puts(out, manifest_tail);
 }
 
 /* A map of field id to one of a leaf's counts; those below zero are left out. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "codec/json.h"
 
 #define PATH_MAX_DEPTH 64
 
@@ -198,12 +199,6 @@ static void add_long(struct column *c, int64_t value)
     c->longs[c->n_values++] = value;
 }
 
-static bool exact_as_double(int64_t value)
-{
-    double d = (double)value;
-    return d < 9223372036854775808.0 && (int64_t)d == value;
-}
-
 /* Joins the longs and doubles seen at one place (either may be NULL): doubles and exact longs into one
  * column, the other longs into a second. Entries of the two match one to one; the shorter is null to
  * its end. */
@@ -226,7 +221,7 @@ static void merge_numbers(struct set_view *v, const struct column *longs,
         bool is_double = def_d == full, is_long = def_l == full;
         double value = is_double ? doubles->doubles[at_double++] : 0;
         int64_t number = is_long ? longs->longs[at_long++] : 0;
-        bool exact = is_long && exact_as_double(number);
+        bool exact = is_long && json_double_holds(number);
         add_level(d, is_double || exact ? full : null_def, rep);
         add_level(x, is_long && !exact ? full : null_def, rep);
         if (is_double || exact)

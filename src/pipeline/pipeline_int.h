@@ -110,7 +110,6 @@ struct workers_env {
     struct budget *budget;
     struct queue *inbox;
     uint32_t threads;
-    /* Whether a batch (of this shard, first sequence) needs each record's position checked. */
     const struct clock *clock;
 };
 struct work_item {

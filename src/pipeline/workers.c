@@ -21,7 +21,7 @@ struct worker {
     size_t charged; /* bytes of open rows taken from the budget */
     struct shred_counts counts;
     int64_t shred_ns;
-    uint32_t partitions;
+    _Atomic uint32_t partitions; /* read without the lock, which is held for a whole batch */
 };
 
 struct workers {
@@ -176,11 +176,8 @@ void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_
 uint32_t workers_partitions(struct workers *w)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < w->env.threads; i++) {
-        pthread_mutex_lock(&w->each[i].lock);
+    for (uint32_t i = 0; i < w->env.threads; i++)
         n += w->each[i].partitions;
-        pthread_mutex_unlock(&w->each[i].lock);
-    }
     return n;
 }
 

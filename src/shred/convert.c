@@ -91,8 +91,7 @@ bool convert_value(const uint8_t *p, const struct json_tok *v, const struct rnod
         if (!number || !json_double(at, n, &out->real))
             return false;
         return v->kind == TOK_DECIMAL ||
-               (json_long(at, n, &out->number) && out->real < 9223372036854775808.0 &&
-                (int64_t)out->real == out->number);
+               (json_long(at, n, &out->number) && json_double_holds(out->number));
     case KIND_STRING:
         value_text(p, v, text);
         return v->kind == TOK_STRING;

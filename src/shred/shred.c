@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "base/uuid.h"
 #include "codec/civil.h"
 #include "shred/shred_int.h"
 
@@ -96,13 +97,7 @@ static void random_id(char out[37])
     uint8_t b[16];
     if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
         memset(b, 0, sizeof b);
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    for (int i = 0, at = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            out[at++] = '-';
-        at += snprintf(out + at, 3, "%02x", b[i]);
-    }
+    uuid4_format(b, out);
 }
 
 static void dead_letter(struct shredder *s, const struct shred_record *r, enum reason why,
@@ -286,11 +281,9 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
 {
     struct rowset *set = set_of(s, s->shape, t->time_us);
     struct rowset_column *c;
-    size_t mark;
     s->set = set;
     s->row = set->rows;
     s->rescued.n = 0;
-    s->pointer.n = 0;
     s->last_wins = false;
     if (!walk_event(s)) { /* a key came twice: the last wins */
         roll_back(set, s->row);
@@ -302,8 +295,8 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     }
     if (!t->exact) {
         bool quoted = created_at->kind == TOK_STRING;
-        s->pointer.n = 0;
-        walk_pointer_push(s, "created_at", 10, &mark);
+        s->path[0] = str_of("created_at");
+        s->n_path = 1;
         walk_rescue(s, s->p + created_at->start - quoted,
                     created_at->end - created_at->start + 2u * quoted);
     }
@@ -456,7 +449,6 @@ void shredder_free(struct shredder *s)
     map_fini(&s->shapes);
     json_tape_fini(&s->tape);
     buf_fini(&s->text);
-    buf_fini(&s->pointer);
     buf_fini(&s->rescued);
     free(s);
 }

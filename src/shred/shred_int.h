@@ -12,6 +12,7 @@ struct lnode {
     struct rnode *r;
     struct lnode *parent;
     struct lnode **children; /* in the order they came */
+    uint32_t index;          /* in its parent's children */
     uint32_t n_children;
     struct map by_key;
     uint32_t expect;         /* the child that came after the last one, the last time */
@@ -40,6 +41,8 @@ struct shape { /* one event name */
     uint32_t n_sets;
 };
 
+#define PATH_MAX_STEPS 260 /* walk.c goes no deeper than 256 */
+
 struct shredder {
     struct shred_env env;
     struct json_tape tape;
@@ -47,7 +50,9 @@ struct shredder {
     struct shape *last; /* the shape of the record before */
     struct rowset *dead;
     struct event_time_cache times;
-    struct buf text, pointer, rescued;
+    struct buf text, rescued;
+    struct str path[PATH_MAX_STEPS]; /* keys and indices down to the value in hand; borrowed */
+    uint32_t n_path;
     struct shred_counts counts;
     size_t bytes;
     uint32_t partitions;
@@ -64,11 +69,10 @@ struct shredder {
 /* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is
  * undone). */
 bool walk_event(struct shredder *s);
-/* Adds one entry {"pointer": raw} to s->rescued. */
+/* Adds one entry {"pointer": raw} to s->rescued; the pointer is that of s->path. */
 void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n);
 /* 1 event_uuid, 2 event_name, 3 created_at, else 0. */
 int walk_envelope_key(const char *p, size_t n);
-void walk_pointer_push(struct shredder *s, const char *key, size_t n, size_t *mark);
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
 void lnode_free(struct lnode *n);
 

@@ -27,6 +27,7 @@ struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
         n->column[k] = -1;
     if (parent) {
         parent->children = mem_regrow(parent->children, parent->n_children + 1, sizeof *parent->children);
+        n->index = parent->n_children;
         parent->children[parent->n_children++] = n;
         map_set(&parent->by_key, r->key, r->key_len, n);
     }
@@ -44,23 +45,29 @@ void lnode_free(struct lnode *n)
 
 /* ---- rescue ---- */
 
-void walk_pointer_push(struct shredder *s, const char *key, size_t n, size_t *mark)
+static void push_step(struct shredder *s, const char *key, size_t n)
 {
-    *mark = s->pointer.n;
-    buf_putc(&s->pointer, '/');
+    invariant(s->n_path < PATH_MAX_STEPS);
+    s->path[s->n_path++] = (struct str){key, n};
+}
+
+/* One step of an RFC 6901 pointer, as it stands inside a JSON string. */
+static void put_step(struct buf *out, const char *key, size_t n)
+{
+    buf_putc(out, '/');
     for (size_t i = 0; i < n; i++) {
         uint8_t c = (uint8_t)key[i], next = i + 2 < n ? (uint8_t)key[i + 1] : 0;
         if (c == 0xed && next >= 0xa0) { /* a lone surrogate: back to its escape */
-            buf_printf(&s->pointer, "\\ud%03x", (next & 0x3fu) << 6 | ((uint8_t)key[i + 2] & 0x3fu));
+            buf_printf(out, "\\ud%03x", (next & 0x3fu) << 6 | ((uint8_t)key[i + 2] & 0x3fu));
             i += 2;
         } else if (c == '~' || c == '/')
-            buf_puts(&s->pointer, c == '~' ? "~0" : "~1");
+            buf_puts(out, c == '~' ? "~0" : "~1");
         else if (c == '"' || c == '\\')
-            buf_printf(&s->pointer, "\\%c", c);
+            buf_printf(out, "\\%c", c);
         else if (c < 0x20)
-            buf_printf(&s->pointer, "\\u%04x", c);
+            buf_printf(out, "\\u%04x", c);
         else
-            buf_putc(&s->pointer, c);
+            buf_putc(out, c);
     }
 }
 
@@ -68,7 +75,8 @@ void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n)
 {
     buf_putc(&s->rescued, s->rescued.n ? ',' : '{');
     buf_putc(&s->rescued, '"');
-    buf_put(&s->rescued, s->pointer.p, s->pointer.n);
+    for (uint32_t i = 0; i < s->n_path; i++)
+        put_step(&s->rescued, s->path[i].p, s->path[i].n);
     buf_puts(&s->rescued, "\":");
     buf_put(&s->rescued, raw, n);
 }
@@ -243,12 +251,6 @@ static bool allow_kind(struct shredder *s, struct lnode *n, enum kind kind)
     return registry_add_kind(s->shape->table->registry, n->r, kind);
 }
 
-static bool exact_double(int64_t v)
-{
-    double d = (double)v;
-    return d < 9223372036854775808.0 && (int64_t)d == v;
-}
-
 static bool put_long(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
                      const struct json_tok *v, uint8_t rep)
 {
@@ -256,7 +258,7 @@ static bool put_long(struct shredder *s, struct place_in *in, uint32_t depth, st
     if (!json_long(s->p + v->start, v->end - v->start, &number))
         return false;
     const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
-    bool exact = exact_double(number);
+    bool exact = json_double_holds(number);
     bool only_double = (n->r->table_kinds & both) == 1u << KIND_DOUBLE;
     if (n->r->parent->place == PLACE_LIST)
         only_double = (n->r->kinds & both) == 1u << KIND_DOUBLE; /* an element has one kind */
@@ -363,12 +365,9 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
     struct lnode *c = up->expect < up->n_children ? up->children[up->expect] : NULL;
     if (!c || c->r->key_len != n || memcmp(c->r->key, key, n) != 0) {
         c = map_get(&up->by_key, key, n);
-        for (uint32_t i = 0; c && i < up->n_children; i++)
-            if (up->children[i] == c)
-                up->expect = i;
     }
     if (c) {
-        up->expect++;
+        up->expect = c->index + 1;
         return c;
     }
     if (!can_make(s->p, s->tape.toks, at))
@@ -396,7 +395,7 @@ static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth,
     for (uint32_t k = at + 1; k < toks[at].next && !s->again; k = toks[k + 1].next) {
         const struct json_tok *key = &toks[k];
         const char *text = (const char *)s->p + key->start;
-        size_t n = key->end - key->start, mark;
+        size_t n = key->end - key->start;
         struct buf unescaped = {0};
         if (key->flags & TOK_SUPERSEDED)
             continue;
@@ -418,14 +417,14 @@ static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth,
         } else if (!c && !s->last_wins) {
             s->again = true; /* a key without a place may have come before or come again */
         } else {
-            walk_pointer_push(s, text, n, &mark);
+            push_step(s, text, n);
             if (!c)
                 rescue_value(s, &toks[k + 1]);
             else {
                 c->seen = here->instance;
                 stored |= put_value(s, in, depth, c, k + 1, here->rep);
             }
-            s->pointer.n = mark;
+            s->n_path--;
         }
         buf_fini(&unescaped);
         toks = s->tape.toks;
@@ -458,7 +457,7 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
     const struct json_tok *toks = s->tape.toks;
     bool fresh = any_leaf(s, n, NULL, KIND_BOOL) == NULL, stored = false;
     uint32_t index = 0;
-    size_t rescued = s->rescued.n, mark;
+    size_t rescued = s->rescued.n;
     if (fresh && (toks[at].next == at + 1 || !can_make(s->p, toks, at + 1))) {
         rescue_value(s, &toks[at]);
         return false;
@@ -473,13 +472,13 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
         uint8_t element_rep = index ? (uint8_t)(n->r->max_rep + 1) : rep;
         in[depth + 1] = (struct place_in){n, ++s->instance, element_rep};
         struct lnode *c = n->n_children ? n->children[0] : child_of(s, n, "", 0, k);
-        walk_pointer_push(s, number, (size_t)snprintf(number, sizeof number, "%u", index), &mark);
+        push_step(s, number, (size_t)snprintf(number, sizeof number, "%u", index));
         bool one = false;
         if (toks[k].kind != TOK_NULL && c)
             one = put_value(s, in, depth + 1, c, k, element_rep);
         else if (toks[k].kind != TOK_NULL)
             rescue_value(s, &toks[k]);
-        s->pointer.n = mark;
+        s->n_path--;
         if (s->again)
             return false;
         toks = s->tape.toks;
@@ -524,7 +523,7 @@ bool walk_event(struct shredder *s)
     struct place_in in[DEPTH_MAX];
     in[0] = (struct place_in){s->shape->root, ++s->instance, 0};
     s->again = false;
-    s->pointer.n = 0;
+    s->n_path = 0;
     put_members(s, in, 0, 0);
     return !s->again;
 }

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "codec/json.h"
+
 struct scan {
     const char *p, *end;
 };
@@ -185,36 +187,6 @@ int body_next(const struct body *b, size_t *at, struct body_record *out)
     return 1;
 }
 
-static int hex4(const char *p, const char *end)
-{
-    int v = 0;
-    if (end - p < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-        if (d < 0)
-            return -1;
-        v = v << 4 | d;
-    }
-    return v;
-}
-
-static void put_utf8(struct buf *out, unsigned c)
-{
-    if (c < 0x80) {
-        buf_putc(out, (uint8_t)c);
-    } else if (c < 0x800) {
-        buf_putc(out, (uint8_t)(0xc0 | c >> 6));
-        buf_putc(out, (uint8_t)(0x80 | (c & 63)));
-    } else {
-        buf_putc(out, (uint8_t)(0xe0 | c >> 12));
-        buf_putc(out, (uint8_t)(0x80 | (c >> 6 & 63)));
-        buf_putc(out, (uint8_t)(0x80 | (c & 63)));
-    }
-}
-
 bool body_unescape(struct str s, struct buf *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -233,10 +205,10 @@ bool body_unescape(struct str s, struct buf *out)
         if (f) {
             buf_putc(out, (uint8_t)to[f - from]);
         } else {
-            int c = slash[1] == 'u' ? hex4(p, end) : -1;
+            int c = slash[1] == 'u' && end - p >= 4 ? json_hex4((const uint8_t *)p) : -1;
             if (c < 0)
                 return false;
-            put_utf8(out, (unsigned)c);
+            json_put_code_point(out, (uint32_t)c);
             p += 4;
         }
     }

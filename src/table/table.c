@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/uuid.h"
 #include "codec/civil.h"
 #include "table/table_int.h"
 
@@ -30,13 +31,7 @@ void table_uuid4(const struct lake *lake, char out[37])
 {
     uint8_t b[16];
     lake->random(lake->random_ctx, b, sizeof b);
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    for (int i = 0, at = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            out[at++] = '-';
-        at += snprintf(out + at, 3, "%02x", b[i]);
-    }
+    uuid4_format(b, out);
 }
 
 json_t *table_json_by_id(const json_t *list, const char *key, int64_t id)
