@@ -415,7 +415,7 @@ static const struct buf *first_page(struct job *j)
 static struct page_entry *add_page(struct chunk *c)
 {
     if (c->n_pages == c->cap_pages) {
-        c->cap_pages = c->cap_pages ? c->cap_pages * 2 : 4;
+        c->cap_pages = c->cap_pages ? c->cap_pages * 2 : 1;
         c->pages = mem_regrow(c->pages, c->cap_pages, sizeof *c->pages);
     }
     struct page_entry *p = &c->pages[c->n_pages++];

@@ -113,6 +113,11 @@ void pq_writer_group_begin(struct pq_writer *w, uint32_t rows);
 int pq_writer_column(struct pq_writer *w, const struct pq_piece *pieces, size_t n, struct err *e);
 int pq_writer_group_end(struct pq_writer *w, struct err *e);
 
+/* Between row groups: goes on with a schema that has more columns; rows already written are null there.
+ * 1: done. 0: nothing changed, for it cannot be: a column is missing or another, or a new one stands
+ * beside old ones in one struct or list. -1: the file is broken. */
+int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct err *e);
+
 /* Page indexes, footer, magic. After it, the statistics and split offsets may be asked for; they
  * belong to the writer. */
 int pq_writer_finish(struct pq_writer *w, struct err *e);
@@ -120,6 +125,7 @@ const struct pq_leaf_stats *pq_writer_stats(const struct pq_writer *w, uint32_t 
 const int64_t *pq_writer_split_offsets(const struct pq_writer *w, uint32_t *n);
 int64_t pq_writer_rows(const struct pq_writer *w);
 int64_t pq_writer_size(const struct pq_writer *w);
+size_t pq_writer_bytes(const struct pq_writer *w); /* heap held between row groups, beside `out` */
 
 /* ---- reading: footers of any writer's files; column data of flat or nested columns in PLAIN,
  * dictionary and (for foreign files) delta encodings; zstd, snappy-less: uncompressed, zstd, gzip. */

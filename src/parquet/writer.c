@@ -81,6 +81,26 @@ static void copy_schema(struct pq_writer *w, const struct pq_schema *schema)
     buf_fini(&path);
 }
 
+static void schema_fini(struct pq_schema *schema, struct leaf *leaves, uint32_t n_leaves)
+{
+    for (uint32_t i = 0; i < schema->n_nodes; i++)
+        free(schema->nodes[i].name);
+    for (uint32_t i = 0; i < n_leaves; i++)
+        free(leaves[i].path);
+    free(schema->nodes);
+    free(leaves);
+}
+
+static struct pq_leaf_stats *stats_new(const struct pq_writer *w)
+{
+    struct pq_leaf_stats *stats = mem_array(w->n_leaves + 1u, sizeof *stats);
+    for (uint32_t i = 0; i < w->n_leaves; i++) {
+        stats[i].field_id = w->leaves[i].node->field_id;
+        stats[i].nans = w->leaves[i].type == COL_DOUBLE ? 0 : -1;
+    }
+    return stats;
+}
+
 struct pq_writer *pq_writer_new(const struct pq_schema *schema, const struct pq_options *options,
                                 struct buf *out, struct pq_cost *cost)
 {
@@ -92,13 +112,7 @@ struct pq_writer *pq_writer_new(const struct pq_schema *schema, const struct pq_
     copy_schema(w, schema);
     w->out = out;
     w->cost = cost ? cost : &w->own_cost;
-    if (w->o.zstd_level)
-        w->zstd = compress_zstd_new(w->o.zstd_level);
-    w->stats = mem_array(w->n_leaves + 1u, sizeof *w->stats);
-    for (uint32_t i = 0; i < w->n_leaves; i++) {
-        w->stats[i].field_id = w->leaves[i].node->field_id;
-        w->stats[i].nans = w->leaves[i].type == COL_DOUBLE ? 0 : -1;
-    }
+    w->stats = stats_new(w);
     buf_put(out, "PAR1", 4);
     w->offset = 4;
     return w;
@@ -111,24 +125,28 @@ static void free_group(struct pq_writer *w, struct group *g)
     free(g->chunks);
 }
 
+/* What is worth nothing between row groups: many files may be open at once. */
+static void drop_scratch(struct pq_writer *w)
+{
+    struct buf *bufs[] = {&w->page, &w->packed, &w->dict_page, &w->dict_packed, &w->seen};
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
+        buf_fini(bufs[i]);
+    compress_zstd_free(w->zstd);
+    w->zstd = NULL;
+    dict_fini(&w->dict);
+    free(w->segments);
+    w->segments = NULL;
+    w->n_segments = w->cap_segments = 0;
+}
+
 void pq_writer_free(struct pq_writer *w)
 {
     if (!w)
         return;
-    struct buf *bufs[] = {&w->page, &w->packed, &w->dict_page, &w->dict_packed, &w->seen};
-    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
-        buf_fini(bufs[i]);
+    drop_scratch(w);
     for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
         free_group(w, &w->groups[i]);
-    for (uint32_t i = 0; i < w->schema.n_nodes; i++)
-        free(w->schema.nodes[i].name);
-    for (uint32_t i = 0; i < w->n_leaves; i++)
-        free(w->leaves[i].path);
-    compress_zstd_free(w->zstd);
-    dict_fini(&w->dict);
-    free(w->segments);
-    free(w->schema.nodes);
-    free(w->leaves);
+    schema_fini(&w->schema, w->leaves, w->n_leaves);
     free(w->groups);
     free(w->stats);
     free(w->splits);
@@ -163,6 +181,8 @@ void pq_writer_group_begin(struct pq_writer *w, uint32_t rows)
                        .chunks = mem_array(w->n_leaves + 1u, sizeof(struct chunk))};
     w->leaf = 0;
     w->in_group = true;
+    if (w->o.zstd_level)
+        w->zstd = compress_zstd_new(w->o.zstd_level);
 }
 
 static int check_pieces(const struct leaf *l, const struct pq_piece *pieces, size_t n,
@@ -212,7 +232,115 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
         return err_set(e, ERR_INVALID, "a row group has %u of %u columns", w->leaf, w->n_leaves);
     w->rows += w->groups[w->n_groups++].rows;
     w->in_group = false;
+    drop_scratch(w);
     return 0;
+}
+
+size_t pq_writer_bytes(const struct pq_writer *w)
+{
+    size_t n = sizeof *w + w->n_leaves * (sizeof *w->leaves + sizeof *w->stats) +
+               w->schema.n_nodes * (sizeof *w->schema.nodes + 32);
+    for (uint32_t g = 0; g < w->n_groups; g++) {
+        n += sizeof *w->groups + w->n_leaves * sizeof(struct chunk);
+        for (uint32_t i = 0; i < w->n_leaves; i++)
+            n += w->groups[g].chunks[i].cap_pages * sizeof(struct page_entry);
+    }
+    return n;
+}
+
+/* ---- columns that come later ---- */
+
+static bool same_leaf(const struct leaf *a, const struct leaf *b)
+{
+    return a->node->field_id == b->node->field_id && a->node->type == b->node->type &&
+           a->node->precision == b->node->precision && a->node->scale == b->node->scale &&
+           a->max_def == b->max_def && a->max_rep == b->max_rep;
+}
+
+/* For each leaf of `to` the number of the same one in `from`, or UINT32_MAX. False where one of `from`
+ * is missing, or a new one has old ones beside it in its top-level column: what its levels are in the
+ * rows that are written already, only those know. */
+static bool map_leaves(const struct pq_writer *from, const struct pq_writer *to, uint32_t *old)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < to->n_leaves; i++) {
+        old[i] = UINT32_MAX;
+        for (uint32_t k = 0; k < from->n_leaves && old[i] == UINT32_MAX; k++)
+            if (same_leaf(&to->leaves[i], &from->leaves[k])) {
+                old[i] = k;
+                found++;
+            }
+    }
+    for (uint32_t i = 0; i < to->n_leaves; i++)
+        for (uint32_t k = 0; old[i] == UINT32_MAX && k < to->n_leaves; k++)
+            if (old[k] != UINT32_MAX && strcmp(to->leaves[i].path, to->leaves[k].path) == 0)
+                return false;
+    return found == from->n_leaves;
+}
+
+static void move_leaf(struct leaf *to, const struct leaf *from)
+{
+    to->file = from->file;
+    memcpy(to->kept, from->kept, sizeof to->kept);
+    if (to->type == COL_BYTES && to->file.any) {
+        to->file.min_text.p = (const char *)to->kept[0];
+        to->file.max_text.p = (const char *)to->kept[1];
+    }
+}
+
+/* A null for each row of a group that was written without the leaf. */
+static int fill_chunk(struct pq_writer *w, struct group *g, uint32_t leaf, struct err *e)
+{
+    struct pq_piece nulls = {.kind = PQ_PIECE_NULLS, .rows = g->rows};
+    struct chunk *c = &g->chunks[leaf];
+    if (chunk_write(w, &w->leaves[leaf], c, &nulls, 1, e))
+        return -1;
+    g->raw += c->raw;
+    g->packed += c->packed;
+    w->stats[leaf].column_bytes += c->packed;
+    w->stats[leaf].values += c->values;
+    w->stats[leaf].nulls += c->nulls;
+    return 0;
+}
+
+int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct err *e)
+{
+    struct pq_writer now = {0};
+    int rc = 1;
+    invariant(!w->in_group);
+    copy_schema(&now, schema);
+    uint32_t *old = mem_array(now.n_leaves + 1u, sizeof *old);
+    if (!map_leaves(w, &now, old)) {
+        schema_fini(&now.schema, now.leaves, now.n_leaves);
+        free(old);
+        return 0;
+    }
+    now.stats = stats_new(&now);
+    for (uint32_t i = 0; i < now.n_leaves; i++)
+        if (old[i] != UINT32_MAX) {
+            now.stats[i] = w->stats[old[i]];
+            move_leaf(&now.leaves[i], &w->leaves[old[i]]);
+        }
+    for (uint32_t g = 0; g < w->n_groups; g++) {
+        struct chunk *chunks = mem_array(now.n_leaves + 1u, sizeof *chunks);
+        for (uint32_t i = 0; i < now.n_leaves; i++)
+            if (old[i] != UINT32_MAX)
+                chunks[i] = w->groups[g].chunks[old[i]];
+        free(w->groups[g].chunks);
+        w->groups[g].chunks = chunks;
+    }
+    schema_fini(&w->schema, w->leaves, w->n_leaves);
+    free(w->stats);
+    w->schema = now.schema;
+    w->leaves = now.leaves;
+    w->n_leaves = now.n_leaves;
+    w->stats = now.stats;
+    for (uint32_t i = 0; i < w->n_leaves && rc == 1; i++)
+        for (uint32_t g = 0; old[i] == UINT32_MAX && g < w->n_groups && rc == 1; g++)
+            rc = fill_chunk(w, &w->groups[g], i, e) ? -1 : 1;
+    drop_scratch(w);
+    free(old);
+    return rc;
 }
 
 /* ---- the end ---- */

@@ -1,5 +1,5 @@
-/* One table's commit, on a committer's thread: open or make the table, agree the schema, encode one file
- * a partition, put them, append with the positions. Nothing here decides whether the commit is ours to
+/* One table's job, on a committer's thread: open or make the table, agree the schema, encode the rows into
+ * its files; and, for a commit, put the files and append them with the positions. Nothing here decides whether the commit is ours to
  * make: the plan does (protocol/), asked before each offer. */
 #include <stdlib.h>
 #include <string.h>
@@ -7,18 +7,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pipeline/encode.h"
 #include "pipeline/pipeline_int.h"
 #include "pipeline/positions.h"
 
 #define SETTLE_TRIES 10
 #define SETTLE_WAIT_MS 200
 
-struct files { /* what has been put, for the manifest */
+struct put_files { /* what has been put, for the manifest */
     struct data_file *files;
-    struct pq_writer **writers; /* own the statistics */
     struct data_leaf **leaves;
-    struct partition_value (*partitions)[PARTITION_FIELDS_MAX];
     uint32_t n;
 };
 
@@ -65,37 +62,80 @@ static int agree(struct commit_job *job, struct err *e)
     return registry_bind(t->st.registry, table_schema(t->handle), e);
 }
 
-static bool same_partition(const struct ptable *t, const struct rowset *a, const struct rowset *b)
+/* ---- encoding ---- */
+
+static size_t held_by_files(const struct commit_job *job)
 {
-    if (t->st.time_transform && a->time_partition != b->time_partition)
-        return false;
-    if (t->st.by_subtype && (!a->subtype != !b->subtype ||
-                             (a->subtype && strcmp(a->subtype, b->subtype) != 0)))
-        return false;
-    return !t->st.by_name || strcmp(a->name, b->name) == 0;
+    size_t n = 0;
+    for (struct file_build *f = job->files; f; f = f->next)
+        n += f->bytes;
+    return n;
 }
 
-static void partition_values(const struct ptable *t, const struct rowset *r,
-                             struct partition_value *out)
+/* What is encoded is freed at once, and the budget told. */
+static void release_rows(struct commit_job *job, struct rowset **sets, size_t n, size_t held)
 {
-    for (uint32_t i = 0; i < t->n_partition; i++) {
-        const struct partition_field *f = &t->partition[i];
-        out[i] = (struct partition_value){0};
-        if (strcmp(f->transform, "identity") != 0)
-            out[i].number = r->time_partition;
-        else if (f->source_id == COL_EVENT_NAME)
-            out[i].text = (struct str){r->name, r->name_n};
-        else if (r->subtype)
-            out[i].text = (struct str){r->subtype, r->subtype_n};
-        else
-            out[i].is_null = true;
+    size_t freed = 0;
+    for (size_t i = 0; i < n; i++) {
+        freed += sets[i]->bytes;
+        job->n_encoded += sets[i]->rows;
+        rowset_free(sets[i]);
     }
+    job->bytes -= freed;
+    budget_force(job->budget, held_by_files(job) - held);
+    budget_give(job->budget, freed);
 }
 
-static void describe_file(struct files *fs, const struct pq_writer *w, char *key)
+/* Takes the rows of the first row set's partition off the job's list. */
+static size_t take_partition(struct commit_job *job, struct rowset **group)
+{
+    size_t n = 0;
+    const struct rowset *first = job->rows;
+    for (struct rowset **at = &job->rows, *r; (r = *at);) {
+        if (!files_same_partition(&job->table->st, first, r)) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        group[n++] = r;
+    }
+    return n;
+}
+
+static int encode_rows(struct commit_job *job, struct err *e)
+{
+    struct encode_env encode = {.schema = table_schema(job->table->handle),
+                                .stream = job->shard_identities[0],
+                                .shard_names = job->shard_names,
+                                .n_shards = job->n_shards,
+                                .zstd_level = job->config->zstd_level,
+                                .created_by = job->config->version};
+    struct files_env env = {.encode = &encode,
+                            .table = &job->table->st,
+                            .partition = job->table->partition,
+                            .n_partition = job->table->n_partition,
+                            .cost = &job->cost};
+    size_t n = 0;
+    for (struct rowset *r = job->rows; r; r = r->next)
+        n++;
+    struct rowset **group = mem_array(n + 1, sizeof *group);
+    int rc = 0;
+    while (job->rows && !rc) {
+        size_t held = held_by_files(job), members = take_partition(job, group);
+        rc = files_add(&job->files, &env, group, members, e);
+        job->broken = rc != 0;
+        release_rows(job, group, members, held);
+    }
+    free(group);
+    return rc;
+}
+
+/* ---- putting ---- */
+
+static void describe_file(struct put_files *fs, struct file_build *b, char *key)
 {
     uint32_t n_stats, i = fs->n;
-    const struct pq_leaf_stats *stats = pq_writer_stats(w, &n_stats);
+    const struct pq_leaf_stats *stats = pq_writer_stats(b->writer, &n_stats);
     struct data_leaf *leaves = mem_array(n_stats, sizeof *leaves);
     for (uint32_t k = 0; k < n_stats; k++) {
         leaves[k] = (struct data_leaf){.field_id = stats[k].field_id,
@@ -111,90 +151,55 @@ static void describe_file(struct files *fs, const struct pq_writer *w, char *key
     }
     struct data_file *f = &fs->files[i];
     *f = (struct data_file){.key = key,
-                            .rows = pq_writer_rows(w),
-                            .bytes = pq_writer_size(w),
-                            .partition = fs->partitions[i],
+                            .rows = pq_writer_rows(b->writer),
+                            .bytes = pq_writer_size(b->writer),
+                            .partition = b->partition,
                             .leaves = leaves,
                             .n_leaves = n_stats};
-    f->split_offsets = pq_writer_split_offsets(w, &f->n_split_offsets);
+    f->split_offsets = pq_writer_split_offsets(b->writer, &f->n_split_offsets);
     fs->leaves[i] = leaves;
     fs->n++;
 }
 
-static int write_file(struct commit_job *job, struct files *fs, struct rowset **sets, size_t n,
-                      struct err *e)
+static int put_files(struct commit_job *job, struct put_files *fs, struct err *e)
 {
-    struct encode_env env = {.schema = table_schema(job->table->handle),
-                             .stream = job->shard_identities[0],
-                             .shard_names = job->shard_names,
-                             .n_shards = job->n_shards,
-                             .zstd_level = job->config->zstd_level,
-                             .created_by = job->config->version};
-    struct buf out = {0};
-    partition_values(job->table, sets[0], fs->partitions[fs->n]);
-    struct pq_writer *w = encode_file(&env, sets, n, &out, &job->cost, e);
-    int rc = -1;
-    if (!w)
-        goto done;
-    char *key = table_data_key(job->table->handle, fs->partitions[fs->n], fs->n);
-    int64_t began = clock_mono_ns();
-    rc = store_put(job->lake->store, key, out.p, out.n, e);
-    job->write_ns += clock_mono_ns() - began;
-    job->bytes_written += out.n;
-    fs->writers[fs->n] = w;
-    describe_file(fs, w, key);
-done:
-    buf_fini(&out);
-    return rc;
-}
-
-static int write_files(struct commit_job *job, struct files *fs, struct err *e)
-{
-    size_t n = 0;
-    for (struct rowset *r = job->rows; r; r = r->next)
+    uint32_t n = 0;
+    for (struct file_build *f = job->files; f; f = f->next)
         n++;
-    struct rowset **sets = mem_array(n, sizeof *sets), **group = mem_array(n, sizeof *group);
-    fs->files = mem_array(n, sizeof *fs->files);
-    fs->writers = mem_array(n, sizeof *fs->writers);
-    fs->leaves = mem_array(n, sizeof *fs->leaves);
-    fs->partitions = mem_array(n, sizeof *fs->partitions);
-    size_t at = 0;
-    for (struct rowset *r = job->rows; r; r = r->next)
-        sets[at++] = r;
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        size_t members = 0;
-        if (!sets[i])
-            continue;
-        struct rowset *first = sets[i];
-        for (size_t k = i; k < n; k++)
-            if (sets[k] && same_partition(job->table, first, sets[k])) {
-                group[members++] = sets[k];
-                sets[k] = NULL;
-            }
-        rc = write_file(job, fs, group, members, e);
+    fs->files = mem_array(n + 1, sizeof *fs->files);
+    fs->leaves = mem_array(n + 1, sizeof *fs->leaves);
+    for (struct file_build *f = job->files; f; f = f->next) {
+        if (file_seal(f, e)) {
+            job->broken = true;
+            return -1;
+        }
+        char *key = table_data_key(job->table->handle, f->partition, fs->n);
+        int64_t began = clock_mono_ns();
+        int rc = store_put(job->lake->store, key, f->out.p, f->out.n, e);
+        job->write_ns += clock_mono_ns() - began;
+        job->bytes_written += f->out.n;
+        describe_file(fs, f, key);
+        if (rc)
+            return -1;
     }
-    free(sets);
-    free(group);
-    return rc;
+    return 0;
 }
 
-static void files_fini(struct commit_job *job, struct files *fs)
+static void put_files_fini(struct commit_job *job, struct put_files *fs)
 {
     for (uint32_t i = 0; i < fs->n; i++) {
         if (job->rc && !job->offered) /* never offered: nobody can refer to it */
             job->lake->store->ops->remove(job->lake->store, fs->files[i].key, NULL);
         free(fs->files[i].key);
         free(fs->leaves[i]);
-        pq_writer_free(fs->writers[i]);
     }
     free(fs->files);
-    free(fs->writers);
     free(fs->leaves);
-    free(fs->partitions);
 }
 
-static int append_files(struct commit_job *job, struct files *fs, struct err *e)
+/* ---- the commit ---- */
+
+static int append_files(struct commit_job *job, struct put_files *fs, struct err *e)
 {
     struct append_attempt attempt = {0};
     struct positions_offer offer;
@@ -221,23 +226,31 @@ static int append_files(struct commit_job *job, struct files *fs, struct err *e)
     return rc;
 }
 
-void commit_job_run(struct commit_job *job)
+static int commit(struct commit_job *job, struct err *e)
 {
-    struct files fs = {0};
-    job->err = (struct err){0};
-    job->rc = open_table(job, &job->err);
-    if (!job->rc)
-        job->rc = agree(job, &job->err);
-    if (!job->rc)
-        job->rc = write_files(job, &fs, &job->err);
+    struct put_files fs = {0};
+    job->rc = put_files(job, &fs, e);
     int64_t wrote = clock_mono_ns();
     if (!job->rc)
-        job->rc = append_files(job, &fs, &job->err);
+        job->rc = append_files(job, &fs, e);
     job->n_files = fs.n;
     job->commit_ns = clock_mono_ns() - wrote;
+    put_files_fini(job, &fs);
+    return job->rc;
+}
+
+void commit_job_run(struct commit_job *job)
+{
+    job->err = (struct err){0};
+    job->rc = open_table(job, &job->err);
+    if (!job->rc && job->rows)
+        job->rc = agree(job, &job->err);
+    if (!job->rc)
+        job->rc = encode_rows(job, &job->err);
+    if (!job->rc && job->commit)
+        job->rc = commit(job, &job->err);
     if (job->rc)
         err_wrap(&job->err, "table %s", job->table->st.name);
-    files_fini(job, &fs);
 }
 
 void commit_job_free(struct commit_job *job)
@@ -247,9 +260,9 @@ void commit_job_free(struct commit_job *job)
         rowset_free(job->rows);
         job->rows = next;
     }
-    for (uint32_t i = 0; i < job->n_shards; i++) {
+    files_free(&job->files);
+    for (uint32_t i = 0; i < job->n_shards; i++)
         free(job->shard_ids[i]);
-    }
     free(job->shard_ids);
     free(job->shard_names);
     free(job->shard_identities);

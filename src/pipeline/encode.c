@@ -1,5 +1,5 @@
-/* One file from many row sets: each leaf of the agreed schema is the sequence of its pieces, a row set
- * after the other. A leaf that a row set never met costs one null run, except below a struct or list
+/* A row group from many row sets: each leaf of the agreed schema is the sequence of its pieces, a row
+ * set after the other. A leaf that a row set never met costs one null run, except below a struct or list
  * that the row set did meet: then its levels follow a sibling's, or readers would see the struct in
  * one leaf and not in the other. See encode.h. */
 #include "pipeline/encode.h"
@@ -34,7 +34,7 @@ struct set_view {
     struct rowset *set;
     struct placed *placed;
     uint32_t n_placed;
-    struct column **owned; /* merged or derived columns, freed after the file */
+    struct column **owned; /* merged or derived columns, freed after the group */
     uint32_t n_owned, cap_owned;
 };
 
@@ -436,11 +436,19 @@ static int write_columns(struct build *b, struct pq_writer *w, uint32_t rows, st
     return pq_writer_group_end(w, e);
 }
 
-struct pq_writer *encode_file(const struct encode_env *env, struct rowset **sets, size_t n,
-                              struct buf *out, struct pq_cost *cost, struct err *e)
+struct pq_writer *encode_open(const struct encode_env *env, struct buf *out, struct pq_cost *cost)
+{
+    struct pq_options options = {.zstd_level = env->zstd_level, .created_by = env->created_by};
+    struct pq_schema *schema = encode_schema(env->schema);
+    struct pq_writer *w = pq_writer_new(schema, &options, out, cost);
+    encode_schema_free(schema);
+    return w;
+}
+
+int encode_group(const struct encode_env *env, struct pq_writer *w, struct rowset **sets, size_t n,
+                 struct err *e)
 {
     struct build b = {.env = env, .n_views = n};
-    struct pq_options options = {.zstd_level = env->zstd_level, .created_by = env->created_by};
     uint32_t rows = 0;
     qsort(sets, n, sizeof *sets, by_subtype);
     b.views = mem_array(n, sizeof *b.views);
@@ -453,12 +461,8 @@ struct pq_writer *encode_file(const struct encode_env *env, struct rowset **sets
     struct pq_schema *schema = encode_schema(env->schema);
     for (uint32_t at = 0; at < schema->n_nodes;)
         at = add_leaves(&b, schema, at, (struct leaf){0});
-    struct pq_writer *w = pq_writer_new(schema, &options, out, cost);
-    if (write_columns(&b, w, rows, e) || pq_writer_finish(w, e)) {
-        pq_writer_free(w);
-        w = NULL;
-    }
+    int rc = write_columns(&b, w, rows, e);
     encode_schema_free(schema);
     build_fini(&b);
-    return w;
+    return rc;
 }

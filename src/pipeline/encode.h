@@ -1,4 +1,4 @@
-/* encode: the rows of one table and partition, from all shredders, to one Parquet file's bytes. */
+/* encode: the rows of one table and partition, from all shredders, to a row group of a Parquet file. */
 #ifndef INLET_PIPELINE_ENCODE_H
 #define INLET_PIPELINE_ENCODE_H
 
@@ -23,9 +23,12 @@ struct encode_env {
 struct pq_schema *encode_schema(const struct schema *s);
 void encode_schema_free(struct pq_schema *s);
 
-/* Writes the file into `out` and returns its writer, finished, for its statistics (free with
- * pq_writer_free). `sets` are sorted by the call, by event_subtype, then event_name. */
-struct pq_writer *encode_file(const struct encode_env *env, struct rowset **sets, size_t n,
-                              struct buf *out, struct pq_cost *cost, struct err *e);
+/* A file into `out`, of the schema in `env`; row groups are added until the caller finishes it with
+ * pq_writer_finish. `cost` lives as long as the writer. */
+struct pq_writer *encode_open(const struct encode_env *env, struct buf *out, struct pq_cost *cost);
+/* One row group of the rows of `sets`, which the call sorts by event_subtype, then event_name.
+ * `env->schema` is the one that the file was opened with. After an error the file is of no use. */
+int encode_group(const struct encode_env *env, struct pq_writer *w, struct rowset **sets, size_t n,
+                 struct err *e);
 
 #endif

@@ -11,7 +11,9 @@
 #include "pipeline/run_int.h"
 
 #define TICK_MS 20
-#define PRESSURE_PERCENT 45   /* of the budget: cut and commit */
+#define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: cut and encode */
+#define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
+#define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
 #define SMALL_BYTES ((size_t)1 << 20)
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
@@ -81,53 +83,79 @@ static void on_shard_end(struct run *r, struct source_event *ev)
         fail(r, &e);
 }
 
-static void on_commit_done(struct run *r, struct commit_job *job)
+static void count_job(struct pipeline_report *report, const struct commit_job *job)
+{
+    report->bytes_written += job->bytes_written;
+    report->encode_ns += job->cost.encode_ns;
+    report->compress_ns += job->cost.compress_ns;
+    report->write_ns += job->write_ns;
+    report->commit_ns += job->commit_ns;
+}
+
+/* What the job still holds goes back: rows in front, to be tried again, and files. */
+static void take_back(struct ptable *t, struct commit_job *job)
+{
+    struct rowset **last = &job->rows;
+    while (*last)
+        last = &(*last)->next;
+    *last = t->pending;
+    t->pending = job->rows;
+    t->pending_bytes += job->bytes;
+    t->pending_rows += job->n_rows - job->n_encoded;
+    t->files = job->files;
+    t->files_rows = job->files_rows + job->n_encoded;
+    for (struct file_build *f = t->files; f; f = f->next)
+        t->files_bytes += f->bytes;
+    job->rows = NULL;
+    job->files = NULL;
+}
+
+static void on_commit_failed(struct run *r, struct commit_job *job)
 {
     struct ptable *t = job->table;
     int64_t now = clock_boot_ms(r->clock);
-    t->committing = false;
-    r->committing--;
-    if (!job->rc) {
-        protocol_commit_done(r->protocol, t->st.number, &job->plan);
-        t->refused_since_ms = t->attempts = 0;
-        r->report->commits++;
-        r->report->files += job->n_files;
-        r->report->rows_committed += job->n_rows;
-        r->report->bytes_written += job->bytes_written;
-        r->report->encode_ns += job->cost.encode_ns;
-        r->report->compress_ns += job->cost.compress_ns;
-        r->report->write_ns += job->write_ns;
-        r->report->commit_ns += job->commit_ns;
-        budget_give(r->budget, job->bytes);
-        dedup_commit_upto(r->dedup, protocol_committed_upto(r->protocol));
-        commit_job_free(job);
-        return;
-    }
     bool give_up = !r->config->stream || r->draining || job->err.kind == ERR_INVALID;
     if (job->err.kind == ERR_FENCED || job->err.kind == ERR_UNKNOWN) {
         r->restart = job->err.kind == ERR_FENCED;
         fail(r, &job->err);
     } else if (give_up && job->err.kind != ERR_RETRY && job->err.kind != ERR_CONFLICT) {
         fail(r, &job->err);
-    } else if (t->refused_since_ms && now - t->refused_since_ms > REFUSED_MS) {
+    } else if (job->broken || (t->refused_since_ms && now - t->refused_since_ms > REFUSED_MS)) {
         fail(r, &job->err);
     }
-    protocol_commit_failed(r->protocol, t->st.number, &job->plan);
-    /* The rows go back in front, to be tried again. */
-    struct rowset **last = &job->rows;
-    while (*last)
-        last = &(*last)->next;
-    *last = t->pending;
-    t->pending = job->rows;
-    job->rows = NULL;
-    t->pending_bytes += job->bytes;
-    t->pending_rows += job->n_rows;
+    if (job->commit)
+        protocol_commit_failed(r->protocol, t->st.number, &job->plan);
+    take_back(t, job);
     if (!t->refused_since_ms)
         t->refused_since_ms = now;
     int64_t wait = (int64_t)RETRY_MIN_MS << (t->attempts < 8 ? t->attempts : 8);
     t->retry_at_ms = now + (wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
     t->attempts++;
     log_warn("%s; will try again in %lld ms", job->err.text, (long long)(t->retry_at_ms - now));
+}
+
+static void on_commit_done(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    t->busy = false;
+    r->committing--;
+    count_job(r->report, job);
+    if (job->rc) {
+        on_commit_failed(r, job);
+    } else if (!job->commit) {
+        take_back(t, job);
+    } else {
+        protocol_commit_done(r->protocol, t->st.number, &job->plan);
+        t->refused_since_ms = t->attempts = 0;
+        if (!t->pending)
+            t->pending_since_ms = 0;
+        r->report->commits++;
+        r->report->files += job->n_files;
+        r->report->rows_committed += job->files_rows + job->n_encoded;
+        for (struct file_build *f = job->files; f; f = f->next)
+            budget_give(r->budget, f->bytes);
+        dedup_commit_upto(r->dedup, protocol_committed_upto(r->protocol));
+    }
     commit_job_free(job);
 }
 
@@ -183,7 +211,7 @@ static void add_pending(struct run *r, struct rowset *list)
         list = set->next;
         struct ptable *t = set->table ? router_at(&r->router, set->table->number)
                                       : router_dead_letters(&r->router);
-        if (!t->pending)
+        if (!t->pending && !t->files && !t->busy)
             t->pending_since_ms = clock_boot_ms(r->clock);
         set->next = t->pending;
         t->pending = set;
@@ -195,7 +223,11 @@ static void add_pending(struct run *r, struct rowset *list)
 
 static bool pressed(struct run *r)
 {
-    return budget_used(r->budget) > budget_limit(r->budget) / 100 * PRESSURE_PERCENT;
+    size_t files = 0, used = budget_used(r->budget);
+    for (uint32_t i = 0; i < router_count(&r->router); i++)
+        files += router_at(&r->router, i)->files_bytes;
+    used = used > files ? used - files : 0;
+    return used > (budget_limit(r->budget) - files) / 100 * PRESSURE_PERCENT;
 }
 
 static void maybe_cut(struct run *r, int64_t now)
@@ -234,54 +266,85 @@ static void shard_texts(struct run *r, struct commit_job *job)
     }
 }
 
-static void send_commit(struct run *r, struct ptable *t, int64_t now)
+/* Hands the table to a committer; `commit` false: to have its rows encoded only. */
+static void send_job(struct run *r, struct ptable *t, bool commit, int64_t now)
 {
     struct commit_job *job = mem_zalloc(sizeof *job);
     struct err e = {0};
-    if (protocol_commit_plan(r->protocol, t->st.number, now, &job->plan, &e)) {
+    if (commit && protocol_commit_plan(r->protocol, t->st.number, now, &job->plan, &e)) {
         free(job);
         r->restart = true;
         fail(r, &e);
         return;
     }
     job->table = t;
+    job->commit = commit;
     job->rows = t->pending;
     job->bytes = t->pending_bytes;
     job->n_rows = t->pending_rows;
+    job->files = t->files;
+    job->files_rows = t->files_rows;
+    job->budget = r->budget;
     job->lake = &r->lake;
     job->config = r->config;
     job->leases = r->leases;
     job->owner = r->owner;
     shard_texts(r, job);
     t->pending = NULL;
-    t->pending_bytes = 0;
-    t->pending_rows = 0;
-    t->committing = true;
+    t->files = NULL;
+    t->pending_bytes = t->files_bytes = 0;
+    t->pending_rows = t->files_rows = 0;
+    t->busy = true;
     r->committing++;
     invariant(queue_push(r->commits, job));
 }
 
-/* Now, or carried into the next epoch? Size, age (five times that while less than a megabyte waits),
- * the end, or want of memory. */
-static bool commit_due(const struct run *r, const struct ptable *t, bool press, int64_t now)
+struct pressure {
+    bool rows;     /* encode what is large */
+    size_t commit; /* commit tables that hold so many encoded bytes; 0: none */
+};
+
+/* Rows weigh several times their encoded bytes: they are encoded first, and committed once the
+ * encoded ones are a good part of the budget, those of the larger tables. */
+static struct pressure pressure(struct run *r)
 {
-    int64_t age = now - t->pending_since_ms;
-    if (!t->pending || t->committing || now < t->retry_at_ms)
-        return false;
-    if (r->draining || r->shard_ending || t->pending_bytes >= r->config->commit_bytes * 2)
-        return true;
-    if (press && t->pending_bytes >= budget_limit(r->budget) / 100)
-        return true;
-    return age >= r->config->commit_interval_ms * (t->pending_bytes < SMALL_BYTES ? 5 : 1);
+    struct pressure p = {.rows = pressed(r)};
+    size_t sum = 0, tables = 0;
+    for (uint32_t i = 0; i < router_count(&r->router); i++) {
+        const struct ptable *t = router_at(&r->router, i);
+        sum += t->files_bytes;
+        tables += t->files_bytes > 0;
+    }
+    if (sum > budget_limit(r->budget) / 100 * FILES_PERCENT)
+        p.commit = sum / (tables * 2);
+    return p;
 }
 
-static void send_commits(struct run *r, int64_t now)
+/* Now, or carried on? Size, age (five times that while less than a megabyte waits), the end, or want
+ * of memory. */
+static bool commit_due(const struct run *r, const struct ptable *t, const struct pressure *p,
+                       int64_t now)
 {
-    bool press = pressed(r);
+    size_t encoded = t->files_bytes + t->pending_bytes / ENCODED_SHARE;
+    int64_t age = now - t->pending_since_ms;
+    if (r->draining || r->shard_ending || encoded >= r->config->commit_bytes)
+        return true;
+    if (p->commit && t->files_bytes >= p->commit)
+        return true;
+    return age >= r->config->commit_interval_ms * (encoded * ENCODED_SHARE < SMALL_BYTES ? 5 : 1);
+}
+
+static void send_jobs(struct run *r, int64_t now)
+{
+    struct pressure p = pressure(r);
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
-        if (commit_due(r, t, press, now))
-            send_commit(r, t, now);
+        if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files))
+            continue;
+        if (commit_due(r, t, &p, now))
+            send_job(r, t, true, now);
+        else if (p.rows && t->pending_bytes >= budget_limit(r->budget) / 400)
+            send_job(r, t, false, now);
     }
 }
 
@@ -348,7 +411,7 @@ static bool drained(struct run *r)
     if (!r->draining || r->open_batches || r->committing || protocol_open_rows(r->protocol))
         return false;
     for (uint32_t i = 0; i < router_count(&r->router); i++)
-        if (router_at(&r->router, i)->pending)
+        if (router_at(&r->router, i)->pending || router_at(&r->router, i)->files)
             return false;
     return queue_count(r->inbox) == 0;
 }
@@ -366,7 +429,7 @@ static void tick(struct run *r)
         begin_drain(r, "everything has been read");
     maybe_cut(r, now);
     collect_ready(r);
-    send_commits(r, now);
+    send_jobs(r, now);
     store_checkpoints(r, r->shard_ending && !r->committing);
     progress_line(r, false);
 }

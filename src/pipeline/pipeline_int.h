@@ -9,27 +9,30 @@
 #include "base/queue.h"
 #include "lease/lease.h"
 #include "parquet/parquet.h"
+#include "pipeline/files.h"
 #include "pipeline/pipeline.h"
 #include "protocol/protocol.h"
 #include "source/source.h"
 #include "table/table.h"
 
 #define DEAD_LETTERS "inlet_dead_letters"
-#define PARTITION_FIELDS_MAX 4
 
 /* A table of the lake as the pipeline knows it. `st` is what shredders see. Everything else belongs to
- * the coordinator, but for `handle` and `agreed`, which belong to the committer while `committing`. */
+ * the coordinator, but for `handle` and `agreed`, which belong to the committer while `busy`. */
 struct ptable {
     struct shred_table st;
     struct pipeline_table_config const *config;
     struct table *handle;     /* NULL until first loaded or made */
     struct partition_field partition[PARTITION_FIELDS_MAX];
     uint32_t n_partition;
-    struct rowset *pending;   /* closed, uncommitted */
+    struct rowset *pending;   /* of closed epochs, not encoded */
     size_t pending_bytes;
     uint64_t pending_rows;
-    int64_t pending_since_ms; /* boot time of the oldest pending rows */
-    bool committing;
+    struct file_build *files; /* encoded, uncommitted */
+    size_t files_bytes;
+    uint64_t files_rows;
+    int64_t pending_since_ms; /* boot time of the oldest rows of both */
+    bool busy;                /* a job of it is under way */
     int64_t retry_at_ms, refused_since_ms; /* 0: not refused */
     uint32_t attempts;
     bool quarantined;
@@ -64,12 +67,15 @@ struct pshard {
     int64_t lag_ms;
 };
 
-/* One table's commit, made by the coordinator, done by a committer, and sent back. */
+/* One table's encoding or commit, made by the coordinator, done by a committer, and sent back. */
 struct commit_job {
     struct ptable *table;
-    struct rowset *rows;
-    size_t bytes;
-    uint64_t n_rows;
+    bool commit;              /* else the rows are only encoded */
+    struct rowset *rows;      /* to encode; what is left of them after a failure */
+    size_t bytes;             /* of rows */
+    struct file_build *files; /* all that the table has under way */
+    uint64_t n_rows, n_encoded, files_rows; /* rows at the start; encoded by this job; before it */
+    struct budget *budget;
     struct protocol_plan plan;
     const struct lake *lake;
     const struct pipeline_config *config;
@@ -83,6 +89,7 @@ struct commit_job {
     int rc;
     struct err err;
     bool offered;
+    bool broken; /* rows were lost from memory: only a restart helps */
     uint32_t n_files;
     uint64_t bytes_written;
     struct pq_cost cost;

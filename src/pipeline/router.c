@@ -23,6 +23,7 @@ void router_fini(struct router *r)
             rowset_free(t->pending);
             t->pending = next;
         }
+        files_free(&t->files);
         table_free(t->handle);
         registry_free(t->st.registry);
         free(t);

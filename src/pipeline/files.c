@@ -1,0 +1,111 @@
+/* Which file takes which rows. See files.h. */
+#include "pipeline/files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+bool files_same_partition(const struct shred_table *t, const struct rowset *a,
+                          const struct rowset *b)
+{
+    if (t->time_transform && a->time_partition != b->time_partition)
+        return false;
+    if (t->by_subtype && (!a->subtype != !b->subtype ||
+                          (a->subtype && strcmp(a->subtype, b->subtype) != 0)))
+        return false;
+    return !t->by_name || strcmp(a->name, b->name) == 0;
+}
+
+/* 1: the file takes these rows, if need be with the columns that its table got since. */
+static int takes(struct file_build *f, const struct files_env *env, const struct rowset *r,
+                 struct err *e)
+{
+    const struct rowset first = {
+        .time_partition = f->time_partition, .name = f->name, .subtype = f->subtype};
+    if (f->sealed || !files_same_partition(env->table, &first, r))
+        return 0;
+    if (f->schema_id == env->encode->schema->schema_id)
+        return 1;
+    struct pq_schema *schema = encode_schema(env->encode->schema);
+    int rc = pq_writer_extend(f->writer, schema, e);
+    encode_schema_free(schema);
+    if (rc == 1)
+        f->schema_id = env->encode->schema->schema_id;
+    return rc;
+}
+
+static struct file_build *open_file(struct file_build **files, const struct files_env *env,
+                                    const struct rowset *r)
+{
+    struct file_build *f = mem_zalloc(sizeof *f);
+    f->time_partition = r->time_partition;
+    f->name = r->name ? mem_strdup(r->name) : NULL;
+    f->subtype = r->subtype ? mem_strdup(r->subtype) : NULL;
+    f->schema_id = env->encode->schema->schema_id;
+    for (uint32_t i = 0; i < env->n_partition; i++) {
+        const struct partition_field *p = &env->partition[i];
+        struct partition_value *v = &f->partition[i];
+        if (strcmp(p->transform, "identity") != 0)
+            v->number = f->time_partition;
+        else if (p->source_id == COL_EVENT_NAME)
+            v->text = (struct str){f->name, r->name_n};
+        else if (f->subtype)
+            v->text = (struct str){f->subtype, r->subtype_n};
+        else
+            v->is_null = true;
+    }
+    f->writer = encode_open(env->encode, &f->out, &f->cost);
+    f->next = *files;
+    *files = f;
+    return f;
+}
+
+int files_add(struct file_build **files, const struct files_env *env, struct rowset **sets,
+              size_t n, struct err *e)
+{
+    struct file_build *f = *files;
+    int fits = 0;
+    while (f && !(fits = takes(f, env, sets[0], e)))
+        f = f->next;
+    if (fits < 0) {
+        e->kind = ERR_INVALID;
+        return -1;
+    }
+    if (!f)
+        f = open_file(files, env, sets[0]);
+    struct pq_cost before = f->cost;
+    if (encode_group(env->encode, f->writer, sets, n, e)) {
+        e->kind = ERR_INVALID;
+        return -1;
+    }
+    env->cost->encode_ns += f->cost.encode_ns - before.encode_ns;
+    env->cost->compress_ns += f->cost.compress_ns - before.compress_ns;
+    env->cost->encoded_bytes += f->cost.encoded_bytes - before.encoded_bytes;
+    env->cost->compressed_bytes += f->cost.compressed_bytes - before.compressed_bytes;
+    f->bytes = sizeof *f + f->out.cap + pq_writer_bytes(f->writer);
+    return 0;
+}
+
+int file_seal(struct file_build *f, struct err *e)
+{
+    if (f->sealed)
+        return 0;
+    if (pq_writer_finish(f->writer, e))
+        return -1;
+    f->sealed = true;
+    return 0;
+}
+
+void files_free(struct file_build **files)
+{
+    while (*files) {
+        struct file_build *f = *files;
+        *files = f->next;
+        pq_writer_free(f->writer);
+        buf_fini(&f->out);
+        free(f->name);
+        free(f->subtype);
+        free(f);
+    }
+}
