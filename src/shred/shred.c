@@ -11,7 +11,6 @@
 #include "codec/civil.h"
 #include "shred/shred_int.h"
 
-#define UUID_MAX 256
 #define DEAD_COLUMNS 10
 #define DAY_US ((int64_t)86400 * 1000000)
 
@@ -131,6 +130,13 @@ static void dead_letter(struct shredder *s, const struct shred_record *r, enum r
 
 /* ---- shapes ---- */
 
+static struct lnode *root_new(struct registry *registry)
+{
+    struct lnode *root = lnode_new(registry_root(registry), NULL);
+    root->after_envelope = mem_array(3, sizeof *root->after_envelope);
+    return root;
+}
+
 static struct shape *shape_of(struct shredder *s, const char *name, size_t n, enum reason *why)
 {
     struct event_name parts;
@@ -149,7 +155,7 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
     if (!sh->routed) {
         struct shred_table *t = s->env.route(s->env.ctx, &sh->parts, &sh->why);
         if (t && !sh->root)
-            sh->root = lnode_new(registry_root(t->registry), NULL);
+            sh->root = root_new(t->registry);
         sh->table = t;
         sh->routed = true;
     }
@@ -175,12 +181,14 @@ static int32_t time_partition(uint8_t transform, int64_t us)
     }
 }
 
-static struct rowset *set_of(struct shredder *s, struct shape *sh, int64_t time_us)
+struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us)
 {
     int32_t partition = time_partition(sh->table->time_transform, time_us);
     for (uint32_t i = 0; i < sh->n_sets; i++)
-        if (sh->sets[i]->time_partition == partition)
+        if (sh->sets[i]->time_partition == partition) {
+            sh->last_set = i;
             return sh->sets[i];
+        }
     struct rowset *r = rowset_new(envelope, ENV_COLUMNS);
     r->table = sh->table;
     r->time_partition = partition;
@@ -193,6 +201,7 @@ static struct rowset *set_of(struct shredder *s, struct shape *sh, int64_t time_
         r->subtype_n = sh->parts.subtype.n;
     }
     sh->sets = mem_regrow(sh->sets, sh->n_sets + 1, sizeof *sh->sets);
+    sh->last_set = sh->n_sets;
     sh->sets[sh->n_sets++] = r;
     s->partitions++;
     return r;
@@ -258,7 +267,7 @@ static enum reason judge(struct shredder *s, const struct found *f, struct buf b
 
 /* ---- rows ---- */
 
-static void roll_back(struct rowset *r, uint32_t row)
+void shred_roll_back(struct rowset *r, uint32_t row)
 {
     for (uint32_t i = 0; i < r->n_cols; i++) {
         struct column *c = &r->cols[i].col;
@@ -276,31 +285,17 @@ static void roll_back(struct rowset *r, uint32_t row)
     }
 }
 
-static void put_row(struct shredder *s, const struct shred_record *r, struct str uuid,
-                    const struct event_time *t, const struct json_tok *created_at)
+/* The columns that are ours, after the event's own. */
+static void finish_row(struct shredder *s, const struct shred_record *r, struct str uuid,
+                       const struct event_time *t, struct str created_at)
 {
-    struct rowset *set = set_of(s, s->shape, t->time_us);
-    struct rowset_column *c;
-    s->set = set;
-    s->row = set->rows;
-    s->rescued.n = 0;
-    s->last_wins = false;
-    if (!walk_event(s)) { /* a key came twice: the last wins */
-        roll_back(set, s->row);
-        json_last_wins(&s->tape, s->p);
-        s->last_wins = true;
-        s->rescued.n = 0;
-        walk_event(s);
-        s->counts.slow_rows++;
-    }
+    struct rowset *set = s->set;
+    struct rowset_column *c = set->cols;
     if (!t->exact) {
-        bool quoted = created_at->kind == TOK_STRING;
         s->path[0] = str_of("created_at");
         s->n_path = 1;
-        walk_rescue(s, s->p + created_at->start - quoted,
-                    created_at->end - created_at->start + 2u * quoted);
+        walk_rescue(s, (const uint8_t *)created_at.p, created_at.n);
     }
-    c = set->cols;
     put_text(&c[ENV_UUID].col, s->row, uuid.p, uuid.n);
     column_level(&c[ENV_CREATED_AT].col, 0, 0);
     column_real(&c[ENV_CREATED_AT].col, t->number);
@@ -317,6 +312,28 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     add_shard(set, r->shard);
     set->rows++;
     s->counts.rows++;
+}
+
+static void put_row(struct shredder *s, const struct shred_record *r, struct str uuid,
+                    const struct event_time *t, const struct json_tok *created_at)
+{
+    struct rowset *set = shred_set_of(s, s->shape, t->time_us);
+    bool quoted = created_at->kind == TOK_STRING;
+    s->set = set;
+    s->row = set->rows;
+    s->rescued.n = 0;
+    s->last_wins = false;
+    if (!walk_event(s)) { /* a key came twice: the last wins */
+        shred_roll_back(set, s->row);
+        json_last_wins(&s->tape, s->p);
+        s->last_wins = true;
+        s->rescued.n = 0;
+        walk_event(s);
+    }
+    s->counts.slow_rows++;
+    finish_row(s, r, uuid, t,
+               (struct str){(const char *)s->p + created_at->start - quoted,
+                            created_at->end - created_at->start + 2u * quoted});
 }
 
 static enum reason parse(struct shredder *s, const struct shred_record *r, char message[256])
@@ -342,19 +359,35 @@ static enum reason parse(struct shredder *s, const struct shred_record *r, char 
                                      : REASON_INVALID_JSON;
 }
 
-static bool is_duplicate(struct shredder *s, const struct shred_record *r, struct str uuid,
-                         uint64_t epoch)
+static bool is_duplicate(struct shredder *s, const struct shred_record *r,
+                         const struct dedup_key *key, uint64_t epoch)
 {
-    struct dedup_key key;
-    dedup_key(&key, (const uint8_t *)uuid.p, uuid.n);
-    dedup_prefetch(s->env.dedup, &key);
     uint64_t payload = XXH3_64bits(r->payload, r->n);
     enum dedup_verdict v =
-        dedup_check(s->env.dedup, &key, payload ? payload : 1, r->arrived_us, epoch);
+        dedup_check(s->env.dedup, key, payload ? payload : 1, r->arrived_us, epoch);
     s->counts.duplicates += v != DEDUP_NEW;
     s->counts.duplicates_different += v == DEDUP_DIFFERENT;
     s->counts.duplicates_unknown_payload += v == DEDUP_UNKNOWN_PAYLOAD;
     return v != DEDUP_NEW;
+}
+
+/* A record that is as it was learned. */
+static bool fast_record(struct shredder *s, const struct shred_record *r, uint64_t epoch, bool check)
+{
+    struct fast_event ev;
+    if (r->defect || r->n > s->env.record_bytes_max || !fast_event(s, r->payload, r->n, &ev))
+        return false;
+    s->rescued.n = 0;
+    if (check && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq)) {
+        s->counts.skipped++;
+        shred_roll_back(s->set, s->row);
+    } else if (is_duplicate(s, r, &ev.key, epoch)) {
+        shred_roll_back(s->set, s->row);
+    } else {
+        finish_row(s, r, ev.uuid, &ev.time, ev.created_at);
+        s->counts.fast_rows++;
+    }
+    return true;
 }
 
 void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
@@ -365,22 +398,27 @@ void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t 
     struct buf bufs[3] = {{0}};
     struct str uuid = {0}, name = {0};
     struct event_time time;
+    struct dedup_key key;
     s->counts.records++;
     s->counts.bytes += r->n;
     s->p = r->payload;
+    if (fast_record(s, r, epoch, check_positions))
+        return;
     enum reason why = parse(s, r, message);
     if (why == REASON_NONE) {
         find_envelope(s, &bufs[0], &found);
         why = judge(s, &found, bufs, &uuid, &name, &time);
     }
-    if (why == REASON_NONE)
+    if (why == REASON_NONE) {
+        dedup_key(&key, (const uint8_t *)uuid.p, uuid.n);
         s->shape = shape_of(s, name.p, name.n, &why);
+    }
     if (why != REASON_NONE)
         dead_letter(s, r, why, message[0] ? message : event_reason_text(why), now_us,
                     check_positions);
     else if (check_positions && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq))
         s->counts.skipped++;
-    else if (!is_duplicate(s, r, uuid, epoch))
+    else if (!is_duplicate(s, r, &key, epoch))
         put_row(s, r, uuid, &time, found.created_at);
     for (int i = 0; i < 3; i++)
         buf_fini(&bufs[i]);
@@ -392,6 +430,12 @@ struct shredder *shredder_new(const struct shred_env *env)
 {
     struct shredder *s = mem_zalloc(sizeof *s);
     s->env = *env;
+    static const char *const keys[] = {"event_uuid", "event_name", "created_at"};
+    for (uint8_t i = 0; i < 3; i++) {
+        s->envelope[i] = mem_zalloc(sizeof *s->envelope[i]);
+        s->envelope[i]->envelope = (uint8_t)(i + 1);
+        fast_literal(s->envelope[i], keys[i], 10);
+    }
     return s;
 }
 
@@ -420,7 +464,7 @@ struct rowset *shredder_cut(struct shredder *s)
             r->next = out;
             out = r;
         }
-        sh->n_sets = 0;
+        sh->n_sets = sh->last_set = 0;
         sh->routed = false;
     }
     s->partitions = 0;
@@ -446,6 +490,8 @@ void shredder_free(struct shredder *s)
         free(sh->name);
         free(sh);
     }
+    for (int i = 0; i < 3; i++)
+        free(s->envelope[i]);
     map_fini(&s->shapes);
     json_tape_fini(&s->tape);
     buf_fini(&s->text);

@@ -2,13 +2,25 @@
 #ifndef INLET_SHRED_SHRED_INT_H
 #define INLET_SHRED_SHRED_INT_H
 
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/map.h"
 #include "codec/json.h"
 #include "shred/shred.h"
 
+#define UUID_MAX 256
+#define FOLLOWERS 3 /* keys remembered after a key */
+
 /* A place as one shape (event name) meets it. */
 struct lnode {
+    /* The fast path: the key as it stands in a record, `"key":`, and who came after it. */
+    uint8_t literal[56]; /* zeros to its end: compared by words */
+    uint64_t literal_mask;
+    uint8_t literal_n;   /* 0: none, the key has escapes or is long */
+    uint8_t envelope;    /* 1 to 3: one of the event's own three keys, which have no place */
+    struct lnode *next[FOLLOWERS], *first[FOLLOWERS]; /* after it; inside it */
+    struct lnode *(*after_envelope)[FOLLOWERS];       /* of a root: after each of the three */
     struct rnode *r;
     struct lnode *parent;
     struct lnode **children; /* in the order they came */
@@ -38,7 +50,13 @@ struct shape { /* one event name */
     struct shape_column *columns; /* beyond the envelope's */
     uint32_t n_columns, cap_columns;
     struct rowset **sets; /* by time partition, few */
-    uint32_t n_sets;
+    uint32_t n_sets, last_set;
+};
+
+struct place_in { /* the instance that a value stands in */
+    struct lnode *node;
+    uint64_t instance;
+    uint8_t rep; /* of the instance's first entry */
 };
 
 #define PATH_MAX_STEPS 260 /* walk.c goes no deeper than 256 */
@@ -64,7 +82,23 @@ struct shredder {
     uint32_t row;
     bool again;     /* a key came twice: mark and walk once more */
     bool last_wins; /* the tape is marked */
+    /* the event's own three keys, for the fast path, and a place without members */
+    struct lnode *envelope[3], *envelope_first[FOLLOWERS], no_place;
 };
+
+/* shred.c */
+struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us);
+void shred_roll_back(struct rowset *r, uint32_t row); /* rows from `row` on, of every column */
+
+/* fast.c: the record as learned: its fields are in s->set at s->row when true; the row is still to be
+ * finished or rolled back. False: nothing remains, the general parser is to judge. */
+struct fast_event {
+    struct str uuid, created_at;
+    struct event_time time;
+    struct dedup_key key;
+};
+bool fast_event(struct shredder *s, const uint8_t *p, size_t n, struct fast_event *out);
+void fast_literal(struct lnode *n, const char *key, size_t len);
 
 /* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is
  * undone). */
@@ -73,6 +107,20 @@ bool walk_event(struct shredder *s);
 void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n);
 /* 1 event_uuid, 2 event_name, 3 created_at, else 0. */
 int walk_envelope_key(const char *p, size_t n);
+/* Ready for a value: the column, padded, with its full level written; the same place's other kinds get
+ * their null. */
+struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_t depth,
+                          struct lnode *n, enum kind kind, uint8_t rep);
+bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth, struct lnode *n,
+                   int64_t number, uint8_t rep);
+/* A column whose type the config declares; false: rescue. */
+bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t depth,
+                       struct lnode *n, const struct json_tok *v, uint8_t rep);
+/* An entry without a value in every column at and below a place. */
+void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep);
+bool walk_has_leaf(struct shredder *s, const struct lnode *n); /* in this row set */
+/* Closes an instance: whatever was not written in it is null below it. */
+void walk_close(struct shredder *s, const struct place_in *in);
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
 void lnode_free(struct lnode *n);
 
@@ -90,8 +138,17 @@ static inline void column_level(struct column *c, uint8_t def, uint8_t rep)
 }
 static inline void column_pad(struct column *c, uint32_t rows)
 {
-    while (c->rows < rows)
-        column_level(c, 0, 0);
+    if (c->rows >= rows)
+        return;
+    uint32_t more = rows - c->rows;
+    if (c->cap_levels - c->n_levels < more)
+        column_grow_levels(c, more);
+    if (c->max_def)
+        memset(c->def + c->n_levels, 0, more);
+    if (c->max_rep)
+        memset(c->rep + c->n_levels, 0, more);
+    c->n_levels += more;
+    c->rows = rows;
 }
 static inline void column_text(struct column *c, const void *p, size_t n)
 {

@@ -12,12 +12,6 @@
 #include "shred/convert.h"
 #include "shred/shred_int.h"
 
-struct place_in { /* the instance that a value stands in */
-    struct lnode *node;
-    uint64_t instance;
-    uint8_t rep; /* of the instance's first entry */
-};
-
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
 {
     struct lnode *n = mem_zalloc(sizeof *n);
@@ -30,6 +24,7 @@ struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
         n->index = parent->n_children;
         parent->children[parent->n_children++] = n;
         map_set(&parent->by_key, r->key, r->key_len, n);
+        fast_literal(n, r->key, r->key_len);
     }
     return n;
 }
@@ -40,6 +35,7 @@ void lnode_free(struct lnode *n)
         lnode_free(n->children[i]);
     map_fini(&n->by_key);
     free(n->children);
+    free(n->after_envelope);
     free(n);
 }
 
@@ -137,6 +133,11 @@ static struct column *any_leaf(struct shredder *s, const struct lnode *n, const 
     return NULL;
 }
 
+bool walk_has_leaf(struct shredder *s, const struct lnode *n)
+{
+    return any_leaf(s, n, NULL, KIND_BOOL) != NULL;
+}
+
 /* A new leaf below a struct or list that was there before: its levels up to now are those of a sibling
  * below their nearest common place. `in[]` are the open instances, from the root down. */
 static void derive_levels(struct shredder *s, struct column *to, const struct lnode *n,
@@ -197,7 +198,7 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
 }
 
 /* An entry without a value in every column at and below a place. */
-static void put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep)
+void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep)
 {
     if (!n->n_leaves)
         return;
@@ -209,7 +210,7 @@ static void put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, ui
         }
     }
     for (uint32_t i = 0; i < n->n_children; i++)
-        put_nulls(s, n->children[i], def, rep);
+        walk_put_nulls(s, n->children[i], def, rep);
 }
 
 /* ---- values ---- */
@@ -221,8 +222,8 @@ static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, s
 
 /* Ready for a value: the column, padded, with its full level written; the same place's other kinds get
  * their null. */
-static struct column *begin_value(struct shredder *s, struct place_in *in, uint32_t depth,
-                                  struct lnode *n, enum kind kind, uint8_t rep)
+struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_t depth,
+                          struct lnode *n, enum kind kind, uint8_t rep)
 {
     struct column *c = have_column(s, n, kind);
     if (__builtin_expect(!c, 0))
@@ -251,35 +252,32 @@ static bool allow_kind(struct shredder *s, struct lnode *n, enum kind kind)
     return registry_add_kind(s->shape->table->registry, n->r, kind);
 }
 
-static bool put_long(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
-                     const struct json_tok *v, uint8_t rep)
+bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth, struct lnode *n,
+                   int64_t number, uint8_t rep)
 {
-    int64_t number;
-    if (!json_long(s->p + v->start, v->end - v->start, &number))
-        return false;
     const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
     bool exact = json_double_holds(number);
     bool only_double = (n->r->table_kinds & both) == 1u << KIND_DOUBLE;
     if (n->r->parent->place == PLACE_LIST)
         only_double = (n->r->kinds & both) == 1u << KIND_DOUBLE; /* an element has one kind */
     if (only_double && exact) {
-        column_real(begin_value(s, in, depth, n, KIND_DOUBLE, rep), (double)number);
+        column_real(walk_begin(s, in, depth, n, KIND_DOUBLE, rep), (double)number);
         return true;
     }
     if (!exact)
         __atomic_store_n(&n->r->inexact_long, 1, __ATOMIC_RELAXED);
     if (!allow_kind(s, n, KIND_LONG))
         return false;
-    column_number(begin_value(s, in, depth, n, KIND_LONG, rep), number);
+    column_number(walk_begin(s, in, depth, n, KIND_LONG, rep), number);
     return true;
 }
 
-static bool put_string(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+static bool put_string(struct shredder *s, const struct place_in *in, uint32_t depth, struct lnode *n,
                        const struct json_tok *v, uint8_t rep)
 {
     if (v->flags & TOK_UNSAFE || !allow_kind(s, n, KIND_STRING))
         return false;
-    struct column *c = begin_value(s, in, depth, n, KIND_STRING, rep);
+    struct column *c = walk_begin(s, in, depth, n, KIND_STRING, rep);
     if (v->flags & TOK_ESCAPED) {
         s->text.n = 0;
         json_unescape(s->p + v->start, v->end - v->start, &s->text);
@@ -290,37 +288,40 @@ static bool put_string(struct shredder *s, struct place_in *in, uint32_t depth, 
     return true;
 }
 
-static bool put_scalar(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
-                       const struct json_tok *v, uint8_t rep)
+static bool put_scalar(struct shredder *s, const struct place_in *in, uint32_t depth,
+                       struct lnode *n, const struct json_tok *v, uint8_t rep)
 {
+    int64_t number;
     double real;
     switch (v->kind) {
     case TOK_STRING: return put_string(s, in, depth, n, v, rep);
-    case TOK_INTEGER: return put_long(s, in, depth, n, v, rep);
+    case TOK_INTEGER:
+        return json_long(s->p + v->start, v->end - v->start, &number) &&
+               walk_put_long(s, in, depth, n, number, rep);
     case TOK_DECIMAL:
         if (!json_double(s->p + v->start, v->end - v->start, &real) || !allow_kind(s, n, KIND_DOUBLE))
             return false;
-        column_real(begin_value(s, in, depth, n, KIND_DOUBLE, rep), real);
+        column_real(walk_begin(s, in, depth, n, KIND_DOUBLE, rep), real);
         return true;
     case TOK_TRUE:
     case TOK_FALSE:
         if (!allow_kind(s, n, KIND_BOOL))
             return false;
-        column_flag(begin_value(s, in, depth, n, KIND_BOOL, rep), v->kind == TOK_TRUE);
+        column_flag(walk_begin(s, in, depth, n, KIND_BOOL, rep), v->kind == TOK_TRUE);
         return true;
     default: return false;
     }
 }
 
 /* A column whose type the config declares. */
-static bool put_declared(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
-                         const struct json_tok *v, uint8_t rep)
+bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t depth,
+                       struct lnode *n, const struct json_tok *v, uint8_t rep)
 {
     struct converted out;
     s->text.n = 0;
     if (!convert_value(s->p, v, n->r, s->env.hash_key, s->env.hash_key_n, &s->text, &out))
         return false;
-    struct column *c = begin_value(s, in, depth, n, n->r->declared, rep);
+    struct column *c = walk_begin(s, in, depth, n, n->r->declared, rep);
     switch (memory_type(n->r->declared)) {
     case COL_BOOL: column_flag(c, out.number != 0); break;
     case COL_LONG: column_number(c, out.number); break;
@@ -378,11 +379,11 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
 }
 
 /* Closes an instance: whatever was not written in it is null below it. */
-static void close_instance(struct shredder *s, const struct place_in *in)
+void walk_close(struct shredder *s, const struct place_in *in)
 {
     for (uint32_t i = 0; i < in->node->n_children; i++)
         if (in->node->children[i]->stamp != in->instance)
-            put_nulls(s, in->node->children[i], in->node->r->max_def, in->rep);
+            walk_put_nulls(s, in->node->children[i], in->node->r->max_def, in->rep);
 }
 
 /* The members of an object, into the instance in[depth]. Answers whether anything was stored. */
@@ -441,7 +442,7 @@ static bool put_struct(struct shredder *s, struct place_in *in, uint32_t depth, 
     if (s->again)
         return false;
     if (stored) {
-        close_instance(s, &in[depth + 1]);
+        walk_close(s, &in[depth + 1]);
         n->stamp = in[depth].instance;
     } else if (s->rescued.n == rescued) {
         walk_rescue(s, (const uint8_t *)"{}", 2);
@@ -455,7 +456,7 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
                      uint32_t at, uint8_t rep)
 {
     const struct json_tok *toks = s->tape.toks;
-    bool fresh = any_leaf(s, n, NULL, KIND_BOOL) == NULL, stored = false;
+    bool fresh = !walk_has_leaf(s, n), stored = false;
     uint32_t index = 0;
     size_t rescued = s->rescued.n;
     if (fresh && (toks[at].next == at + 1 || !can_make(s->p, toks, at + 1))) {
@@ -464,7 +465,7 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
     }
     n->stamp = in[depth].instance;
     if (toks[at].next == at + 1) {
-        put_nulls(s, n, n->r->max_def, rep);
+        walk_put_nulls(s, n, n->r->max_def, rep);
         return true;
     }
     for (uint32_t k = at + 1; k < toks[at].next; k = s->tape.toks[k].next, index++) {
@@ -482,14 +483,14 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
         if (s->again)
             return false;
         toks = s->tape.toks;
-        if (!one && index == 0 && any_leaf(s, n, NULL, KIND_BOOL) == NULL) {
+        if (!one && index == 0 && !walk_has_leaf(s, n)) {
             s->rescued.n = rescued;
             n->stamp = 0;
             rescue_value(s, &toks[at]);
             return false;
         }
         if (!one) /* an element that is null, or was rescued */
-            put_nulls(s, n, (uint8_t)(n->r->max_def + 1), element_rep);
+            walk_put_nulls(s, n, (uint8_t)(n->r->max_def + 1), element_rep);
         stored = true;
     }
     return stored;
@@ -503,7 +504,7 @@ static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, s
     if (v->kind == TOK_NULL || n->r->place == PLACE_DROP)
         return false;
     if (n->r->place == PLACE_DECLARED)
-        stored = put_declared(s, in, depth, n, v, rep);
+        stored = walk_put_declared(s, in, depth, n, v, rep);
     else if (depth + 2 < DEPTH_MAX && n->r->place == place_of(v)) {
         if (v->kind == TOK_OBJECT)
             return put_struct(s, in, depth, n, at, rep);
