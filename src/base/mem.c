@@ -43,6 +43,16 @@ void *mem_regrow(void *p, size_t count, size_t size)
     return mem_realloc(p, n);
 }
 
+void *mem_lines(size_t count, size_t size)
+{
+    void *p = NULL;
+    size_t n;
+    invariant(!__builtin_mul_overflow(count, size, &n));
+    invariant(posix_memalign(&p, 64, n ? n : 64) == 0);
+    memset(p, 0, n);
+    return p;
+}
+
 char *mem_strdup(const char *s)
 {
     return mem_strndup(s, strlen(s));

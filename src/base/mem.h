@@ -11,6 +11,7 @@ void *mem_zalloc(size_t n);                       /* zeroed */
 void *mem_realloc(void *p, size_t n);
 void *mem_array(size_t count, size_t size);       /* zeroed, overflow-checked */
 void *mem_regrow(void *p, size_t count, size_t size); /* realloc, overflow-checked */
+void *mem_lines(size_t count, size_t size);       /* zeroed, on a cache line of 64 bytes */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);       /* copies exactly n bytes, adds a NUL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -409,6 +409,12 @@ void json_unescape(const uint8_t *p, size_t n, struct buf *out)
 
 /* ---- numbers ---- */
 
+bool json_number_valid(const uint8_t *p, size_t n)
+{
+    enum json_token kind;
+    return n && scan_number(p, 0, n, &kind) == n;
+}
+
 bool json_long(const uint8_t *p, size_t n, int64_t *out)
 {
     bool minus = p[0] == '-';

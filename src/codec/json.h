@@ -37,6 +37,7 @@ void json_last_wins(struct json_tape *t, const uint8_t *p);
 /* Appends a string's content, unescaped; of TOK_UNSAFE as WTF-8 (a lone surrogate as its three bytes),
  * good for comparing, not for storing. */
 void json_unescape(const uint8_t *p, size_t n, struct buf *out);
+bool json_number_valid(const uint8_t *p, size_t n); /* is all of it one number? */
 bool json_utf8_valid(const uint8_t *p, size_t n);
 /* False where it does not fit (an integer beyond 64 bits; a decimal beyond the doubles). */
 bool json_long(const uint8_t *p, size_t n, int64_t *out);

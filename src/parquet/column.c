@@ -12,7 +12,7 @@ static const uint8_t widths[] = {1, 8, 8, 4};
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep)
 {
     *c = (struct column){
-        .type = (uint8_t)type, .max_def = (uint8_t)max_def, .max_rep = (uint8_t)max_rep};
+        .type = (uint8_t)type, .live = 1, .max_def = (uint8_t)max_def, .max_rep = (uint8_t)max_rep};
 }
 
 void column_fini(struct column *c)

@@ -23,13 +23,14 @@ enum col_type {
     COL_BYTES,  /* u32 lengths and a blob: string, binary */
 };
 
-struct column {
+struct column { /* what a value of a flat column touches lies in the first 64 bytes */
     uint8_t type; /* enum col_type */
     uint8_t max_def, max_rep;
+    uint8_t live; /* free for the owner: is there such a column at all? column_init says 1 */
     uint32_t rows;
     uint32_t n_levels, cap_levels;
     uint32_t n_values, cap_values;
-    uint8_t *def, *rep;
+    uint8_t *def;
     union {
         uint8_t *bools;
         int64_t *longs;
@@ -39,6 +40,7 @@ struct column {
     };
     uint8_t *bytes;
     size_t n_bytes, cap_bytes;
+    uint8_t *rep;
 };
 
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep);

@@ -16,7 +16,6 @@
 #include "shred/shred_int.h"
 
 #define FAST_DEPTH 24
-#define DIGITS_MAX 18 /* fit a signed 64-bit integer */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "literals are compared as words");
 
@@ -130,73 +129,124 @@ struct number {
     double real;   /* of a decimal */
 };
 
+static const uint64_t tens[] = {1,        10,        100,        1000,       10000,
+                                100000,   1000000,   10000000,   100000000,  1000000000};
+
+/* How many digits stand at p, up to 8, and their value: without a branch on any of them. */
+static inline unsigned digits_at(const uint8_t *p, uint64_t *value)
+{
+    uint64_t t = word(p) ^ UINT64_C(0x3030303030303030);
+    uint64_t other = ((t + UINT64_C(0x7676767676767676)) | t) & UINT64_C(0x8080808080808080);
+    unsigned n = other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
+    *value = 0;
+    if (!n)
+        return 0;
+    t <<= 64 - 8 * n;
+    t = t * 10 + (t >> 8);
+    *value = ((t & UINT64_C(0xff000000ff)) * UINT64_C(0x000f424000000064) +
+              (t >> 16 & UINT64_C(0xff000000ff)) * UINT64_C(0x0000271000000001)) >>
+             32;
+    return n;
+}
+
+/* Digits at p, up to 16. */
+static inline unsigned many_digits_at(const uint8_t *p, uint64_t *value)
+{
+    unsigned n = digits_at(p, value);
+    if (n == 8) {
+        uint64_t more;
+        unsigned k = digits_at(p + 8, &more);
+        *value = *value * tens[k] + more;
+        n += k;
+    }
+    return n;
+}
+
+/* Many digits, or an exponent: by the general functions. */
+static bool take_long_number(struct fast *f, struct number *out)
+{
+    const uint8_t *p = out->start;
+    out->decimal = false;
+    while (p < f->end && ((unsigned)*p - '0' < 10 || memchr("-+.eE", *p, 5))) {
+        out->decimal |= *p == '.' || (*p | 0x20) == 'e';
+        p++;
+    }
+    out->n = (size_t)(p - out->start);
+    f->p = p;
+    if (!json_number_valid(out->start, out->n))
+        return false;
+    return out->decimal ? json_double(out->start, out->n, &out->real)
+                        : json_long(out->start, out->n, &out->whole);
+}
+
 /* At a '-' or digit. False: not valid, or not to be stored as it is. */
 static inline bool take_number(struct fast *f, struct number *out)
 {
-    const uint8_t *p = f->p, *digits;
+    const uint8_t *p = f->p;
     bool minus = *p == '-';
-    uint64_t m = 0;
-    unsigned d;
+    uint64_t m, part;
     out->start = p;
     p += minus;
-    digits = p;
-    while ((d = (unsigned)*p - '0') < 10 && p - digits < 20) {
-        m = m * 10 + d;
-        p++;
-    }
-    size_t ints = (size_t)(p - digits);
-    if (ints == 0 || ints >= 20 || (ints > 1 && *digits == '0'))
+    unsigned ints = many_digits_at(p, &m);
+    if (__builtin_expect(ints == 0 || ints == 16, 0))
+        return ints && take_long_number(f, out);
+    if (*p == '0' && ints > 1)
         return false;
-    out->decimal = *p == '.' || (*p | 0x20) == 'e';
+    p += ints;
+    out->decimal = *p == '.';
     if (!out->decimal) {
-        out->n = (size_t)(p - out->start);
+        if ((*p | 0x20) == 'e')
+            return take_long_number(f, out);
         f->p = p;
         out->whole = minus ? -(int64_t)m : (int64_t)m;
-        return p <= f->end && (ints <= DIGITS_MAX || json_long(out->start, out->n, &out->whole));
+        return p <= f->end;
     }
-    if (*p != '.')
-        return false;
-    const uint8_t *after = ++p;
-    while ((d = (unsigned)*p - '0') < 10 && p - after < 20) {
-        m = m * 10 + d;
-        p++;
-    }
-    size_t places = (size_t)(p - after);
-    if (places == 0 || places >= 20 || (*p | 0x20) == 'e' || p > f->end)
-        return false;
-    out->n = (size_t)(p - out->start);
-    f->p = p;
-    if (ints + places > 15) /* may not fit 2^53 */
-        return json_double(out->start, out->n, &out->real);
+    unsigned places = many_digits_at(++p, &part);
+    if (__builtin_expect(places == 0 || ints + places > 15 || (p[places] | 0x20) == 'e', 0))
+        return places && take_long_number(f, out);
     static const double powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-    out->real = (double)m / powers[places]; /* both exact: the quotient is the nearest double */
+    p += places;
+    f->p = p;
+    /* Both exact, so the quotient is the nearest double. */
+    out->real = (double)(m * (uint64_t)powers[places] + part) / powers[places];
     if (minus)
         out->real = -out->real;
-    return true;
+    return p <= f->end;
 }
 
 /* ---- keys ---- */
 
 void fast_literal(struct lnode *n, const char *key, size_t len)
 {
-    bool plain = len + 3 <= sizeof n->literal - 8;
+    /* Longer than the bytes kept: the rest is compared with the key itself. */
+    bool plain = len + 3 <= sizeof n->literal || (len >= sizeof n->literal - 1 && len <= 60);
     for (size_t i = 0; plain && i < len; i++)
         plain = (uint8_t)key[i] >= 0x20 && key[i] != '"' && key[i] != '\\';
     if (!plain)
         return;
-    n->literal[0] = '"';
-    memcpy(n->literal + 1, key, len);
-    memcpy(n->literal + 1 + len, "\":", 2);
+    uint8_t all[64] = "\"";
+    memcpy(all + 1, key, len);
+    memcpy(all + 1 + len, "\":", 2);
+    memcpy(n->literal, all, sizeof n->literal);
     n->literal_n = (uint8_t)(len + 3);
     unsigned last = (n->literal_n - 1u) % 8 + 1;
     n->literal_mask = last == 8 ? UINT64_MAX : (UINT64_C(1) << last * 8) - 1;
+}
+
+static bool long_literal_at(const struct lnode *n, const uint8_t *p)
+{
+    size_t head = sizeof n->literal, rest = n->r->key_len - (head - 1);
+    return memcmp(p, n->literal, head) == 0 && memcmp(p + head, n->r->key + head - 1, rest) == 0 &&
+           p[head + rest] == '"' && p[head + rest + 1] == ':';
 }
 
 static inline bool literal_at(const struct lnode *n, const uint8_t *p)
 {
     const uint8_t *l = n->literal;
     unsigned left = n->literal_n;
+    if (__builtin_expect(left > sizeof n->literal, 0))
+        return long_literal_at(n, p);
     if (!left)
         return false;
     for (; left > 8; left -= 8, p += 8, l += 8)
@@ -289,7 +339,7 @@ static inline struct column *begin(struct fast *f, uint32_t depth, struct lnode 
     struct shredder *s = f->s;
     int32_t i = n->column[kind];
     if (__builtin_expect(depth == 0 && i >= 0 && (uint32_t)i < s->set->n_cols &&
-                             s->set->cols[i].node,
+                             s->set->cols[i].col.live,
                          1)) {
         struct column *c = &s->set->cols[i].col;
         column_pad(c, s->row);
@@ -299,28 +349,58 @@ static inline struct column *begin(struct fast *f, uint32_t depth, struct lnode 
     return walk_begin(s, f->in, depth, n, kind, rep);
 }
 
-/* Copies in steps of 16 bytes: past the text's end too, on both sides. */
-static inline void put_short(struct column *c, const uint8_t *p, size_t n)
+#if defined(__SSE2__)
+/* A short ASCII text of a top-level column that is there: looked at and copied at once. NOTHING: not
+ * such a one, and nothing was done. */
+static inline enum got short_string(struct fast *f, struct lnode *n)
 {
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    if (__builtin_expect(c->cap_bytes - c->n_bytes < n + 16, 0))
-        column_grow_bytes(c, n + 16);
-    c->lens[c->n_values++] = (uint32_t)n;
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'),
+                  control = _mm_set1_epi8(0x1f);
+    struct shredder *s = f->s;
+    int32_t i = n->column[KIND_STRING];
+    if (i < 0 || (uint32_t)i >= s->set->n_cols || !s->set->cols[i].col.live)
+        return NOTHING;
+    struct column *c = &s->set->cols[i].col;
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < 64, 0))
+        column_grow_bytes(c, 64);
+    const uint8_t *p = f->p + 1;
     uint8_t *to = c->bytes + c->n_bytes;
-    if (n <= 64)
-        for (size_t i = 0; i < n; i += 16)
-            memcpy(to + i, p + i, 16);
-    else
-        memcpy(to, p, n);
-    c->n_bytes += n;
+    for (unsigned at = 0; at < 64; at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        _mm_storeu_si128((__m128i *)(void *)(to + at), v);
+        __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
+                                   _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+        unsigned stop = (unsigned)_mm_movemask_epi8(hit), top = (unsigned)_mm_movemask_epi8(v);
+        if (!stop) {
+            if (top || p + at >= f->end)
+                return NOTHING;
+            continue;
+        }
+        unsigned k = (unsigned)__builtin_ctz(stop), len = at + k;
+        if (top & ((1u << k) - 1) || p[len] != '"' || p + len >= f->end)
+            return NOTHING;
+        column_pad(c, s->row);
+        column_level(c, c->max_def, 0);
+        if (__builtin_expect(c->n_values == c->cap_values, 0))
+            column_grow_values(c, 1);
+        c->lens[c->n_values++] = len;
+        c->n_bytes += len;
+        f->p = p + len + 1;
+        return STORED;
+    }
+    return NOTHING;
 }
+#endif
 
 static inline enum got fast_string(struct fast *f, uint32_t depth, struct lnode *n, uint8_t rep)
 {
     const uint8_t *start;
     size_t len;
     bool escaped;
+#if defined(__SSE2__)
+    if (depth == 0 && short_string(f, n) == STORED)
+        return STORED;
+#endif
     f->p++;
     if (!take_string(f, &start, &len, &escaped) || (escaped && !escapes_valid(start, len)))
         return BAIL;
@@ -330,7 +410,7 @@ static inline enum got fast_string(struct fast *f, uint32_t depth, struct lnode 
         json_unescape(start, len, &f->s->text);
         column_text(c, f->s->text.p, f->s->text.n);
     } else {
-        put_short(c, start, len);
+        column_text_padded(c, start, len);
     }
     return STORED;
 }
@@ -343,12 +423,12 @@ static inline enum got fast_number(struct fast *f, uint32_t depth, struct lnode 
     if (!take_number(f, &v))
         return BAIL;
     if (v.decimal) {
-        if (!(r->kinds & 1u << KIND_DOUBLE))
+        if (n->column[KIND_DOUBLE] < 0)
             return BAIL;
         column_real(begin(f, depth, n, KIND_DOUBLE, rep), v.real);
         return STORED;
     }
-    if ((r->kinds & both) == 1u << KIND_LONG && (r->table_kinds & both) != 1u << KIND_DOUBLE &&
+    if (n->column[KIND_LONG] >= 0 && (r->kinds & both) == 1u << KIND_LONG && (r->table_kinds & both) != 1u << KIND_DOUBLE &&
         json_double_holds(v.whole)) {
         column_number(begin(f, depth, n, KIND_LONG, rep), v.whole);
         return STORED;
@@ -363,7 +443,7 @@ static inline enum got fast_number(struct fast *f, uint32_t depth, struct lnode 
 static inline enum got fast_flag(struct fast *f, uint32_t depth, struct lnode *n, uint8_t rep)
 {
     bool yes = *f->p == 't';
-    if (!(n->r->kinds & 1u << KIND_BOOL) || memcmp(f->p, yes ? "true" : "false", yes ? 4 : 5) != 0)
+    if (n->column[KIND_BOOL] < 0 || memcmp(f->p, yes ? "true" : "false", yes ? 4 : 5) != 0)
         return BAIL;
     f->p += yes ? 4 : 5;
     column_flag(begin(f, depth, n, KIND_BOOL, rep), yes);
@@ -479,8 +559,7 @@ static enum got fast_list(struct fast *f, uint32_t depth, struct lnode *n, uint8
 
 static enum got fast_value(struct fast *f, uint32_t depth, struct lnode *n, uint8_t rep)
 {
-    enum place place = n->r->place;
-    uint8_t c = *f->p;
+    uint8_t place = n->place, c = *f->p;
     if (c == 'n') {
         if (!literal_null(f->p))
             return BAIL;
@@ -489,7 +568,7 @@ static enum got fast_value(struct fast *f, uint32_t depth, struct lnode *n, uint
     }
     if (__builtin_expect(place == PLACE_SCALAR, 1)) {
         if (c == '"')
-            return n->r->kinds & 1u << KIND_STRING ? fast_string(f, depth, n, rep) : BAIL;
+            return n->column[KIND_STRING] >= 0 ? fast_string(f, depth, n, rep) : BAIL;
         if (c == '-' || (unsigned)c - '0' < 10)
             return fast_number(f, depth, n, rep);
         return c == 't' || c == 'f' ? fast_flag(f, depth, n, rep) : BAIL;
@@ -691,7 +770,7 @@ bool fast_event(struct shredder *s, const uint8_t *p, size_t n, struct fast_even
      * right one is the last used. */
     for (int again = 0; again < 2; again++) {
         struct pass pass = {0};
-        *out = (struct fast_event){0};
+        out->uuid.p = NULL;
         bool good = one_pass(&f, p, n, &pass, out);
         if (!good) {
             if (pass.wrote)

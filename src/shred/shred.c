@@ -30,11 +30,24 @@ static const struct envelope_column dead_columns[DEAD_COLUMNS] = {
     {1, COL_BYTES, 0}, {2, COL_BYTES, 0}, {3, COL_BYTES, 1}, {4, COL_BYTES, 1}, {5, COL_BYTES, 1},
     {6, COL_BYTES, 1}, {7, COL_BYTES, 1}, {8, COL_LONG, 1},  {9, COL_LONG, 0},  {10, COL_LONG, 0}};
 
+void shred_more_columns(struct rowset *r, uint32_t n)
+{
+    if (n > r->cap_cols) {
+        uint32_t cap = r->cap_cols * 2 > n ? r->cap_cols * 2 : n + 8;
+        struct rowset_column *cols = mem_lines(cap, sizeof *cols);
+        if (r->n_cols)
+            memcpy(cols, r->cols, r->n_cols * sizeof *cols);
+        free(r->cols);
+        r->cols = cols;
+        r->cap_cols = cap;
+    }
+    r->n_cols = n > r->n_cols ? n : r->n_cols;
+}
+
 static struct rowset *rowset_new(const struct envelope_column *columns, uint32_t n)
 {
     struct rowset *r = mem_zalloc(sizeof *r);
-    r->cols = mem_array(n, sizeof *r->cols);
-    r->n_cols = n;
+    shred_more_columns(r, n);
     for (uint32_t i = 0; i < n; i++) {
         r->cols[i].envelope_id = columns[i].id;
         column_init(&r->cols[i].col, columns[i].type, columns[i].max_def, 0);
@@ -60,7 +73,7 @@ void rowset_free(struct rowset *r)
 
 static size_t rowset_bytes(const struct rowset *r)
 {
-    size_t n = sizeof *r + r->n_cols * sizeof *r->cols + r->n_shards * sizeof *r->shards;
+    size_t n = sizeof *r + r->cap_cols * sizeof *r->cols + r->n_shards * sizeof *r->shards;
     for (uint32_t i = 0; i < r->n_cols; i++)
         n += column_heap_bytes(&r->cols[i].col);
     return n;
@@ -271,9 +284,7 @@ void shred_roll_back(struct rowset *r, uint32_t row)
 {
     for (uint32_t i = 0; i < r->n_cols; i++) {
         struct column *c = &r->cols[i].col;
-        if (i >= ENV_COLUMNS && !r->cols[i].node)
-            continue;
-        while (c->rows > row) {
+        while (c->live && c->rows > row) {
             uint32_t at = --c->n_levels;
             if (!c->max_def || c->def[at] == c->max_def) {
                 c->n_values--;
@@ -296,10 +307,12 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
         s->n_path = 1;
         walk_rescue(s, (const uint8_t *)created_at.p, created_at.n);
     }
-    put_text(&c[ENV_UUID].col, s->row, uuid.p, uuid.n);
+    column_level(&c[ENV_UUID].col, 0, 0);
+    column_text_padded(&c[ENV_UUID].col, uuid.p, uuid.n);
     column_level(&c[ENV_CREATED_AT].col, 0, 0);
     column_real(&c[ENV_CREATED_AT].col, t->number);
-    put_text(&c[ENV_DATETIME].col, s->row, t->datetime, t->datetime_n);
+    column_level(&c[ENV_DATETIME].col, 1, 0);
+    column_text_padded(&c[ENV_DATETIME].col, t->datetime, t->datetime_n);
     put_number(&c[ENV_TIME].col, s->row, t->time_us);
     put_number(&c[ENV_ARRIVED].col, s->row, r->arrived_us);
     if (r->seq_text)
@@ -390,8 +403,9 @@ static bool fast_record(struct shredder *s, const struct shred_record *r, uint64
     return true;
 }
 
-void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
-                     bool check_positions, int64_t now_us)
+/* By the general parser; and every dead letter. */
+static void slow_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+                        bool check_positions, int64_t now_us)
 {
     char message[256] = "";
     struct found found;
@@ -399,11 +413,6 @@ void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t 
     struct str uuid = {0}, name = {0};
     struct event_time time;
     struct dedup_key key;
-    s->counts.records++;
-    s->counts.bytes += r->n;
-    s->p = r->payload;
-    if (fast_record(s, r, epoch, check_positions))
-        return;
     enum reason why = parse(s, r, message);
     if (why == REASON_NONE) {
         find_envelope(s, &bufs[0], &found);
@@ -424,15 +433,25 @@ void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t 
         buf_fini(&bufs[i]);
 }
 
+void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+                     bool check_positions, int64_t now_us)
+{
+    s->counts.records++;
+    s->counts.bytes += r->n;
+    s->p = r->payload;
+    if (!fast_record(s, r, epoch, check_positions))
+        slow_record(s, r, epoch, check_positions, now_us);
+}
+
 /* ---- lifecycle ---- */
 
 struct shredder *shredder_new(const struct shred_env *env)
 {
-    struct shredder *s = mem_zalloc(sizeof *s);
+    struct shredder *s = mem_lines(1, sizeof *s);
     s->env = *env;
     static const char *const keys[] = {"event_uuid", "event_name", "created_at"};
     for (uint8_t i = 0; i < 3; i++) {
-        s->envelope[i] = mem_zalloc(sizeof *s->envelope[i]);
+        s->envelope[i] = mem_lines(1, sizeof *s->envelope[i]);
         s->envelope[i]->envelope = (uint8_t)(i + 1);
         fast_literal(s->envelope[i], keys[i], 10);
     }

@@ -47,11 +47,11 @@ struct shred_env {
 
 /* One leaf: a place and a kind. rowset columns hold what was seen, not yet what the table calls it. */
 struct rowset_column {
+    struct column col;  /* first: on a cache line */
     struct rnode *node; /* NULL for the envelope's own (envelope_id says which) */
     enum kind kind;
     int32_t envelope_id;
-    struct column col;
-};
+} __attribute__((aligned(64)));
 struct shard_run { uint32_t shard; uint32_t rows; }; /* _shard, in row order, run by run */
 
 struct rowset {
@@ -66,7 +66,7 @@ struct rowset {
      * PQ_PIECE_NULLS of def 0. cols[0..] begin with the envelope columns that vary by row:
      * event_uuid, created_at, created_datetime, event_time, _arrived_at, _sequence, _rescued. */
     struct rowset_column *cols;
-    uint32_t n_cols;
+    uint32_t n_cols, cap_cols;
     struct shard_run *shards;
     uint32_t n_shards;
     size_t bytes;              /* heap bytes held, by capacity */

@@ -12,27 +12,30 @@
 #define UUID_MAX 256
 #define FOLLOWERS 3 /* keys remembered after a key */
 
-/* A place as one shape (event name) meets it. */
+/* A place as one shape (event name) meets it. Its first two cache lines are all that the fast path
+ * reads: the key as it stands in a record, `"key":`, and who came after it; then its columns. */
 struct lnode {
-    /* The fast path: the key as it stands in a record, `"key":`, and who came after it. */
-    uint8_t literal[56]; /* zeros to its end: compared by words */
-    uint64_t literal_mask;
-    uint8_t literal_n;   /* 0: none, the key has escapes or is long */
-    uint8_t envelope;    /* 1 to 3: one of the event's own three keys, which have no place */
-    struct lnode *next[FOLLOWERS], *first[FOLLOWERS]; /* after it; inside it */
-    struct lnode *(*after_envelope)[FOLLOWERS];       /* of a root: after each of the three */
+    uint8_t literal[32]; /* its first bytes, zeros after it: compared by words */
+    uint64_t literal_mask; /* of the last word */
+    struct lnode *next[FOLLOWERS];
+    uint8_t literal_n;  /* 0: none, the key has escapes or is long */
+    uint8_t envelope;   /* 1 to 3: one of the event's own three keys, which have no place */
+    uint8_t place;      /* enum place, of r */
+    uint64_t seen;      /* the instance of its parent in which its key was met last */
+    uint64_t stamp;     /* ... in which it was written last */
     struct rnode *r;
+    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
+
+    struct lnode *first[FOLLOWERS]; /* of its members, the first that came */
+    struct lnode *(*after_envelope)[FOLLOWERS]; /* of a root: after each of the three */
     struct lnode *parent;
     struct lnode **children; /* in the order they came */
     uint32_t index;          /* in its parent's children */
     uint32_t n_children;
     struct map by_key;
     uint32_t expect;         /* the child that came after the last one, the last time */
-    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
     uint32_t n_leaves;       /* columns at and below it, in the shape */
-    uint64_t stamp;          /* the instance of its parent in which it was written last */
-    uint64_t seen;           /* ... in which its key was met last */
-};
+} __attribute__((aligned(64)));
 
 enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUENCE, ENV_RESCUED, ENV_COLUMNS };
 
@@ -88,6 +91,7 @@ struct shredder {
 
 /* shred.c */
 struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us);
+void shred_more_columns(struct rowset *r, uint32_t n); /* at least n, not live */
 void shred_roll_back(struct rowset *r, uint32_t row); /* rows from `row` on, of every column */
 
 /* fast.c: the record as learned: its fields are in s->set at s->row when true; the row is still to be
@@ -159,6 +163,23 @@ static inline void column_text(struct column *c, const void *p, size_t n)
     c->lens[c->n_values++] = (uint32_t)n;
     if (n)
         memcpy(c->bytes + c->n_bytes, p, n);
+    c->n_bytes += n;
+}
+/* The same of a text with 64 readable bytes past its end: in steps of 16 bytes. */
+static inline void column_text_padded(struct column *c, const void *from, size_t n)
+{
+    const uint8_t *p = from;
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < n + 16, 0))
+        column_grow_bytes(c, n + 16);
+    c->lens[c->n_values++] = (uint32_t)n;
+    uint8_t *to = c->bytes + c->n_bytes;
+    if (n <= 64)
+        for (size_t i = 0; i < n; i += 16)
+            memcpy(to + i, p + i, 16);
+    else
+        memcpy(to, p, n);
     c->n_bytes += n;
 }
 static inline void column_number(struct column *c, int64_t v)

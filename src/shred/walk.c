@@ -14,8 +14,9 @@
 
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
 {
-    struct lnode *n = mem_zalloc(sizeof *n);
+    struct lnode *n = mem_lines(1, sizeof *n);
     n->r = r;
+    n->place = (uint8_t)r->place;
     n->parent = parent;
     for (int k = 0; k < KIND_COUNT; k++)
         n->column[k] = -1;
@@ -183,12 +184,8 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
             up->n_leaves++;
     }
     uint32_t want = (uint32_t)n->column[kind] + 1;
-    if (s->set->n_cols < want) {
-        s->set->cols = mem_regrow(s->set->cols, want, sizeof *s->set->cols);
-        memset(s->set->cols + s->set->n_cols, 0, (want - s->set->n_cols) * sizeof *s->set->cols);
-        s->set->n_cols = want;
-    }
-    struct rowset_column *rc = &s->set->cols[want - 1];
+    shred_more_columns(s->set, want);
+    struct rowset_column *rc;
     struct column made;
     column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
     derive_levels(s, &made, n, kind, in, depth);
