@@ -198,6 +198,7 @@ static inline bool take_number(struct fast *f, struct number *out)
         if ((*p | 0x20) == 'e')
             return take_long_number(f, out);
         f->p = p;
+        out->n = (size_t)(p - out->start);
         out->whole = minus ? -(int64_t)m : (int64_t)m;
         return p <= f->end;
     }
@@ -208,6 +209,7 @@ static inline bool take_number(struct fast *f, struct number *out)
                                     1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
     p += places;
     f->p = p;
+    out->n = (size_t)(p - out->start);
     /* Both exact, so the quotient is the nearest double. */
     out->real = (double)(m * (uint64_t)powers[places] + part) / powers[places];
     if (minus)

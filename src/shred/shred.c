@@ -388,7 +388,8 @@ static bool is_duplicate(struct shredder *s, const struct shred_record *r,
 static bool fast_record(struct shredder *s, const struct shred_record *r, uint64_t epoch, bool check)
 {
     struct fast_event ev;
-    if (r->defect || r->n > s->env.record_bytes_max || !fast_event(s, r->payload, r->n, &ev))
+    if (r->defect || r->n > s->env.record_bytes_max || s->env.general_only ||
+        !fast_event(s, r->payload, r->n, &ev))
         return false;
     s->rescued.n = 0;
     if (check && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq)) {

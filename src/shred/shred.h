@@ -43,6 +43,7 @@ struct shred_env {
     void *ctx;
     const uint8_t *hash_key; /* for KIND_HASH */
     size_t hash_key_n;
+    bool general_only; /* tests: without the fast path */
 };
 
 /* One leaf: a place and a kind. rowset columns hold what was seen, not yet what the table calls it. */
