@@ -15,6 +15,7 @@
 #define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
+#define CUT_MIN_MS 10
 #define SMALL_BYTES ((size_t)1 << 20)
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
@@ -115,8 +116,9 @@ static void on_commit_failed(struct run *r, struct commit_job *job)
     struct ptable *t = job->table;
     int64_t now = clock_boot_ms(r->clock);
     bool give_up = !r->config->stream || r->draining || job->err.kind == ERR_INVALID;
-    if (job->err.kind == ERR_FENCED || job->err.kind == ERR_UNKNOWN) {
-        r->restart = job->err.kind == ERR_FENCED;
+    bool again = job->err.kind == ERR_FENCED || job->contradicted;
+    if (again || job->err.kind == ERR_UNKNOWN) {
+        r->restart = again;
         fail(r, &job->err);
     } else if (give_up && job->err.kind != ERR_RETRY && job->err.kind != ERR_CONFLICT) {
         fail(r, &job->err);
@@ -270,7 +272,7 @@ static bool pressed(struct run *r)
 static void maybe_cut(struct run *r, int64_t now)
 {
     bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
-    bool early = pressed(r) && now - r->last_cut_ms >= 50;
+    bool early = pressed(r) && now - r->last_cut_ms >= CUT_MIN_MS;
     bool crowded = workers_partitions(r->workers) > r->config->partitions_max;
     r->shard_ending = false; /* its children wait until all of it is committed */
     for (uint32_t i = 0; i < r->n_shards; i++)
