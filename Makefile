@@ -14,7 +14,7 @@ OBJS := $(SRCS:%.c=$(B)/obj/%.o)
 UNITS := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
 UNIT_BINS := $(UNITS:tests/unit/%.c=$(B)/unit/%)
 
-.PHONY: all help deps demo test unit test-e2e test-asan test-tsan install clean layers lint
+.PHONY: all help deps demo bench test unit test-e2e test-asan test-tsan install clean layers lint
 all: $(B)/inlet
 
 help: ## this list
@@ -51,6 +51,15 @@ demo: deps ## a local stream of a million events into a lake, and readers over i
 test: deps ## unit and end-to-end tests; the last line counts them
 	@$(MAKE) --no-print-directory $(B)/inlet
 	@B=$(B) tools/test.sh
+
+$(B)/bench/shred_bench: bench/shred_bench.c $(B)/libinlet.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -o $@ $< $(B)/libinlet.a $(LIBS)
+
+bench: deps ## inlet beside DuckDB, chdb and pyarrow on one core; where the time goes
+	@$(MAKE) --no-print-directory $(B)/inlet $(B)/bench/shred_bench
+	@cmp -s bench/requirements.txt build/venv/.bench || { echo "bench: installing chdb into build/venv"; build/venv/bin/python -m pip install -q --disable-pip-version-check -r bench/requirements.txt && cp bench/requirements.txt build/venv/.bench; }
+	@build/venv/bin/python bench/bench.py
 
 test-asan: deps ## the same suite under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory test B=build-asan OPT="-O1 -g" CFLAGS=-Wno-format-truncation SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"

@@ -176,9 +176,10 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
             return -1;
         }
         char *key = table_data_key(job->table->handle, f->partition, fs->n);
-        int64_t began = clock_mono_ns();
+        int64_t began = clock_mono_ns(), cpu = clock_thread_cpu_ns();
         int rc = store_put(job->lake->store, key, f->out.p, f->out.n, e);
-        job->write_ns += clock_mono_ns() - began;
+        job->write_ns += clock_thread_cpu_ns() - cpu;
+        job->write_wall_ns += clock_mono_ns() - began;
         job->bytes_written += f->out.n;
         describe_file(fs, f, key);
         if (rc)
@@ -232,11 +233,12 @@ static int commit(struct commit_job *job, struct err *e)
 {
     struct put_files fs = {0};
     job->rc = put_files(job, &fs, e);
-    int64_t wrote = clock_mono_ns();
+    int64_t wrote = clock_mono_ns(), cpu = clock_thread_cpu_ns();
     if (!job->rc)
         job->rc = append_files(job, &fs, e);
     job->n_files = fs.n;
-    job->commit_ns = clock_mono_ns() - wrote;
+    job->commit_ns = clock_thread_cpu_ns() - cpu;
+    job->commit_wall_ns = clock_mono_ns() - wrote;
     put_files_fini(job, &fs);
     return job->rc;
 }

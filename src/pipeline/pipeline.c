@@ -91,6 +91,8 @@ static void count_job(struct pipeline_report *report, const struct commit_job *j
     report->compress_ns += job->cost.compress_ns;
     report->write_ns += job->write_ns;
     report->commit_ns += job->commit_ns;
+    report->write_wall_ns += job->write_wall_ns;
+    report->commit_wall_ns += job->commit_wall_ns;
 }
 
 /* What the job still holds goes back: rows in front, to be tried again, and files. */
@@ -523,6 +525,9 @@ static int incarnation(const struct pipeline_config *c, struct pipeline_report *
     }
     if (r.workers)
         add_counts(report, &r);
+    for (size_t i = 0; i < r.n_sources; i++)
+        if (r.sources[i])
+            report->read_ns += r.sources[i]->cpu_ns;
     if (!c->stream && !rc)
         for (uint32_t i = 0; i < r.n_shards; i++)
             report->already_loaded += !protocol_any_out(r.protocol, i);

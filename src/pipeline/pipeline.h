@@ -73,6 +73,7 @@ struct pipeline_report {
     size_t peak_budget_bytes;
     /* Stage times, nanoseconds of CPU summed over threads. */
     int64_t read_ns, shred_ns, encode_ns, compress_ns, write_ns, commit_ns;
+    int64_t write_wall_ns, commit_wall_ns; /* with what was waited for the disk */
 };
 
 void pipeline_config_init(struct pipeline_config *c); /* the defaults */

@@ -94,7 +94,7 @@ struct commit_job {
     uint32_t n_files;
     uint64_t bytes_written;
     struct pq_cost cost;
-    int64_t write_ns, commit_ns;
+    int64_t write_ns, commit_ns, write_wall_ns, commit_wall_ns;
 };
 void commit_job_run(struct commit_job *job);
 void commit_job_free(struct commit_job *job); /* and its rows */

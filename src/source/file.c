@@ -344,8 +344,10 @@ static void *file_thread(void *arg)
     struct err e = {0};
     f->in = input_open(f->fd, f->path, &f->stop);
     int rc = resume(f, &e);
-    while (rc == 0 && !(f->eof && f->n == 0))
+    while (rc == 0 && !(f->eof && f->n == 0)) {
         rc = read_batch(f, &e);
+        f->base.cpu_ns = clock_thread_cpu_ns();
+    }
     input_close(f->in);
     f->in = NULL;
     free(f->data);

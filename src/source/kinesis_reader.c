@@ -457,6 +457,7 @@ void *kinesis_io_thread(void *arg)
         }
         pthread_mutex_unlock(&k->lock);
         http_poll(k->http, (int)wait);
+        k->source.cpu_ns = clock_thread_cpu_ns();
     }
     return NULL;
 }

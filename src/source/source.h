@@ -117,6 +117,7 @@ struct source_ops {
 };
 struct source {
     const struct source_ops *ops;
+    _Atomic int64_t cpu_ns; /* spent by its threads so far; may lag */
 };
 
 struct source_env {

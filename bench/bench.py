@@ -1,0 +1,161 @@
+"""make bench: inlet beside others on one core, and where its time goes.
+
+Each contender reads the same newline-delimited JSON and leaves zstd Parquet partitioned by event type and day. They
+take turns on one core (taskset), REPEATS times; the best of each is shown, for a shared machine only ever adds to a
+time. Results go to build/bench/results.json too.
+
+  EVENTS=1000000 REPEATS=3 BIG=1 (ten times the events once more, for memory) PEERS=inlet,duckdb (a selection)"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+OUT = ROOT / "build" / "bench"
+INLET = str(ROOT / "build" / "inlet")
+EVENTS = int(os.environ.get("EVENTS", 1_000_000))
+REPEATS = int(os.environ.get("REPEATS", 3))
+CORE = os.environ.get("CORE", str(max(os.sched_getaffinity(0))))
+CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
+
+
+def measure(args, cores=CORE):
+    """Wall and CPU seconds, peak memory and what it printed."""
+    began = time.monotonic()
+    with open(OUT / "out.txt", "w+") as out, open(OUT / "err.txt", "w+") as err:
+        p = subprocess.Popen(["taskset", "-c", cores, *map(str, args)], stdout=out, stderr=err)
+        _, status, usage = os.wait4(p.pid, 0)
+        p.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.monotonic() - began
+        out.seek(0)
+        err.seek(0)
+        if p.returncode:
+            raise RuntimeError(f"{args}: {err.read()[-2000:]}")
+        return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "user": usage.ru_utime, "rss_mb": usage.ru_maxrss / 1024,
+                "out": out.read()}
+
+
+def size_mb(path):
+    return sum(f.stat().st_size for f in pathlib.Path(path).rglob("*.parquet")) / 1e6
+
+
+def inlet(events, threads=1, cores=CORE, sync=True):
+    lake = OUT / "lake"
+    shutil.rmtree(lake, ignore_errors=True)
+    r = measure([INLET, "load", events, "--lake", lake, "--threads", threads, "--quiet", "--json", *([] if sync else ["--no-fsync"])], cores)
+    r["report"] = json.loads(r.pop("out"))
+    r["size_mb"] = size_mb(lake)
+    return r
+
+
+def rewritten_mb(lake):
+    """The same rows, file by file, as pyarrow writes them (zstd, its defaults)."""
+    import pyarrow.parquet as pq
+    total = 0
+    for f in (lake / "events").rglob("*.parquet"):
+        pq.write_table(pq.ParquetFile(f).read(), OUT / "again.parquet", compression="zstd")
+        total += (OUT / "again.parquet").stat().st_size
+    return total / 1e6
+
+
+def peer(name, events):
+    to = OUT / "peer"
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir()
+    r = measure([sys.executable, ROOT / "bench" / "peers.py", name, events, to])
+    r["size_mb"] = size_mb(to)
+    del r["out"]
+    return r
+
+
+CONTENDERS = {
+    "inlet": lambda e: inlet(e),
+    "inlet, 2 cores": lambda e: inlet(e, threads=2, cores=CORES),
+    "chdb, payload": lambda e: peer("chdb", e),
+    "DuckDB, payload": lambda e: peer("duckdb", e),
+    "DuckDB, typed": lambda e: peer("duckdb_typed", e),
+    "json + pyarrow, typed": lambda e: peer("pyarrow", e),
+}
+# What takes a minute for a million events is given fewer, and stated by its rate.
+SHARE = {"DuckDB, typed": 10, "json + pyarrow, typed": 5}
+
+
+def table(head, rows):
+    rows = [[str(c) for c in r] for r in [head, *rows]]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
+    for n, r in enumerate(rows):
+        print("  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths))).rstrip())
+        if n == 0:
+            print("  " + "  ".join("-" * w for w in widths))
+
+
+def events_file(n):
+    path = OUT / f"events-{n}.ndjson"
+    if not path.exists():
+        with open(path, "wb") as f:
+            subprocess.run([INLET, "gen", "--events", str(n), "--types", "100", "--seed", "1", "--start", "2026-11-20T00:00:00Z"], stdout=f,
+                           stderr=subprocess.DEVNULL, check=True)
+    return path
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    wanted = [w.strip().lower() for w in os.environ.get("PEERS", "").split(",") if w.strip()]
+    names = [n for n in CONTENDERS if not wanted or any(n.lower().startswith(w) for w in wanted)]
+    files = {n: events_file(EVENTS // SHARE.get(n, 1)) for n in names}
+    whole = events_file(EVENTS)
+    print(f"{EVENTS:,} events, {whole.stat().st_size / EVENTS:.0f} bytes each; core {CORE}; best of {REPEATS}, taking turns\n")
+    runs = {n: [] for n in names}
+    for i in range(REPEATS):
+        for n in names:
+            if i and SHARE.get(n, 1) > 5:
+                continue
+            if sys.stderr.isatty():
+                print(f"  {i + 1}/{REPEATS} {n:30}", end="\r", file=sys.stderr, flush=True)
+            runs[n].append(CONTENDERS[n](files[n]))
+    best = {}
+    for n in names:
+        fastest = min(runs[n], key=lambda r: r["wall"])
+        count = EVENTS // SHARE.get(n, 1)
+        best[n] = {"events_per_second": count / fastest["wall"], "cpu_us_per_event": min(r["cpu"] for r in runs[n]) / count * 1e6,
+                   "rss_mb": max(r["rss_mb"] for r in runs[n]), "output_bytes_per_event": fastest["size_mb"] * 1e6 / count,
+                   "walls": [r["wall"] for r in runs[n]]}
+    first = best.get("inlet", next(iter(best.values())))
+    if sys.stderr.isatty():
+        print(" " * 60, end="\r", file=sys.stderr)
+    table(["", "events/s", "inlet is faster by", "CPU us/event", "peak MB", "bytes/event"],
+          [[n, f"{b['events_per_second']:,.0f}", f"{first['events_per_second'] / b['events_per_second']:.2f}",
+            f"{b['cpu_us_per_event']:.2f}", f"{b['rss_mb']:.0f}", f"{b['output_bytes_per_event']:.1f}"] for n, b in best.items()])
+    result = {"events": EVENTS, "contenders": best}
+    if "inlet" in runs:
+        report = min(runs["inlet"], key=lambda r: r["wall"])
+        stages = dict(report["report"]["stage_seconds"])
+        stages["other"] = report["cpu"] - sum(stages.values())
+        print(f"\nwhere one core's {report['wall']:.2f} s go (seconds of CPU)")
+        table(["", "s", "share of CPU", "us/event"], [[k, f"{v:.2f}", f"{v / report['cpu']:.0%}", f"{v / EVENTS * 1e6:.2f}"] for k, v in stages.items()])
+        waited = report["report"]["elapsed_seconds"]
+        print(f"  waiting for the disk beside that: write {waited['write']:.2f} s, commit {waited['commit']:.2f} s (4 committers)")
+        print(f"  {report['report']['commits']} commits, {report['report']['files']} files, {report['report']['fast_rows'] / report['report']['rows']:.1%} of rows by the fast path")
+        result |= {"stages": stages, "report": report["report"]}
+    if "inlet" in runs:
+        ours, theirs = inlet(whole)["size_mb"], rewritten_mb(OUT / "lake")
+        print(f"\nsize: {ours:.1f} MB; the same rows and files rewritten by pyarrow (zstd): {theirs:.1f} MB, ratio {ours / theirs:.2f}")
+        result["size_mb"] = {"inlet": ours, "pyarrow": theirs}
+    shred = measure([ROOT / "build" / "bench" / "shred_bench", whole, REPEATS])["out"].splitlines()
+    print("\nparse and shred alone, in memory\n  " + max(shred, key=lambda s: float(s.split()[1])))
+    result["shred_alone"] = shred
+    if os.environ.get("BIG"):
+        big = inlet(events_file(EVENTS * 10), threads=2, cores=CORES)
+        print(f"\n{EVENTS * 10:,} events, 2 cores: {EVENTS * 10 / big['wall']:,.0f} events/s, peak {big['rss_mb']:.0f} MB, {big['report']['commits']} commits, {big['report']['files']} files")
+        result["big"] = {"events_per_second": EVENTS * 10 / big["wall"], "rss_mb": big["rss_mb"]}
+        (OUT / f"events-{EVENTS * 10}.ndjson").unlink()
+    shutil.rmtree(OUT / "lake", ignore_errors=True)
+    shutil.rmtree(OUT / "peer", ignore_errors=True)
+    (OUT / "results.json").write_text(json.dumps(result, indent=1))
+    print(f"\nall of it: {(OUT / 'results.json').relative_to(ROOT)}")
+
+
+main()
