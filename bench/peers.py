@@ -36,7 +36,7 @@ def duckdb_typed():
     c.execute("SET threads = 1; SET preserve_insertion_order = false; SET max_expression_depth = 10000")
     c.execute(f"""COPY (
         SELECT *, split_part(event_name, ':', 1) AS event_type, split_part(event_name, ':', 2) AS event_subtype
-        FROM read_ndjson('{source}', ignore_errors = true, maximum_object_size = 20000000, sample_size = 20000, union_by_name = true)
+        FROM read_ndjson('{source}', records = true, ignore_errors = true, maximum_object_size = 20000000, sample_size = 20000, union_by_name = true)
         WHERE event_name IS NOT NULL)
         TO '{to}' (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (event_type), OVERWRITE_OR_IGNORE)""")
 
