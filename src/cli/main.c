@@ -1,11 +1,23 @@
 /* main: dispatches, nothing else, so that everything else can be linked into tests. */
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
 
+/* What is freed is given back to the system before it is much: the memory budget is the process's, and
+ * columns of all sizes come and go. (By default glibc keeps up to 64 MB for each arena.) */
+static void keep_little(void)
+{
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
+    keep_little();
     signal(SIGPIPE, SIG_IGN); /* a peer or a pager that goes away is an error of write */
     return commands_main(argc, argv, environ);
 }

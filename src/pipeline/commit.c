@@ -57,9 +57,11 @@ static int agree(struct commit_job *job, struct err *e)
     struct ptable *t = job->table;
     if (!t->st.number)
         return 0;
-    if (table_evolve(t->handle, propose, t->st.registry, e))
-        return -1;
-    return registry_bind(t->st.registry, table_schema(t->handle), e);
+    int rc = table_evolve(t->handle, propose, t->st.registry, e);
+    if (!rc)
+        rc = registry_bind(t->st.registry, table_schema(t->handle), e);
+    job->contradicted = rc && e->kind == ERR_CONFLICT;
+    return rc;
 }
 
 /* ---- encoding ---- */

@@ -235,8 +235,7 @@ static void merge_numbers(struct set_view *v, const struct column *longs,
 
 static void place(struct set_view *v, int32_t field_id, const struct column *col)
 {
-    if (!field_id)
-        return;
+    invariant(field_id > 0); /* the registry agreed every kind that was seen with the table */
     v->placed = mem_regrow(v->placed, v->n_placed + 1, sizeof *v->placed);
     v->placed[v->n_placed++] = (struct placed){field_id, col};
 }

@@ -12,8 +12,10 @@
 
 #define TICK_MS 20
 #define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: cut and encode */
+#define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
+#define CUT_MIN_MS 10
 #define SMALL_BYTES ((size_t)1 << 20)
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
@@ -54,8 +56,7 @@ static void on_batch(struct run *r, struct source_event *ev)
     struct pshard *s = &r->shards[b->shard];
     ev->batch = NULL;
     if (b->generation != s->generation || r->failed) {
-        budget_give(r->budget, b->charged_bytes);
-        source_batch_free(b);
+        source_batch_finish(b);
         return;
     }
     s->tip = false;
@@ -115,8 +116,9 @@ static void on_commit_failed(struct run *r, struct commit_job *job)
     struct ptable *t = job->table;
     int64_t now = clock_boot_ms(r->clock);
     bool give_up = !r->config->stream || r->draining || job->err.kind == ERR_INVALID;
-    if (job->err.kind == ERR_FENCED || job->err.kind == ERR_UNKNOWN) {
-        r->restart = job->err.kind == ERR_FENCED;
+    bool again = job->err.kind == ERR_FENCED || job->contradicted;
+    if (again || job->err.kind == ERR_UNKNOWN) {
+        r->restart = again;
         fail(r, &job->err);
     } else if (give_up && job->err.kind != ERR_RETRY && job->err.kind != ERR_CONFLICT) {
         fail(r, &job->err);
@@ -186,6 +188,28 @@ static void on_event(struct run *r, struct source_event *ev)
     source_event_free(ev);
 }
 
+/* Batches wait here, not at the shredders: a cut must not wait for a batch that waits for memory. */
+static bool full(struct run *r)
+{
+    return budget_used(r->budget) > budget_limit(r->budget) / 100 * FULL_PERCENT;
+}
+
+static void defer(struct run *r, struct source_event *ev)
+{
+    size_t end = r->deferred_head + r->n_deferred;
+    if (end == r->cap_deferred && r->deferred_head) {
+        memmove(r->deferred, r->deferred + r->deferred_head, r->n_deferred * sizeof *r->deferred);
+        r->deferred_head = 0;
+        end = r->n_deferred;
+    }
+    if (end == r->cap_deferred) {
+        r->cap_deferred = r->cap_deferred * 2 + 64;
+        r->deferred = mem_regrow(r->deferred, r->cap_deferred, sizeof *r->deferred);
+    }
+    r->deferred[end] = ev;
+    r->n_deferred++;
+}
+
 static void on_message(struct run *r, struct msg *m)
 {
     switch ((int)m->ev.kind) {
@@ -198,7 +222,22 @@ static void on_message(struct run *r, struct msg *m)
         on_commit_done(r, m->job);
         free(m);
         break;
-    default: on_event(r, &m->ev); break;
+    default:
+        if (r->n_deferred || full(r))
+            defer(r, &m->ev);
+        else
+            on_event(r, &m->ev);
+        break;
+    }
+}
+
+static void handle_deferred(struct run *r)
+{
+    while (r->n_deferred && !full(r)) {
+        struct source_event *ev = r->deferred[r->deferred_head++];
+        if (--r->n_deferred == 0)
+            r->deferred_head = 0;
+        on_event(r, ev);
     }
 }
 
@@ -233,7 +272,7 @@ static bool pressed(struct run *r)
 static void maybe_cut(struct run *r, int64_t now)
 {
     bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
-    bool early = pressed(r) && now - r->last_cut_ms >= 50;
+    bool early = pressed(r) && now - r->last_cut_ms >= CUT_MIN_MS;
     bool crowded = workers_partitions(r->workers) > r->config->partitions_max;
     r->shard_ending = false; /* its children wait until all of it is committed */
     for (uint32_t i = 0; i < r->n_shards; i++)
@@ -300,7 +339,8 @@ static void send_job(struct run *r, struct ptable *t, bool commit, int64_t now)
 }
 
 struct pressure {
-    bool rows;     /* encode what is large */
+    bool rows;     /* encode what is large; */
+    bool full;     /* ... all there is */
     size_t commit; /* commit tables that hold so many encoded bytes; 0: none */
 };
 
@@ -308,7 +348,7 @@ struct pressure {
  * encoded ones are a good part of the budget, those of the larger tables. */
 static struct pressure pressure(struct run *r)
 {
-    struct pressure p = {.rows = pressed(r)};
+    struct pressure p = {.rows = pressed(r), .full = full(r)};
     size_t sum = 0, tables = 0;
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         const struct ptable *t = router_at(&r->router, i);
@@ -343,7 +383,7 @@ static void send_jobs(struct run *r, int64_t now)
             continue;
         if (commit_due(r, t, &p, now))
             send_job(r, t, true, now);
-        else if (p.rows && t->pending_bytes >= budget_limit(r->budget) / 400)
+        else if (t->pending && (p.full || (p.rows && t->pending_bytes >= budget_limit(r->budget) / 400)))
             send_job(r, t, false, now);
     }
 }
@@ -413,7 +453,7 @@ static bool drained(struct run *r)
     for (uint32_t i = 0; i < router_count(&r->router); i++)
         if (router_at(&r->router, i)->pending || router_at(&r->router, i)->files)
             return false;
-    return queue_count(r->inbox) == 0;
+    return queue_count(r->inbox) == 0 && r->n_deferred == 0;
 }
 
 static void tick(struct run *r)
@@ -424,7 +464,8 @@ static void tick(struct run *r)
         begin_drain(r, "asked to stop");
     }
     bool ends = !r->config->stream || r->config->until_caught_up;
-    if (!r->draining && ends && r->open_batches == 0 && queue_count(r->inbox) == 0 &&
+    handle_deferred(r);
+    if (!r->draining && ends && r->open_batches == 0 && !r->n_deferred && queue_count(r->inbox) == 0 &&
         all_at_tip(r, now))
         begin_drain(r, "everything has been read");
     maybe_cut(r, now);

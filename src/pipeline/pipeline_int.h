@@ -89,6 +89,7 @@ struct commit_job {
     int rc;
     struct err err;
     bool offered;
+    bool contradicted; /* somebody's columns are at odds with ours: read again, with theirs */
     bool broken; /* rows were lost from memory: only a restart helps */
     uint32_t n_files;
     uint64_t bytes_written;

@@ -136,6 +136,12 @@ struct ptable *router_dead_letters(struct router *r)
     return router_at(r, 0);
 }
 
+static void bind_former(void *ctx, const struct schema *former)
+{
+    struct ptable *t = ctx;
+    registry_bind_former(t->st.registry, former, table_schema(t->handle));
+}
+
 int router_bind(struct ptable *t, struct table *handle, struct err *e)
 {
     const struct partition_field *fields;
@@ -159,5 +165,10 @@ int router_bind(struct ptable *t, struct table *handle, struct err *e)
                            t->st.name, fields[i].transform, fields[i].name);
         add_partition(t, fields[i].source_id, fields[i].transform, fields[i].name);
     }
-    return t->st.number ? registry_bind(t->st.registry, table_schema(handle), e) : 0;
+    if (!t->st.number)
+        return 0;
+    return registry_bind(t->st.registry, table_schema(handle), e) ||
+                   table_schemas(handle, bind_former, t, e)
+               ? -1
+               : 0;
 }

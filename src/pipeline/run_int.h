@@ -20,7 +20,8 @@ struct run {
     struct lease_store *leases;
     struct router router;
     struct dedup *dedup;
-    struct budget *budget;
+    struct budget *budget;  /* rows and encoded files */
+    struct budget *fetched; /* what is read and not yet shredded: little, to stay in the caches */
     struct queue *inbox, *commits;
     struct workers *workers;
     struct protocol *protocol;
@@ -37,6 +38,10 @@ struct run {
      * Written before a shard is started, read by shredders under `skip_lock`. */
     pthread_rwlock_t skip_lock;
     struct map skip; /* "table number:shard number" -> struct seq * */
+
+    /* What the sources sent while there was no memory for more rows: kept in order. */
+    struct source_event **deferred;
+    size_t deferred_head, n_deferred, cap_deferred;
 
     bool draining, failed, restart, shard_ending;
     struct err error;

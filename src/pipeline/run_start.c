@@ -13,7 +13,8 @@
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
 
-#define FIXED_BYTES ((size_t)40 << 20) /* libraries, stacks, encoders: an allowance */
+#define FIXED_BYTES ((size_t)72 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
+#define FETCHED_FILE_BYTES ((size_t)4 << 20)
 #define ROWS_BYTES_MIN ((size_t)24 << 20)
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -123,7 +124,10 @@ int run_open(struct run *r, struct err *e)
     router_init(&r->router, c);
     r->inbox = queue_new(INBOX_EVENTS);
     r->commits = queue_new(INBOX_EVENTS);
-    r->budget = budget_new(rows);
+    size_t fetched = c->stream ? rows / 4 : FETCHED_FILE_BYTES;
+    fetched = fetched < rows / 4 ? fetched : rows / 4;
+    r->budget = budget_new(rows - fetched);
+    r->fetched = budget_new(fetched);
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
     if (open_lake(r, e) || load_tables(r, e) || run_restore_dedup(r, e))
@@ -342,9 +346,8 @@ int run_sources(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
     struct source_env env = {.inbox = r->inbox,
-                             .budget = r->budget,
+                             .budget = r->fetched,
                              .clock = r->clock,
-                             .batch_bytes = (size_t)1 << 20,
                              .record_bytes_max = RECORD_BYTES_MAX};
     r->n_sources = c->stream ? 1 : c->n_files;
     r->sources = mem_array(r->n_sources, sizeof *r->sources);
@@ -364,6 +367,7 @@ void run_close(struct run *r)
     struct map_entry *entry;
     size_t at = 0;
     budget_close(r->budget);
+    budget_close(r->fetched);
     for (size_t i = 0; i < r->n_sources; i++)
         source_close(r->sources[i]);
     free(r->sources);
@@ -372,6 +376,9 @@ void run_close(struct run *r)
     queue_close(r->commits);
     for (uint32_t i = 0; i < r->n_committers; i++)
         pthread_join(r->committers[i], NULL);
+    for (size_t i = 0; i < r->n_deferred; i++)
+        source_event_free(r->deferred[r->deferred_head + i]);
+    free(r->deferred);
     queue_close(r->inbox);
     while ((m = queue_pop(r->inbox))) {
         if (m->ev.kind == (enum source_event_kind)MSG_COMMIT_DONE)
@@ -396,9 +403,10 @@ void run_close(struct run *r)
     lease_store_close(r->leases);
     catalog_close(r->lake.catalog);
     store_close(r->lake.store);
-    r->report->peak_budget_bytes = budget_peak(r->budget);
+    r->report->peak_budget_bytes = budget_peak(r->budget) + budget_peak(r->fetched);
     dedup_free(r->dedup);
     budget_free(r->budget);
+    budget_free(r->fetched);
     queue_free(r->inbox);
     queue_free(r->commits);
     pthread_rwlock_destroy(&r->skip_lock);

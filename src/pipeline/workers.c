@@ -98,8 +98,7 @@ static void *worker_main(void *arg)
         m->epoch = item->batch->tag;
         m->shard = item->batch->shard;
         m->generation = item->batch->generation;
-        budget_give(w->all->env.budget, item->batch->charged_bytes);
-        source_batch_free(item->batch);
+        source_batch_finish(item->batch);
         free(item);
         if (!queue_push(w->all->env.inbox, m))
             free(m);
@@ -129,8 +128,7 @@ void workers_push(struct workers *w, struct source_batch *batch, bool check_posi
     struct work_item *item = mem_zalloc(sizeof *item);
     *item = (struct work_item){batch, check_positions};
     if (!queue_push(w->queue, item)) {
-        budget_give(w->env.budget, batch->charged_bytes);
-        source_batch_free(batch);
+        source_batch_finish(batch);
         free(item);
     }
 }
@@ -188,8 +186,7 @@ void workers_stop(struct workers *w)
         return;
     queue_close(w->queue);
     while ((item = queue_pop(w->queue))) { /* what no thread has begun */
-        budget_give(w->env.budget, item->batch->charged_bytes);
-        source_batch_free(item->batch);
+        source_batch_finish(item->batch);
         free(item);
     }
     for (uint32_t i = 0; i < w->env.threads; i++) {

@@ -22,6 +22,7 @@ struct node { /* what only the registry sees of a node */
     char *name;          /* its column name */
     enum kind first_kind;
     bool numbers_merge;  /* long and double seen before there was a column of either */
+    uint32_t dropped;    /* kinds whose column somebody dropped */
 };
 
 struct registry {
@@ -240,9 +241,12 @@ bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind)
     bool ok = true;
     pthread_mutex_lock(&r->lock);
     if (!(node->kinds & 1u << kind)) {
-        ok = r->leaves < r->limits.columns &&
-             !(node->parent && node->parent->place == PLACE_LIST);
         uint32_t numbers = 1u << KIND_LONG | 1u << KIND_DOUBLE;
+        /* An element has one type: longs may become doubles, until there is a column. */
+        bool list = node->parent && node->parent->place == PLACE_LIST;
+        bool widens = kind == KIND_DOUBLE && node->kinds == 1u << KIND_LONG && !node->table_kinds &&
+                      !__atomic_load_n(&node->inexact_long, __ATOMIC_RELAXED);
+        ok = r->leaves < r->limits.columns && !(x->dropped & 1u << kind) && (!list || widens);
         if (ok) {
             node->kinds |= 1u << kind;
             r->leaves++;
@@ -250,6 +254,17 @@ bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind)
                 x->numbers_merge = true;
         }
     }
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+bool registry_allow_inexact(struct registry *r, struct rnode *node)
+{
+    struct node *x = (struct node *)node;
+    pthread_mutex_lock(&r->lock);
+    bool ok = !x->numbers_merge && node->kinds == 1u << KIND_LONG;
+    if (ok)
+        __atomic_store_n(&node->inexact_long, 1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&r->lock);
     return ok;
 }
@@ -314,11 +329,14 @@ static int bind_field(struct registry *r, struct node *up, const struct field *f
         return err_set(e, ERR_CONFLICT, "column %s was made a %s by somebody else", f->name,
                        place == PLACE_STRUCT ? "struct" : place == PLACE_LIST ? "list" : "scalar");
     if (place == PLACE_SCALAR) {
-        if (list && x->pub.kinds & ~(1u << kind)) /* an element has no siblings */
+        bool merged = x->numbers_merge && kind == KIND_DOUBLE;
+        if (list && !merged && x->pub.kinds & ~(1u << kind)) /* an element has no siblings */
             return err_set(e, ERR_CONFLICT, "elements of %s were made of another type by somebody else",
                            up->name);
         if (!(x->pub.kinds & 1u << kind))
             r->leaves++;
+        if (kind == KIND_LONG && !(x->pub.table_kinds & 1u << KIND_DOUBLE))
+            x->numbers_merge = false; /* agreed before the first double came: that gets a sibling */
         x->pub.kinds |= 1u << kind;
         x->pub.table_kinds |= 1u << kind;
         x->pub.field_id[kind] = f->id;
@@ -341,10 +359,56 @@ static int bind_children(struct registry *r, struct node *up, const struct field
     return 0;
 }
 
+/* Is every column that nodes are bound to still there? */
+static int bound_there(const struct node *up, const struct schema *agreed, struct err *e)
+{
+    for (uint32_t i = 0; i < up->n_order; i++) {
+        const struct node *x = up->order[i];
+        for (int k = 0; k < KIND_COUNT; k++)
+            if (x->pub.field_id[k] && !schema_find_id(agreed, x->pub.field_id[k]))
+                return err_set(e, ERR_CONFLICT, "column %s was dropped by somebody", x->name);
+        if (bound_there(x, agreed, e))
+            return -1;
+    }
+    return 0;
+}
+
+static void bind_former(struct registry *r, struct node *up, const struct field *parent,
+                        const struct schema *agreed)
+{
+    for (uint32_t i = 0; i < parent->n_children; i++) {
+        const struct field *f = &parent->children[i];
+        bool list = up->pub.place == PLACE_LIST;
+        const char *key = list ? "" : f->doc ? f->doc : f->name;
+        enum kind kind;
+        struct node *x = map_get(&up->children, key, strlen(key));
+        if (!up->pub.parent && f->id <= ENVELOPE_COLUMNS)
+            continue;
+        if (schema_find_id(agreed, f->id)) {
+            if (x && (f->kind == TYPE_STRUCT || f->kind == TYPE_LIST))
+                bind_former(r, x, f, agreed);
+        } else if (!x) {
+            x = node_new(r, up, key, strlen(key), PLACE_RESCUE);
+            x->name = mem_strdup(f->name);
+            apply_declaration(r, x);
+        } else if (scalar_kind(f, &kind) && !(x->pub.table_kinds & 1u << kind)) {
+            x->dropped |= 1u << kind;
+        }
+    }
+}
+
+void registry_bind_former(struct registry *r, const struct schema *former,
+                          const struct schema *agreed)
+{
+    pthread_mutex_lock(&r->lock);
+    bind_former(r, r->root, &former->root, agreed);
+    pthread_mutex_unlock(&r->lock);
+}
+
 int registry_bind(struct registry *r, const struct schema *agreed, struct err *e)
 {
     pthread_mutex_lock(&r->lock);
-    int rc = bind_children(r, r->root, &agreed->root, e);
+    int rc = bound_there(r->root, agreed, e) || bind_children(r, r->root, &agreed->root, e) ? -1 : 0;
     pthread_mutex_unlock(&r->lock);
     return rc;
 }

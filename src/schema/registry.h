@@ -61,8 +61,12 @@ void registry_free(struct registry *r); /* and every node */
 /* The table's schema as last loaded or agreed: binds nodes to field ids, by `doc` (the key) or, where
  * there is none, by name; makes nodes for columns not yet known here. Call before the first event
  * and after every evolve. ERR_CONFLICT where a node's place contradicts the table (somebody made it
- * a struct, we a scalar): the epoch has to be dropped and read again with a new registry. */
+ * a struct, we a scalar), or a column is gone that nodes are bound to: the epoch has to be dropped and read again with a new registry. */
 int registry_bind(struct registry *r, const struct schema *agreed, struct err *e);
+/* A schema that the table had before `agreed`, after registry_bind: what is no more in `agreed` was
+ * dropped by somebody, and stays so: its values are rescued. */
+void registry_bind_former(struct registry *r, const struct schema *former,
+                          const struct schema *agreed);
 struct rnode *registry_root(struct registry *r);
 /* Finds or makes the child of a struct (key) or list (key "" n 0) for a value of this place and kind
  * (kind only where place is PLACE_SCALAR). The answer may be of another place than asked: the first
@@ -72,6 +76,9 @@ struct rnode *registry_child(struct registry *r, struct rnode *parent, const cha
                              enum place place, enum kind kind);
 /* Adds a scalar kind to a scalar node. False: beyond a limit, rescue the value. */
 bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind);
+/* A long that no double holds, for an element of a list: false where longs and doubles of that list are to
+ * be one column of doubles, so that the value is to be rescued. Else it is noted (inexact_long). */
+bool registry_allow_inexact(struct registry *r, struct rnode *node);
 /* table_propose_fn's body: the current schema plus what is not yet in it. 1, 0 or -1. */
 int registry_propose(struct registry *r, const struct schema *current, int32_t last_column_id,
                      struct schema *out, struct err *e);

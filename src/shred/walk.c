@@ -139,11 +139,27 @@ bool walk_has_leaf(struct shredder *s, const struct lnode *n)
     return any_leaf(s, n, NULL, KIND_BOOL) != NULL;
 }
 
+static const struct column *other_kind(struct shredder *s, const struct lnode *n, enum kind but)
+{
+    for (int k = 0; k < KIND_COUNT; k++) {
+        const struct column *c = (enum kind)k == but ? NULL : have_column(s, n, (enum kind)k);
+        if (c)
+            return c;
+    }
+    return NULL;
+}
+
 /* A new leaf below a struct or list that was there before: its levels up to now are those of a sibling
  * below their nearest common place. `in[]` are the open instances, from the root down. */
 static void derive_levels(struct shredder *s, struct column *to, const struct lnode *n,
                           enum kind kind, const struct place_in *in, uint32_t depth)
 {
+    const struct column *own = other_kind(s, n, kind);
+    for (uint32_t k = 0; own && k < own->n_levels; k++) /* the same places, without a value */
+        column_level(to, own->def[k] < own->max_def ? own->def[k] : (uint8_t)(own->max_def - 1),
+                     own->rep ? own->rep[k] : 0);
+    if (own)
+        return;
     for (uint32_t d = depth; d > 0; d--) { /* in[0] is the root: lazy */
         const struct lnode *a = in[d].node;
         for (uint32_t i = 0; i < a->n_children; i++) {
@@ -188,7 +204,8 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
     struct rowset_column *rc;
     struct column made;
     column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
-    derive_levels(s, &made, n, kind, in, depth);
+    if (depth)
+        derive_levels(s, &made, n, kind, in, depth);
     rc = &s->set->cols[want - 1];
     *rc = (struct rowset_column){.node = n->r, .kind = kind, .col = made};
     return &rc->col;
@@ -253,14 +270,15 @@ bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth
                    int64_t number, uint8_t rep)
 {
     const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
-    bool exact = json_double_holds(number);
-    bool only_double = (n->r->table_kinds & both) == 1u << KIND_DOUBLE;
-    if (n->r->parent->place == PLACE_LIST)
-        only_double = (n->r->kinds & both) == 1u << KIND_DOUBLE; /* an element has one kind */
+    bool exact = json_double_holds(number), list = n->r->parent->place == PLACE_LIST;
+    bool only_double = (n->r->table_kinds & both) == 1u << KIND_DOUBLE ||
+                       (list && (n->r->kinds & both) == 1u << KIND_DOUBLE); /* it has one type */
     if (only_double && exact) {
         column_real(walk_begin(s, in, depth, n, KIND_DOUBLE, rep), (double)number);
         return true;
     }
+    if (!exact && list && !registry_allow_inexact(s->shape->table->registry, n->r))
+        return false;
     if (!exact)
         __atomic_store_n(&n->r->inexact_long, 1, __ATOMIC_RELAXED);
     if (!allow_kind(s, n, KIND_LONG))
@@ -447,8 +465,31 @@ static bool put_struct(struct shredder *s, struct place_in *in, uint32_t depth, 
     return stored;
 }
 
-/* A list whose columns this row set does not have, and whose first element cannot make them, is rescued
- * whole: there would be nowhere to say that its first elements were null. */
+/* A list that begins with nulls, whose columns this row set does not have: makes the column of its first
+ * scalar. */
+static bool open_element(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
+                         uint32_t at)
+{
+    const struct json_tok *toks = s->tape.toks;
+    uint32_t k = at + 1;
+    while (k < toks[at].next && toks[k].kind == TOK_NULL)
+        k = toks[k].next;
+    if (k >= toks[at].next || place_of(&toks[k]) != PLACE_SCALAR || !can_make(s->p, toks, k))
+        return false;
+    struct lnode *c = n->n_children ? n->children[0] : child_of(s, n, "", 0, k);
+    enum kind kind = kind_of(&toks[k]);
+    if (!c || c->place != PLACE_SCALAR || !(c->r->kinds & 1u << kind))
+        return false;
+    in[depth + 1] = (struct place_in){n, ++s->instance, 0};
+    struct column *made = open_column(s, c, kind, in, depth + 1);
+    if (depth == 0)
+        column_pad(made, s->row);
+    return true;
+}
+
+/* A list whose columns this row set does not have, and whose first element cannot make them (an empty one, or
+ * null before a struct), is rescued whole: there would be nowhere to say that its first elements were
+ * null. */
 static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
                      uint32_t at, uint8_t rep)
 {
@@ -456,7 +497,8 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
     bool fresh = !walk_has_leaf(s, n), stored = false;
     uint32_t index = 0;
     size_t rescued = s->rescued.n;
-    if (fresh && (toks[at].next == at + 1 || !can_make(s->p, toks, at + 1))) {
+    if (fresh && !(toks[at].next > at + 1 && (can_make(s->p, toks, at + 1) ||
+                                              open_element(s, in, depth, n, at)))) {
         rescue_value(s, &toks[at]);
         return false;
     }

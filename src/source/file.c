@@ -24,7 +24,7 @@
 
 #define NOTE_BYTES 4096
 #define HEAD_BYTES ((size_t)64 << 10)
-#define BATCH_BYTES ((size_t)1 << 20)
+#define BATCH_BYTES ((size_t)512 << 10) /* read, then shredded while it is in the cache */
 #define RECORD_BYTES_MAX ((size_t)10 << 20)
 #define IDLE_MS 200 /* a pipe silent for so long: what there is goes out */
 
@@ -204,6 +204,7 @@ static bool emit(struct file_source *f, size_t n, uint64_t first, uint64_t last)
     tail_note(f, b->position_note);
     b->arrived_us = f->load_us;
     b->charged_bytes = f->charged;
+    b->budget = f->env.budget;
 
     f->data = NULL;
     f->cap = f->n = f->charged = 0;

@@ -330,6 +330,7 @@ static void deliver(struct reader *r, struct source_batch *b, struct buf *bytes)
     }
     budget_give(r->k->env.budget, r->charged - b->n_data);
     b->charged_bytes = b->n_data;
+    b->budget = r->k->env.budget;
     r->charged = 0;
     r->after = b->last;
     event(r, SOURCE_BATCH)->batch = b;

@@ -3,12 +3,20 @@
 
 #include <stdlib.h>
 
+#include "base/budget.h"
+
 void source_batch_free(struct source_batch *b)
 {
     if (!b)
         return;
     free(b->data);
     free(b);
+}
+
+void source_batch_finish(struct source_batch *b)
+{
+    budget_give(b->budget, b->charged_bytes);
+    source_batch_free(b);
 }
 
 void source_shards_free(struct source_shard *shards, size_t n)

@@ -2,7 +2,7 @@
  *
  * A source runs its own I/O thread(s) and speaks by events into an inbox (a struct queue of
  * struct source_event *, owned by whoever pops them). It takes each batch's bytes from the budget
- * before it fetches them; whoever finishes the batch gives `charged_bytes` back. A shard's batches
+ * before it fetches them; whoever finishes the batch gives them back (source_batch_finish). A shard's batches
  * come in order; nothing is read of a shard before source_start. */
 #ifndef INLET_SOURCE_SOURCE_H
 #define INLET_SOURCE_SOURCE_H
@@ -46,10 +46,12 @@ struct source_batch {
                                becomes part of the position's text. Else empty */
     int64_t arrived_us;    /* files: the time of the load; Kinesis: of the newest record */
     uint32_t records;      /* records (aggregates count one), if known; else 0 */
-    size_t charged_bytes;  /* taken from the budget */
+    size_t charged_bytes;  /* taken from `budget` */
+    struct budget *budget; /* whoever finishes the batch gives them back: source_batch_finish */
     uint64_t tag;          /* the consumer's own (the epoch) */
 };
 void source_batch_free(struct source_batch *b); /* does not touch the budget */
+void source_batch_finish(struct source_batch *b); /* gives back what it was charged, and frees it */
 
 /* One user record. payload points into the batch or the cursor's scratch, has SOURCE_PAD readable
  * bytes after it, and lives until the next call. */

@@ -390,6 +390,22 @@ const struct schema *table_schema(const struct table *t)
     return &t->schema;
 }
 
+int table_schemas(const struct table *t, void (*each)(void *, const struct schema *), void *ctx,
+                  struct err *e)
+{
+    size_t i;
+    json_t *j;
+    json_array_foreach(json_object_get(t->meta, "schemas"), i, j)
+    {
+        struct schema s;
+        if (iceberg_schema_read(&s, j, e))
+            return -1;
+        each(ctx, &s);
+        schema_fini(&s);
+    }
+    return 0;
+}
+
 const char *table_property(const struct table *t, const char *key)
 {
     return table_json_text(json_object_get(t->meta, "properties"), key);
@@ -620,8 +636,8 @@ static int columns_there(struct table *t, const struct prepared *p, struct err *
     for (uint32_t i = 0; i < p->n; i++)
         for (uint32_t k = 0; k < p->files[i].n_leaves; k++)
             if (!schema_find_id(&t->schema, p->leaves[i][k].field_id))
-                return err_set(e, ERR_INVALID,
-                               "table %s: column %d is gone, and the files hold values of it",
+                return err_set(e, ERR_FENCED,
+                               "table %s: somebody dropped column %d, which the files have",
                                t->name, p->leaves[i][k].field_id);
     return 0;
 }

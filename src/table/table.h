@@ -61,6 +61,9 @@ int table_reload(struct table *t, struct err *e);
 
 const char *table_name(const struct table *t);
 const struct schema *table_schema(const struct table *t); /* the current one; valid until reload */
+/* Every schema that the metadata still has, the current one too. */
+int table_schemas(const struct table *t, void (*each)(void *, const struct schema *), void *ctx,
+                  struct err *e);
 const char *table_property(const struct table *t, const char *key); /* NULL if none; borrowed */
 void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
                       void *ctx);
@@ -126,7 +129,8 @@ struct append {
 
 /* Appends: writes manifest and list, then offers metadata by compare-and-swap, rebasing on conflict
  * (capped, jittered). 0: committed. ERR_FENCED from validate. ERR_CONFLICT: too many lost races.
- * ERR_UNKNOWN: settle. ERR_INVALID: the table can no longer take these files (column gone, not v2). */
+ * ERR_UNKNOWN: settle. ERR_INVALID: the table can no longer take any file (not v2, its partitioning). ERR_FENCED also where
+ * somebody took a column away that the files have: the rows have to be read again. */
 int table_append(struct table *t, const struct append *a, struct append_attempt *attempt,
                  struct err *e);
 

@@ -44,6 +44,12 @@ class Lake:
     def rows(self, table):
         return self.duckdb(table)
 
+    def groups(self, table):
+        """The number of row groups of each data file."""
+        import pyarrow.parquet as pq
+        files = [t.file.file_path.removeprefix("file://") for t in self.pyiceberg(table).scan().plan_files()]
+        return [pq.ParquetFile(f).num_row_groups for f in files]
+
     def all_rows(self):
         return {t: self.rows(t) for t in self.tables()}
 

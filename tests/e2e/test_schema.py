@@ -1,0 +1,115 @@
+"""Columns over time: numbers in lists, lists that begin with null, columns that somebody drops or renames,
+and files that go on while their table grows."""
+import json
+import random
+
+import model
+import pytest
+from test_load import event, load
+
+
+def column(lake, table, name):
+    return lake.pyiceberg(table).schema().find_field(name).field_type
+
+
+@pytest.mark.parametrize("first", [[1, 2.5, 3], [2.5, 1], [1, 2]])
+def test_numbers_in_a_list_become_doubles(lake, first):
+    events = [event(at=first), event(at=[4]), event(at=[5.5, None, 6]), event(at=[])]
+    load(lake, events)
+    assert str(column(lake, "payment", "at")) == "list<double>"
+    rows = {r["event_uuid"]: r for r in lake.rows("payment")}
+    for e in events:
+        assert rows[e["event_uuid"]]["at"] == e["at"] and rows[e["event_uuid"]]["_rescued"] is None
+    load(lake, [event(at=[7, 8.25])])
+    assert str(column(lake, "payment", "at")) == "list<double>"
+    assert [7, 8.25] in [r["at"] for r in lake.rows("payment")]
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_long_that_no_double_holds_stays_exact_in_a_list(lake, order):
+    events = [event(at=[2**53 + 1]), event(at=[0.5])]
+    load(lake, events[::-1] if order else events)
+    model.check(lake, events)
+
+
+def test_agreed_longs_in_a_list_stay(lake):
+    events = [event(at=[1, 2])]
+    load(lake, events)
+    more = [event(at=[1.5, 2])]
+    load(lake, more)
+    assert str(column(lake, "payment", "at")) == "list<long>"
+    model.check(lake, events + more)
+
+
+@pytest.mark.parametrize("value", ["x", 7, 1.5, True])
+def test_a_list_that_begins_with_null(lake, value):
+    events = [event(), event(at=[None, None, value]), event(at=[value]), event(o={"at": [None, value]}), event(o={"z": 1})]
+    load(lake, events)
+    rows = {r["event_uuid"]: r for r in lake.rows("payment")}
+    assert rows[events[1]["event_uuid"]]["at"] == [None, None, value]
+    assert rows[events[3]["event_uuid"]]["o"]["at"] == [None, value]
+    assert all(r["_rescued"] is None for r in rows.values())
+    model.check(lake, events)
+
+
+def test_a_dropped_column_stays_dropped(lake):
+    events = [event(plan="a", n=1, o={"x": 1, "y": 2}) for _ in range(3)]
+    load(lake, events)
+    with lake.pyiceberg("payment").update_schema() as change:
+        change.delete_column("plan")
+        change.delete_column(("o", "y"))
+    more = [event(plan="b", n=2, o={"x": 3, "y": 4}) for _ in range(3)]
+    load(lake, more)
+    names = [f.name for f in lake.pyiceberg("payment").schema().fields]
+    assert "plan" not in names and not [n for n in names if n.startswith("plan")]
+    rows = {r["event_uuid"]: r for r in lake.rows("payment")}
+    for e in more:
+        row = rows[e["event_uuid"]]
+        assert row["n"] == 2 and row["o"] == {"x": 3}
+        assert json.loads(row["_rescued"]) == {"/plan": "b", "/o/y": 4}
+
+
+def test_a_dropped_sibling_stays_dropped(lake):
+    load(lake, [event(amount=1)])
+    load(lake, [event(amount="one")])
+    assert "amount_string" in [f.name for f in lake.pyiceberg("payment").schema().fields]
+    with lake.pyiceberg("payment").update_schema() as change:
+        change.delete_column("amount_string")
+    e = event(amount="two")
+    load(lake, [e])
+    assert "amount_string" not in [f.name for f in lake.pyiceberg("payment").schema().fields]
+    row, = [r for r in lake.rows("payment") if r["event_uuid"] == e["event_uuid"]]
+    assert json.loads(row["_rescued"]) == {"/amount": "two"}
+
+
+def test_a_renamed_column_goes_on_being_filled(lake):
+    load(lake, [event(plan="a")])
+    with lake.pyiceberg("payment").update_schema() as change:
+        change.rename_column("plan", "tariff")
+    load(lake, [event(plan="b")])
+    assert sorted(r["tariff"] for r in lake.rows("payment")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_files_go_on_while_their_table_grows(lake, tmp_path, seed):
+    """So little memory that rows are encoded many times before they are committed, and a new column every
+    now and then, at the top and inside structs and lists."""
+    r = random.Random(seed)
+    events, n = [], 60000
+    for i in range(n):
+        grown = i * 12 // n
+        fields = {f"k{r.randrange(grown + 1)}": r.choice([1, "text", 2.5, None, "x" * r.randrange(300)])}
+        if i % 3 == 0:
+            fields["o"] = {f"m{r.randrange(grown // 6 + 1)}": i, "fix": [1, 2]}
+        if i % 5 == 0:
+            fields["l"] = [{f"e{r.randrange(grown // 6 + 1)}": i, "s": "y"} for _ in range(r.randrange(3))]
+        events.append(event(name=f"grow:{i % 3}", created_at=1712844605 + r.randrange(2) * 86400, pad="p" * 900, **fields))
+    path = tmp_path / "e.ndjson"
+    path.write_bytes(b"".join(json.dumps(e).encode() + b"\n" for e in events))
+    out = json.loads(lake.load(path, "--memory", "64MB", "--json").stdout)
+    days = len({e["created_at"] // 86400 for e in events})
+    groups = lake.groups("grow")
+    assert len(groups) >= days and sum(groups) > len(groups), "rows were to be encoded in several steps"
+    assert out["rows_committed"] == n
+    assert lake.pyiceberg("grow").scan().to_arrow().num_rows == n
+    model.check(lake, events)
