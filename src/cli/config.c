@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "catalog/catalog.h"
 #include "cli/conftree.h"
 #include "cli/render.h"
+#include "lease/lease.h"
 
 #define HASH_KEY_MAX 4096
 
@@ -194,15 +196,6 @@ int config_load(struct config *c, char *const *environment, struct err *e)
 
 /* ---- where things are */
 
-/* The path of "sqlite:PATH" (borrowed). */
-static const char *sqlite_path(const char *uri, const char *what, struct err *e)
-{
-    if (strncmp(uri, "sqlite:", 7) == 0 && uri[7])
-        return strncmp(uri + 7, "///", 3) == 0 ? uri + 9 : uri + 7;
-    err_set(e, ERR_INVALID, "--%s %.200s: this version knows sqlite:PATH only", what, uri);
-    return NULL;
-}
-
 int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e)
 {
     const char *dir = options_text(&c->options, OPT_LAKE);
@@ -215,11 +208,23 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
         dir += 7;
     if (strstr(dir, "://"))
         return err_set(e, ERR_INVALID, "--lake %.200s: this version knows directories only", dir);
-    const char *path = uri ? sqlite_path(uri, "catalog", e) : NULL;
-    if (uri && !path)
-        return -1;
+    if (uri && catalog_uri_check(uri, e))
+        return err_wrap(e, "--catalog");
     *lake = dir;
-    *catalog = path ? mem_strdup(path) : mem_printf("%s/catalog.db", dir);
+    *catalog = uri ? mem_strdup(uri) : mem_printf("sqlite:%s/catalog.db", dir);
+    return 0;
+}
+
+int config_namespace(const struct config *c, const char **ns, struct err *e)
+{
+    const char *uri = options_text(&c->options, OPT_CATALOG);
+    const char *named = uri ? catalog_uri_namespace(uri) : NULL;
+    *ns = options_text(&c->options, OPT_NAMESPACE);
+    if (named && c->options.values[OPT_NAMESPACE].origin != ORIGIN_DEFAULT && strcmp(named, *ns))
+        return err_set(e, ERR_INVALID, "--namespace %.100s: --catalog %.200s is itself a namespace",
+                       *ns, uri);
+    if (named)
+        *ns = named;
     return 0;
 }
 
@@ -288,12 +293,11 @@ static int set_places(struct config *c, struct pipeline_config *out, struct err 
     free(path);
     if (stream && !(out->stream = config_stream_name(stream, e)))
         return -1;
-    if (catalog && !(out->catalog = sqlite_path(catalog, "catalog", e)))
-        return -1;
-    if (leases && !(out->leases = sqlite_path(leases, "leases", e)))
-        return -1;
-    out->ns = options_text(o, OPT_NAMESPACE);
-    return 0;
+    if (leases && lease_uri_check(leases, e))
+        return err_wrap(e, "--leases");
+    out->catalog = catalog;
+    out->leases = leases;
+    return config_namespace(c, &out->ns, e);
 }
 
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e)

@@ -15,7 +15,7 @@
 
 struct open_lake {
     struct lake lake;
-    char *catalog_path;
+    char *catalog_uri;
 };
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -33,7 +33,7 @@ static void lake_close(struct open_lake *l)
 {
     catalog_close(l->lake.catalog);
     store_close(l->lake.store);
-    free(l->catalog_path);
+    free(l->catalog_uri);
 }
 
 /* Looking must not make anything: what is not there is an error. */
@@ -42,14 +42,16 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     const char *dir;
     struct stat st;
     memset(l, 0, sizeof *l);
-    if (config_lake(c, &dir, &l->catalog_path, e))
+    const char *ns;
+    if (config_lake(c, &dir, &l->catalog_uri, e) || config_namespace(c, &ns, e))
         return -1;
+    const char *path = catalog_uri_path(l->catalog_uri);
     if (stat(dir, &st) || !S_ISDIR(st.st_mode))
         return err_set(e, ERR_NOTFOUND, "no lake at %s", dir);
-    if (stat(l->catalog_path, &st))
-        return err_set(e, ERR_NOTFOUND, "no catalog at %s", l->catalog_path);
+    if (path && stat(path, &st))
+        return err_set(e, ERR_NOTFOUND, "no catalog at %s", path);
     l->lake = (struct lake){.clock = &clock_system,
-                            .ns = options_text(&c->options, OPT_NAMESPACE),
+                            .ns = ns,
                             .engine_version = "inlet " INLET_VERSION,
                             .snapshot_age_ms = INT64_C(86400000),
                             .snapshots_max = 500,
@@ -57,7 +59,7 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     l->lake.store = store_local_open(dir, false, e);
     if (!l->lake.store)
         return -1;
-    l->lake.catalog = catalog_sqlite_open(l->catalog_path, "default", true, e);
+    l->lake.catalog = catalog_open_uri(l->catalog_uri, &clock_system, true, e);
     return l->lake.catalog ? 0 : -1;
 }
 

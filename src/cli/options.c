@@ -28,8 +28,9 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_CATALOG] = {"catalog", "catalog", "sqlite:PATH", NULL, NULL,
                      "the Iceberg catalog; default: catalog.db in the lake", CMD_LAKE, OPTION_TEXT,
                      0, 0},
-    [OPT_LEASES] = {"leases", "leases", "sqlite:PATH", NULL, NULL,
-                    "who reads what, and from where; default: leases.db in the lake", CMD_INGEST,
+    [OPT_LEASES] = {"leases", "leases", "URI", NULL, NULL,
+                    "who reads what, and from where: sqlite:PATH (default: leases.db in the lake) "
+                    "or dynamodb://TABLE", CMD_INGEST,
                     OPTION_TEXT, 0, 0},
     [OPT_NAMESPACE] = {"namespace", "namespace", "NAME", "events", NULL,
                        "the tables' namespace in the catalog", CMD_LAKE, OPTION_TEXT, 0, 0},

@@ -1,7 +1,7 @@
 /* lease: who reads a shard, and from where: the lease store.
  *
  * The KCL's model (a counter per lease, every write conditional on it), over SQLite beside a local
- * catalog; DynamoDB later by the same contract. Expiry is judged by the observer: a lease whose
+ * catalog, or over DynamoDB. Expiry is judged by the observer: a lease whose
  * counter has not moved for `failover_ms` of the observer's own boot-time clock is free. Thread-safe. */
 #ifndef INLET_LEASE_LEASE_H
 #define INLET_LEASE_LEASE_H
@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "aws/client.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/seq.h"
@@ -53,10 +54,27 @@ struct lease_ops {
 };
 struct lease_store {
     const struct lease_ops *ops;
+    bool shared; /* owners may be on other machines: an owner's name tells nothing of its life */
 };
 
 void lease_list_free(struct lease *leases, size_t n);
 struct lease_store *lease_sqlite_open(const char *path, struct err *e);
+
+struct lease_dynamodb_options {
+    const char *table;
+    bool make;           /* a table that is missing is made (on-demand billing), and waited for */
+    int64_t patience_ms; /* of one call, 0: 30 s */
+    struct aws_options aws;
+};
+/* The KCL's items: see dynamodb.c. *made (may be NULL): the table was made. ERR_NOTFOUND: it is
+ * missing, and `make` is false. */
+struct lease_store *lease_dynamodb_open(const struct lease_dynamodb_options *o,
+                                        const struct clock *clock, bool *made, struct err *e);
+
+/* "sqlite:PATH" (or sqlite:///PATH) or "dynamodb://TABLE"; made where missing. */
+struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, struct err *e);
+/* Whether lease_open_uri knows it: ERR_INVALID with what to write. */
+int lease_uri_check(const char *uri, struct err *e);
 static inline void lease_store_close(struct lease_store *s)
 {
     if (s)

@@ -28,23 +28,6 @@ static struct db *db_of(struct lease_store *s)
     return ((struct sqlite_leases *)(void *)s)->db;
 }
 
-void lease_fini(struct lease *l)
-{
-    free(l->stream);
-    free(l->shard);
-    free(l->owner);
-    free(l->parents[0]);
-    free(l->parents[1]);
-    *l = (struct lease){0};
-}
-
-void lease_list_free(struct lease *leases, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        lease_fini(&leases[i]);
-    free(leases);
-}
-
 /* The row that the statement stands at. */
 static int row_take(struct sqlite3_stmt *q, struct lease *out, struct err *e)
 {

@@ -22,6 +22,7 @@ struct exchange {
     struct buf body; /* of the request */
     size_t max;
     bool too_long;
+    bool acts, sent; /* may change something at the peer; was begun to be sent */
     http_done done;
     void *ctx;
 };
@@ -139,6 +140,17 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     return n;
 }
 
+/* curl sends a request again by itself where a kept connection broke before the first byte of an
+ * answer. For one that acts this hides that it may have acted twice: so it is sent once only. */
+static int on_send(void *ctx, char *ip, char *local_ip, int port, int local_port)
+{
+    struct exchange *x = ctx;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    bool again = x->sent && x->acts;
+    x->sent = true;
+    return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static void set_method(struct exchange *x, const struct http_request *q, const void *body)
 {
     CURL *c = x->easy;
@@ -177,6 +189,9 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+    x->acts = strcmp(q->method, "GET") != 0 && strcmp(q->method, "HEAD") != 0;
+    curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, on_send);
+    curl_easy_setopt(c, CURLOPT_PREREQDATA, x);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -233,8 +248,9 @@ static void finish(struct http *h, struct exchange *x, CURLcode rc)
         err_set(&e, ERR_NOMEM, "the answer of %.*s is longer than %zu bytes", (int)shown, url,
                 x->max);
     else if (rc != CURLE_OK)
-        err_set(&e, kind_of(rc), "no answer from %.*s: %s", (int)shown, url ? url : "",
-                curl_easy_strerror(rc));
+        err_set(&e, x->sent && x->acts ? ERR_UNKNOWN : kind_of(rc), "no answer from %.*s: %s",
+                (int)shown, url ? url : "",
+                rc == CURLE_ABORTED_BY_CALLBACK ? "the connection broke" : curl_easy_strerror(rc));
     if (e.kind) {
         exchange_free(h, x);
         done(ctx, NULL, &e);

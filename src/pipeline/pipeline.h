@@ -37,8 +37,8 @@ struct pipeline_config {
 
     /* Where to. */
     const char *lake;    /* a directory */
-    const char *catalog; /* a path; NULL: <lake>/catalog.db */
-    const char *leases;  /* a path; NULL: <lake>/leases.db */
+    const char *catalog; /* a URI (catalog_open_uri); NULL: sqlite:<lake>/catalog.db */
+    const char *leases;  /* a URI (lease_open_uri); NULL: sqlite:<lake>/leases.db */
     const char *ns;      /* "events" */
     bool sync;           /* fsync what is committed */
 

@@ -40,8 +40,8 @@ static void *committer_main(void *arg)
 static int open_lake(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
-    char *catalog = c->catalog ? mem_strdup(c->catalog) : mem_printf("%s/catalog.db", c->lake);
-    char *leases = c->leases ? mem_strdup(c->leases) : mem_printf("%s/leases.db", c->lake);
+    char *catalog = c->catalog ? mem_strdup(c->catalog) : mem_printf("sqlite:%s/catalog.db", c->lake);
+    char *leases = c->leases ? mem_strdup(c->leases) : mem_printf("sqlite:%s/leases.db", c->lake);
     int rc = -1;
     r->lake = (struct lake){.clock = r->clock,
                             .ns = c->ns,
@@ -52,12 +52,12 @@ static int open_lake(struct run *r, struct err *e)
     r->lake.store = store_local_open(c->lake, c->sync, e);
     if (!r->lake.store)
         goto done;
-    r->lake.catalog = catalog_sqlite_open(catalog, "default", false, e);
+    r->lake.catalog = catalog_open_uri(catalog, r->clock, false, e);
     if (!r->lake.catalog)
         goto done;
     if (r->lake.catalog->ops->namespace_ensure(r->lake.catalog, c->ns, e))
         goto done;
-    r->leases = lease_sqlite_open(leases, e);
+    r->leases = lease_open_uri(leases, r->clock, e);
     rc = r->leases ? 0 : -1;
 done:
     free(catalog);
@@ -177,16 +177,26 @@ static bool owner_is_dead(const char *owner)
     return pid > 0 && (pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH));
 }
 
-/* A live owner moves its counter; one that does not for the failover time has lost the lease. */
+/* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
+ * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
 static int take_lease(struct run *r, struct lease *l, struct err *e)
 {
     uint64_t seen = l->counter;
     int64_t since = clock_boot_ms(r->clock);
-    while (l->owner && !owner_is_dead(l->owner) &&
+    bool shared = r->leases->shared, told = false;
+    while (l->owner && (shared || !owner_is_dead(l->owner)) &&
            clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
-        if (l->counter != seen)
+        if (l->counter != seen && !(shared && r->config->stream))
             return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", l->stream, l->shard,
                            l->owner);
+        if (l->counter != seen) {
+            if (!told)
+                log_info("%s shard %s is being read by %s; standing by", l->stream, l->shard,
+                         l->owner);
+            told = true;
+            seen = l->counter;
+            since = clock_boot_ms(r->clock);
+        }
         if (*r->config->stop)
             return err_set(e, ERR_STOPPED, "stopped");
         struct lease now = {0};

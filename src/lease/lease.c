@@ -1,0 +1,65 @@
+/* lease: what all stores share, and the way from a URI to a store. */
+#include "lease/lease.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void lease_fini(struct lease *l)
+{
+    free(l->stream);
+    free(l->shard);
+    free(l->owner);
+    free(l->parents[0]);
+    free(l->parents[1]);
+    *l = (struct lease){0};
+}
+
+void lease_list_free(struct lease *leases, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lease_fini(&leases[i]);
+    free(leases);
+}
+
+/* What stands after `scheme`, or NULL. */
+static const char *after(const char *uri, const char *scheme)
+{
+    size_t n = strlen(scheme);
+    return strncmp(uri, scheme, n) == 0 && uri[n] ? uri + n : NULL;
+}
+
+static const char *sqlite_path(const char *uri)
+{
+    const char *path = after(uri, "sqlite:");
+    return path && strncmp(path, "///", 3) == 0 ? path + 2 : path;
+}
+
+/* DynamoDB's rule for a table's name. */
+static const char *dynamodb_table(const char *uri)
+{
+    const char *table = after(uri, "dynamodb://");
+    size_t n = table ? strspn(table, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                     "0123456789_.-")
+                     : 0;
+    return n >= 3 && n <= 255 && !table[n] ? table : NULL;
+}
+
+int lease_uri_check(const char *uri, struct err *e)
+{
+    if (sqlite_path(uri) || dynamodb_table(uri))
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "%.200s is no place for leases: write sqlite:PATH, or dynamodb://TABLE with a "
+                   "name of 3 to 255 letters, digits, '_', '-' or '.'",
+                   uri);
+}
+
+struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, struct err *e)
+{
+    if (lease_uri_check(uri, e))
+        return NULL;
+    if (sqlite_path(uri))
+        return lease_sqlite_open(sqlite_path(uri), e);
+    struct lease_dynamodb_options o = {.table = dynamodb_table(uri), .make = true};
+    return lease_dynamodb_open(&o, clock, NULL, e);
+}

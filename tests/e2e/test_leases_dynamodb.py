@@ -1,0 +1,168 @@
+"""Leases in DynamoDB: the KCL's rows, workers that overlap, one that is killed."""
+import os
+import signal
+import subprocess
+import time
+
+import boto3
+import model
+import pytest
+from conftest import INLET, run
+from test_run import make, put
+
+
+@pytest.fixture
+def dynamodb(kinesis):
+    client, env = kinesis
+    return boto3.client("dynamodb", endpoint_url=env["AWS_ENDPOINT_URL"], region_name="eu-west-1",
+                        aws_access_key_id="test", aws_secret_access_key="test")
+
+
+def arguments(lake, name, *more):
+    return ["run", "--stream", f"kinesis://{name}", "--lake", str(lake.path), "--leases",
+            f"dynamodb://leases-{name}", *more]
+
+
+def start(lake, name, env, log, *more):
+    return subprocess.Popen([INLET, *arguments(lake, name, "--commit-interval", "500ms", *more)],
+                            stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, **env})
+
+
+def items(dynamodb, name):
+    got = dynamodb.scan(TableName=f"leases-{name}", ConsistentRead=True)["Items"]
+    return {i["leaseKey"]["S"]: i for i in got}
+
+
+def wait_for(what, seconds=40):
+    until = time.time() + seconds
+    while not what():
+        assert time.time() < until, "waited too long"
+        time.sleep(0.2)
+
+
+def lake_holds(lake, n):
+    try:
+        return "order" in lake.tables() and lake.pyiceberg("order").scan().to_arrow().num_rows >= n
+    except Exception:  # no catalog yet
+        return False
+
+
+def test_rows_of_the_kcl(lake, kinesis, dynamodb):
+    client, env = kinesis
+    client.create_stream(StreamName="kcl", ShardCount=1)
+    about = client.describe_stream_summary(StreamName="kcl")["StreamDescriptionSummary"]
+    account, created = about["StreamARN"].split(":")[4], int(about["StreamCreationTimestamp"].timestamp())
+    before = make(300)
+    put(client, "kcl", before)
+    client.split_shard(StreamName="kcl", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    after = make(300)
+    put(client, "kcl", after)
+    run(*arguments(lake, "kcl", "--until-caught-up"), env=env)
+    model.check(lake, before + after)
+    rows = items(dynamodb, "kcl")
+    stream = f"{account}:kcl:{created}"
+    assert set(rows) == {f"{stream}:shardId-00000000000{i}" for i in range(3)}
+    parent, child = rows[f"{stream}:shardId-000000000000"], rows[f"{stream}:shardId-000000000001"]
+    assert parent["checkpoint"] == {"S": "SHARD_END"}
+    assert child["parentShardId"] == {"SS": ["shardId-000000000000"]}
+    assert child["streamName"] == {"S": stream} and child["shardId"] == {"S": "shardId-000000000001"}
+    assert child["checkpoint"]["S"].isdigit() and child["checkpointSubSequenceNumber"] == {"N": "0"}
+    assert int(child["leaseCounter"]["N"]) > 0 and "leaseOwner" not in child  # given up at the end
+    assert child["ownerSwitchesSinceCheckpoint"] == {"N": "0"}
+    run(*arguments(lake, "kcl", "--until-caught-up"), env=env)
+    model.check(lake, before + after)
+
+
+def test_rows_of_others_stay(lake, kinesis, dynamodb):
+    client, env = kinesis
+    client.create_stream(StreamName="others", ShardCount=1)
+    events = make(50)
+    put(client, "others", events)
+    run(*arguments(lake, "others", "--until-caught-up"), env=env)
+    own = dict(next(iter(items(dynamodb, "others").values())))
+    theirs = {"leaseKey": {"S": "shardId-000000000000"}, "leaseCounter": {"N": "7"}, "leaseOwner": {"S": "kcl"},
+              "checkpoint": {"S": "LATEST"}}
+    metrics = {"leaseKey": {"S": "worker"}, "entityType": {"S": "WORKER_METRIC_STATS"}, "lut": {"N": "1"}}
+    for item in (theirs, metrics):
+        dynamodb.put_item(TableName="leases-others", Item=item)
+    run(*arguments(lake, "others", "--until-caught-up"), env=env)
+    rows = items(dynamodb, "others")
+    assert rows["shardId-000000000000"] == theirs and rows["worker"] == metrics
+    del own["inletStream"]  # the row under our key, but another program's
+    dynamodb.put_item(TableName="leases-others", Item=own)
+    r = run(*arguments(lake, "others", "--until-caught-up"), env=env, check=False)
+    assert r.returncode == 1 and b"another program" in r.stderr
+    assert items(dynamodb, "others")[own["leaseKey"]["S"]] == own
+    model.check(lake, events)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_two_workers_overlap(lake, kinesis, dynamodb, tmp_path, how):
+    client, env = kinesis
+    name = f"overlap-{how.name}"
+    client.create_stream(StreamName=name, ShardCount=2)
+    events = make(1000)
+    put(client, name, events)
+    with open(tmp_path / "a", "wb") as a, open(tmp_path / "b", "wb") as b:
+        first = start(lake, name, env, a)
+        wait_for(lambda: lake_holds(lake, 1))
+        second = start(lake, name, env, b)
+        wait_for(lambda: b"standing by" in (tmp_path / "b").read_bytes())
+        more = make(1000)
+        put(client, name, more)
+        time.sleep(1)
+        owners = {i.get("leaseOwner", {}).get("S") for i in items(dynamodb, name).values()}
+        assert len(owners) == 1 and None not in owners
+        first.send_signal(how)
+        code = first.wait(timeout=30)
+        assert how == signal.SIGKILL or code == 0
+        began = time.time()
+        last = make(500)
+        put(client, name, last)
+        wait_for(lambda: lake_holds(lake, 2500))
+        # What was given up is taken at once; of the dead, nothing before the failover time.
+        assert how == signal.SIGTERM or time.time() - began > 5
+        taken = {i["leaseOwner"]["S"] for i in items(dynamodb, name).values()}
+        assert len(taken) == 1 and taken != owners
+        second.terminate()
+        assert second.wait(timeout=30) == 0
+    model.check(lake, events + more + last)
+
+
+def test_a_zombie_is_fenced(lake, kinesis, dynamodb, tmp_path):
+    """Stopped for longer than the failover, it wakes after its successor has gone on."""
+    client, env = kinesis
+    client.create_stream(StreamName="zombie", ShardCount=1)
+    events = make(500)
+    put(client, "zombie", events)
+    with open(tmp_path / "a", "wb") as a, open(tmp_path / "b", "wb") as b:
+        first = start(lake, "zombie", env, a)
+        wait_for(lambda: lake_holds(lake, 1))
+        more = make(500)
+        put(client, "zombie", more)
+        first.send_signal(signal.SIGSTOP)
+        second = start(lake, "zombie", env, b)
+        wait_for(lambda: lake_holds(lake, 1000))
+        last = make(500)
+        put(client, "zombie", last)
+        first.send_signal(signal.SIGCONT)
+        wait_for(lambda: lake_holds(lake, 1500))
+        wait_for(lambda: b"standing by" in (tmp_path / "a").read_bytes() or first.poll() is not None)
+        first.terminate()
+        first.wait(timeout=30)
+        second.terminate()
+        assert second.wait(timeout=30) == 0
+    model.check(lake, events + more + last)
+
+
+def test_latest_is_resolved_once(lake, kinesis, dynamodb):
+    client, env = kinesis
+    client.create_stream(StreamName="latest", ShardCount=1)
+    put(client, "latest", make(10))
+    run(*arguments(lake, "latest", "--until-caught-up", "--start", "latest"), env=env)
+    row = next(iter(items(dynamodb, "latest").values()))
+    assert row["checkpoint"]["S"].isdigit() and "inletUnresolved" not in row
+    events = make(10)
+    put(client, "latest", events)
+    run(*arguments(lake, "latest", "--until-caught-up", "--start", "latest"), env=env)
+    model.check(lake, events)

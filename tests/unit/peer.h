@@ -1,0 +1,149 @@
+/* A scripted AWS service on the loopback: it expects the calls of a script in their order, compares
+ * their bodies as JSON, and answers (or acts and drops the connection) as the script says. */
+#ifndef INLET_TESTS_PEER_H
+#define INLET_TESTS_PEER_H
+
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct peer_step {
+    const char *action; /* after the dot of X-Amz-Target */
+    const char *body;   /* expected, with ' for "; NULL: any */
+    int status;         /* 0: the answer is lost */
+    const char *answer; /* with ' for " */
+};
+struct peer {
+    int fd;
+    char endpoint[64];
+    pthread_t thread;
+    const struct peer_step *script;
+    int n, at;
+    char wrong[8192]; /* the first thing that was not as expected */
+};
+
+static inline char *peer_quotes(const char *s)
+{
+    char *copy = strdup(s ? s : "{}");
+    for (char *p = copy; *p; p++)
+        if (*p == '\'')
+            *p = '"';
+    return copy;
+}
+
+static inline void peer_reply(int fd, int status, const char *text)
+{
+    char head[160], *body = peer_quotes(text);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n", status,
+                     strlen(body));
+    (void)!write(fd, head, (size_t)n);
+    (void)!write(fd, body, strlen(body));
+    free(body);
+}
+
+static inline void peer_compare(struct peer *p, const struct peer_step *s, const char *action,
+                                const char *got)
+{
+    char *want = s->body ? peer_quotes(s->body) : NULL;
+    json_t *a = want ? json_loads(want, 0, NULL) : NULL, *b = json_loads(got, 0, NULL);
+    size_t n = strlen(s->action);
+    if (!p->wrong[0] && (strncmp(action, s->action, n) != 0 || action[n] != '\r'))
+        snprintf(p->wrong, sizeof p->wrong, "call %d: expected %s, got %.30s", p->at, s->action,
+                 action);
+    else if (!p->wrong[0] && want && !json_equal(a, b))
+        snprintf(p->wrong, sizeof p->wrong, "call %d, %s:\nexpected %s\ngot      %s", p->at,
+                 s->action, want, got);
+    json_decref(a);
+    json_decref(b);
+    free(want);
+}
+
+/* False: the connection is to be dropped. */
+static inline bool peer_answer(struct peer *p, int fd, const char *head, const char *body)
+{
+    const char *target = strstr(head, "X-Amz-Target: "), *dot = target ? strchr(target, '.') : NULL;
+    if (p->at >= p->n || !dot) {
+        if (!p->wrong[0])
+            snprintf(p->wrong, sizeof p->wrong, "a call too much: %.300s", dot ? dot : head);
+        peer_reply(fd, 400, "{'__type':'Unexpected'}");
+        return true;
+    }
+    const struct peer_step *s = &p->script[p->at];
+    peer_compare(p, s, dot + 1, body);
+    p->at++;
+    if (s->status)
+        peer_reply(fd, s->status, s->answer);
+    return s->status != 0;
+}
+
+static inline void peer_serve(struct peer *p, int fd)
+{
+    static char text[1 << 18];
+    size_t n = 0;
+    for (;;) {
+        ssize_t got = read(fd, text + n, sizeof text - 1 - n);
+        if (got <= 0)
+            return;
+        n += (size_t)got;
+        text[n] = '\0';
+        char *body = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
+        if (!body || !length || n < (size_t)(body + 4 - text) + (size_t)atoi(length + 16))
+            continue;
+        body[2] = '\0';
+        if (!peer_answer(p, fd, text, body + 4))
+            return;
+        n = 0;
+    }
+}
+
+static inline void *peer_main(void *arg)
+{
+    struct peer *p = arg;
+    int fd;
+    while ((fd = accept(p->fd, NULL, NULL)) >= 0) {
+        peer_serve(p, fd);
+        close(fd);
+    }
+    return NULL;
+}
+
+static inline int peer_open(struct peer *p)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    memset(p, 0, sizeof *p);
+    p->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (p->fd < 0 || bind(p->fd, (struct sockaddr *)&a, sizeof a) || listen(p->fd, 8) ||
+        getsockname(p->fd, (struct sockaddr *)&a, &n))
+        return -1;
+    snprintf(p->endpoint, sizeof p->endpoint, "http://127.0.0.1:%d", ntohs(a.sin_port));
+    return pthread_create(&p->thread, NULL, peer_main, p);
+}
+
+static inline void peer_script(struct peer *p, const struct peer_step *script, int n)
+{
+    p->script = script;
+    p->n = n;
+    p->at = 0;
+    p->wrong[0] = '\0';
+}
+
+/* All calls of the script came, as expected. */
+#define peer_done(p)                                                                               \
+    do {                                                                                           \
+        if ((p)->wrong[0])                                                                         \
+            print_error("%s\n", (p)->wrong);                                                       \
+        assert_string_equal((p)->wrong, "");                                                       \
+        assert_int_equal((p)->at, (p)->n);                                                         \
+    } while (0)
+#define PEER_SCRIPT(p, ...)                                                                        \
+    static const struct peer_step script_[] = {__VA_ARGS__};                                       \
+    peer_script(p, script_, (int)(sizeof script_ / sizeof *script_))
+
+#endif
