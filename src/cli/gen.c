@@ -10,8 +10,10 @@
 #include "cli/render.h"
 #include "gen/gen.h"
 #include "source/kinesis_put.h"
+#include "source/kpl.h"
 
 #define FLUSH_BYTES (256U * 1024)
+#define AGGREGATE_BYTES (50U * 1024) /* the KPL's own limit, by default */
 #define HOUR_US INT64_C(3600000000)
 
 struct output {
@@ -53,10 +55,24 @@ static int write_events(struct gen *g, struct output *o, struct err *e)
     return flush(o, e);
 }
 
-/* Into a stream, a record a line; the number of the line is the partition key, so that every shard has
- * its part. */
-static int put_events(struct gen *g, struct output *o, const char *stream, struct err *e)
+/* A record of the stream: a line, or what of them was packed into one. */
+static int put_packed(struct kinesis_put *p, struct kpl_writer *w, struct err *e)
 {
+    struct buf packed = {0};
+    char key[sizeof w->first_key];
+    memcpy(key, w->first_key, sizeof key);
+    kpl_writer_finish(w, &packed);
+    int rc = kinesis_put_add(p, key, packed.p, packed.n, e);
+    buf_fini(&packed);
+    return rc;
+}
+
+/* Into a stream, a record a line; the number of the line is the partition key, so that every shard has
+ * its part. `aggregate`: as the KPL does, many in one. */
+static int put_events(struct gen *g, struct output *o, const char *stream, bool aggregate,
+                      struct err *e)
+{
+    struct kpl_writer w = {0};
     const char *name = strncmp(stream, "kinesis://", 10) == 0 ? stream + 10 : stream;
     struct kinesis_put *p = kinesis_put_open(name, e);
     char key[32];
@@ -67,11 +83,19 @@ static int put_events(struct gen *g, struct output *o, const char *stream, struc
     while (!rc && gen_next(g, &o->pending)) {
         o->written++;
         snprintf(key, sizeof key, "%" PRIu64, o->written);
-        rc = kinesis_put_add(p, key, o->pending.p, o->pending.n, e);
+        if (aggregate && w.n_records && kpl_writer_size(&w) + o->pending.n > AGGREGATE_BYTES)
+            rc = put_packed(p, &w, e);
+        if (aggregate)
+            kpl_writer_add(&w, key, o->pending.p, o->pending.n);
+        else if (!rc)
+            rc = kinesis_put_add(p, key, o->pending.p, o->pending.n, e);
         o->pending.n = 0;
         if (!rc && o->rate)
             rc = pace(o, e);
     }
+    if (!rc && w.n_records)
+        rc = put_packed(p, &w, e);
+    kpl_writer_fini(&w);
     return kinesis_put_close(p, e) || rc ? -1 : 0;
 }
 
@@ -111,7 +135,7 @@ int gen_command(struct config *c, int n_args, char **args)
     (void)n_args, (void)args;
     struct gen *g = gen_new(&options);
     const char *stream = options_text(o, OPT_GEN_STREAM);
-    int rc = (stream ? put_events(g, &out, stream, &e) : write_events(g, &out, &e)) ? commands_fail(&e) : EXIT_DONE;
+    int rc = (stream ? put_events(g, &out, stream, options_flag(o, OPT_GEN_AGGREGATE), &e) : write_events(g, &out, &e)) ? commands_fail(&e) : EXIT_DONE;
     if (!options_flag(o, OPT_QUIET))
         say(g);
     gen_free(g);

@@ -63,6 +63,7 @@ struct pshard {
     char *id;
     struct lease lease;
     bool leased, started, ended, closed_at_source, tip;
+    bool goes_on; /* it, or a parent of it, was read before this start */
     uint32_t generation;
     int64_t lag_ms;
 };

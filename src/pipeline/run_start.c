@@ -209,6 +209,31 @@ static int take_lease(struct run *r, struct lease *l, struct err *e)
     return r->leases->ops->take(r->leases, l, r->owner, e);
 }
 
+/* Was a parent of it read before, by us or whoever had the leases? Then what is in the child comes after
+ * that, however it is asked to start: a split while nobody reads must lose nothing. */
+static bool goes_on(struct run *r, const struct pshard *s, const struct source_shard *shard)
+{
+    for (int p = 0; p < 2 && shard->parents[p]; p++) {
+        bool listed = false;
+        for (uint32_t i = 0; i < r->n_shards; i++) {
+            const struct pshard *up = &r->shards[i];
+            if (up->source != s->source || strcmp(up->id, shard->parents[p]) != 0)
+                continue;
+            listed = true;
+            if (up->goes_on || up->started)
+                return true;
+        }
+        struct lease l = {0};
+        if (listed || r->leases->ops->read(r->leases, s->identity, shard->parents[p], &l, NULL))
+            continue; /* not listed any more: its lease may still be there */
+        bool read_before = l.resolved;
+        lease_fini(&l);
+        if (read_before)
+            return true;
+    }
+    return false;
+}
+
 static int resolve_start(struct run *r, struct pshard *s, const struct source_shard *shard,
                          struct err *e)
 {
@@ -217,8 +242,8 @@ static int resolve_start(struct run *r, struct pshard *s, const struct source_sh
     enum source_start_kind kind = c->start == PIPELINE_LATEST    ? START_LATEST
                                   : c->start == PIPELINE_AT_TIME ? START_AT_TIME
                                                                  : START_TRIM_HORIZON;
-    bool child = shard->parents[0] != NULL && r->started_ms != 0;
-    if (c->stream && kind != START_TRIM_HORIZON && !child &&
+    s->goes_on = goes_on(r, s, shard);
+    if (c->stream && kind != START_TRIM_HORIZON && !s->goes_on &&
         s->source->ops->resolve(s->source, s->id, kind, c->start_time_ms, &at, e))
         return -1;
     return r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e);
@@ -291,7 +316,10 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
         s->ended = s->started = true;
         return 0;
     }
-    if (take_lease(r, &s->lease, e) || (!s->lease.resolved && resolve_start(r, s, shard, e)))
+    if (take_lease(r, &s->lease, e))
+        return -1;
+    s->goes_on = s->lease.resolved;
+    if (!s->lease.resolved && resolve_start(r, s, shard, e))
         return -1;
     s->leased = true;
     protocol_shard_taken(r->protocol, number, s->lease.checkpoint);

@@ -73,3 +73,59 @@ def test_no_such_stream(lake, kinesis):
     _, env = kinesis
     r = run("run", "--stream", "kinesis://missing", "--lake", lake.path, "--until-caught-up", env=env, check=False)
     assert r.returncode == 1 and b"missing" in r.stderr
+
+
+def test_aggregated_records(lake, kinesis):
+    """What `gen --aggregate` packs as the KPL does is taken apart again, record by record."""
+    client, env = kinesis
+    client.create_stream(StreamName="packed", ShardCount=2)
+    args = ["gen", "--events", "3000", "--types", "7", "--seed", "5", "--start", "2026-11-20T00:00:00Z", "--malformed", "0"]
+    lines = run(*args, env=env).stdout.splitlines()
+    run(*args, "--stream", "kinesis://packed", "--aggregate", env=env)
+    shards = [s["ShardId"] for s in client.list_shards(StreamName="packed")["Shards"]]
+    sent = sum(len(client.get_records(ShardIterator=client.get_shard_iterator(
+        StreamName="packed", ShardId=s, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])["Records"]) for s in shards)
+    assert sent < 60, "some 120 lines to a record"
+    consume(lake, "packed", env)
+    events = {e["event_uuid"]: e for e in map(json.loads, lines)}
+    model.check(lake, list(events.values()))
+    rows = [r for t in lake.tables() for r in lake.rows(t)]
+    places = [(r["_shard"], r["_sequence"]) for r in rows]
+    assert all("/" in sequence for _, sequence in places) and len(set(places)) == len(places)
+
+
+def test_latest_and_a_split_while_nobody_reads(lake, kinesis):
+    """The children of a shard that was read before go on from its end, not from the tip."""
+    client, env = kinesis
+    client.create_stream(StreamName="asleep", ShardCount=1)
+
+    def latest():
+        run("run", "--stream", "kinesis://asleep", "--lake", lake.path, "--start", "latest", "--until-caught-up", env=env)
+    put(client, "asleep", make(5))
+    latest()
+    events = make(20)
+    put(client, "asleep", events)
+    client.split_shard(StreamName="asleep", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    more = make(50)
+    put(client, "asleep", more)
+    child = "shardId-000000000001"
+    client.split_shard(StreamName="asleep", ShardToSplit=child, NewStartingHashKey=str(2**126))
+    last = make(50)
+    put(client, "asleep", last)
+    latest()
+    model.check(lake, events + more + last)
+
+
+def test_latest_of_a_stream_that_was_split_before(lake, kinesis):
+    client, env = kinesis
+    client.create_stream(StreamName="grown", ShardCount=1)
+    put(client, "grown", make(5))
+    client.split_shard(StreamName="grown", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    put(client, "grown", make(20))
+    args = ["run", "--stream", "kinesis://grown", "--lake", lake.path, "--start", "latest", "--until-caught-up"]
+    run(*args, env=env)
+    assert "order" not in lake.tables()
+    events = make(30)
+    put(client, "grown", events)
+    run(*args, env=env)
+    model.check(lake, events)
