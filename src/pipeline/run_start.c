@@ -65,10 +65,18 @@ done:
     return rc;
 }
 
+/* A table that is not ours to write (a view, v3, its metadata gone) against a fault that may pass: for that
+ * alone no event goes to the dead letters. */
+static bool may_pass(const struct err *why)
+{
+    return why->kind == ERR_RETRY || why->kind == ERR_IO || why->kind == ERR_UNKNOWN;
+}
+
 static int load_tables(struct run *r, struct err *e)
 {
     char **names = NULL;
     size_t n = 0;
+    int rc = 0;
     if (lake_tables(&r->lake, &names, &n, e))
         return -1;
     for (size_t i = 0; i < n; i++) {
@@ -76,7 +84,11 @@ static int load_tables(struct run *r, struct err *e)
         bool ours = strncmp(names[i], "inlet_", 6) != 0 || strcmp(names[i], DEAD_LETTERS) == 0;
         struct ptable *t = ours ? router_table(&r->router, names[i]) : NULL;
         struct table *handle = t ? table_load(&r->lake, names[i], &why) : NULL;
-        if (t && (!handle || router_bind(t, handle, &why))) {
+        bool bad = t && (!handle || router_bind(t, handle, &why));
+        if (bad && may_pass(&why) && !rc) {
+            *e = why;
+            rc = err_wrap(e, "table %s", names[i]);
+        } else if (bad) {
             t->st.unavailable = t->quarantined = true;
             log_error("table %s cannot be written: %s; its events go to dead letters "
                       "(table_unavailable)",
@@ -85,7 +97,7 @@ static int load_tables(struct run *r, struct err *e)
         free(names[i]);
     }
     free(names);
-    return 0;
+    return rc;
 }
 
 static void start_threads(struct run *r)

@@ -175,3 +175,21 @@ def test_unreadable_position_is_not_taken_for_none(lake, tmp_path):
     r = lake.load(path, check=False)
     assert r.returncode == 1 and b"payment" in r.stderr, r.stderr
     model.check(lake, events)
+
+
+def test_a_fault_at_the_start_sends_nothing_to_dead_letters(lake):
+    """A table whose metadata cannot be read just now ends the load, loudly; later it goes on."""
+    import pathlib
+    load(lake, [event(n=1)])
+    path = pathlib.Path(lake.pyiceberg("payment").metadata_location.removeprefix("file://"))
+    kept = path.with_suffix(".kept")
+    path.rename(kept)
+    path.symlink_to(path)  # a loop: opening it fails, also for root
+    e = event(n=2)
+    r = load(lake, [e], check=False)
+    assert r.returncode == 1 and b"payment" in r.stderr
+    path.unlink()
+    kept.rename(path)
+    assert "inlet_dead_letters" not in lake.tables()
+    load(lake, [e])
+    assert sorted(r["n"] for r in lake.rows("payment")) == [1, 2]
