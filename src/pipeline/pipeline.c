@@ -535,6 +535,14 @@ static int incarnation(const struct pipeline_config *c, struct pipeline_report *
     return rc;
 }
 
+static bool reads_stdin(const struct pipeline_config *c)
+{
+    for (size_t i = 0; !c->stream && i < c->n_files; i++)
+        if (strcmp(c->files[i], "-") == 0)
+            return true;
+    return false;
+}
+
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
 {
     int64_t began = clock_mono_ns();
@@ -544,6 +552,11 @@ int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report
         rc = incarnation(c, report, e);
         if (rc != 1)
             break;
+        if (reads_stdin(c)) {
+            err_wrap(e, "standard input cannot be read again, and not all of it is in the lake: load it "
+                        "once more (events that are there are dropped by their event_uuid)");
+            break;
+        }
         log_warn("%s: what is uncommitted is dropped and read again", e->text);
     }
     log_set_before(NULL);

@@ -2,9 +2,12 @@
 and files that go on while their table grows."""
 import json
 import random
+import subprocess
+import time
 
 import model
 import pytest
+from conftest import INLET, ndjson
 from test_load import event, load
 
 
@@ -113,3 +116,26 @@ def test_files_go_on_while_their_table_grows(lake, tmp_path, seed):
     assert out["rows_committed"] == n
     assert lake.pyiceberg("grow").scan().to_arrow().num_rows == n
     model.check(lake, events)
+
+
+def test_what_cannot_be_read_again_is_not_said_to_be_loaded(lake):
+    """A column dropped in mid-load makes inlet read its rows again; of standard input it cannot, and says so."""
+    p = subprocess.Popen([INLET, "load", "-", "--lake", str(lake.path), "--commit-interval", "200ms"],
+                         stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = [event(plan="a", n=i) for i in range(5)]
+    p.stdin.write(ndjson(first))
+    p.stdin.flush()
+    deadline = time.time() + 20
+    while not lake.path.exists() or "payment" not in lake.tables() or not lake.rows("payment"):
+        assert time.time() < deadline, "the first rows were never committed"
+        time.sleep(0.1)
+    with lake.pyiceberg("payment").update_schema() as change:
+        change.delete_column("plan")
+    more = [event(plan="b", n=i) for i in range(5)]
+    err = p.communicate(ndjson(more), timeout=60)[1].decode()
+    assert p.returncode == 1 and "standard input cannot be read again" in err, err
+    load(lake, first + more)
+    rows = {r["event_uuid"]: r for r in lake.rows("payment")}
+    assert set(rows) == {e["event_uuid"] for e in first + more}
+    for e in more:
+        assert json.loads(rows[e["event_uuid"]]["_rescued"]) == {"/plan": "b"}
