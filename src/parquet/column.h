@@ -13,8 +13,10 @@
 #ifndef INLET_PARQUET_COLUMN_H
 #define INLET_PARQUET_COLUMN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum col_type {
     COL_BOOL,   /* u8 0 or 1 */
@@ -47,9 +49,83 @@ void column_init(struct column *c, enum col_type type, unsigned max_def, unsigne
 void column_fini(struct column *c);
 size_t column_heap_bytes(const struct column *c); /* what it holds, by capacity */
 
-/* Growth, off the hot path; the shredder inlines the check n == cap. */
+/* Growth, off the hot path: the entries below inline the check n == cap. */
 void column_grow_levels(struct column *c, uint32_t more);
 void column_grow_values(struct column *c, uint32_t more);
 void column_grow_bytes(struct column *c, size_t more);
+
+/* ---- entries, at the end of a column */
+
+static inline void column_level(struct column *c, uint8_t def, uint8_t rep)
+{
+    if (__builtin_expect(c->n_levels == c->cap_levels, 0))
+        column_grow_levels(c, 1);
+    if (c->max_def)
+        c->def[c->n_levels] = def;
+    if (c->max_rep)
+        c->rep[c->n_levels] = rep;
+    c->n_levels++;
+    c->rows += rep == 0;
+}
+static inline void column_pad(struct column *c, uint32_t rows)
+{
+    if (c->rows >= rows)
+        return;
+    uint32_t more = rows - c->rows;
+    if (c->cap_levels - c->n_levels < more)
+        column_grow_levels(c, more);
+    if (c->max_def)
+        memset(c->def + c->n_levels, 0, more);
+    if (c->max_rep)
+        memset(c->rep + c->n_levels, 0, more);
+    c->n_levels += more;
+    c->rows = rows;
+}
+static inline void column_text(struct column *c, const void *p, size_t n)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < n, 0))
+        column_grow_bytes(c, n);
+    c->lens[c->n_values++] = (uint32_t)n;
+    if (n)
+        memcpy(c->bytes + c->n_bytes, p, n);
+    c->n_bytes += n;
+}
+/* The same of a text with 15 readable bytes past its end: in steps of 16 bytes. */
+static inline void column_text_padded(struct column *c, const void *from, size_t n)
+{
+    const uint8_t *p = from;
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < n + 16, 0))
+        column_grow_bytes(c, n + 16);
+    c->lens[c->n_values++] = (uint32_t)n;
+    uint8_t *to = c->bytes + c->n_bytes;
+    if (n <= 64)
+        for (size_t i = 0; i < n; i += 16)
+            memcpy(to + i, p + i, 16);
+    else
+        memcpy(to, p, n);
+    c->n_bytes += n;
+}
+static inline void column_number(struct column *c, int64_t v)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    c->longs[c->n_values++] = v;
+}
+static inline void column_real(struct column *c, double v)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    c->doubles[c->n_values++] = v;
+}
+static inline void column_flag(struct column *c, bool v)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+    c->bools[c->n_values++] = v;
+}
 
 #endif

@@ -173,32 +173,6 @@ static struct column *own_column(struct set_view *v, enum col_type type, unsigne
     return c;
 }
 
-static void add_level(struct column *c, uint8_t def, uint8_t rep)
-{
-    if (c->n_levels == c->cap_levels)
-        column_grow_levels(c, 1);
-    if (c->def)
-        c->def[c->n_levels] = def;
-    if (c->rep)
-        c->rep[c->n_levels] = rep;
-    c->n_levels++;
-    c->rows += rep == 0;
-}
-
-static void add_double(struct column *c, double value)
-{
-    if (c->n_values == c->cap_values)
-        column_grow_values(c, 1);
-    c->doubles[c->n_values++] = value;
-}
-
-static void add_long(struct column *c, int64_t value)
-{
-    if (c->n_values == c->cap_values)
-        column_grow_values(c, 1);
-    c->longs[c->n_values++] = value;
-}
-
 /* Joins the longs and doubles seen at one place (either may be NULL): doubles and exact longs into one
  * column, the other longs into a second. Entries of the two match one to one; the shorter is null to
  * its end. */
@@ -222,12 +196,12 @@ static void merge_numbers(struct set_view *v, const struct column *longs,
         double value = is_double ? doubles->doubles[at_double++] : 0;
         int64_t number = is_long ? longs->longs[at_long++] : 0;
         bool exact = is_long && json_double_holds(number);
-        add_level(d, is_double || exact ? full : null_def, rep);
-        add_level(x, is_long && !exact ? full : null_def, rep);
+        column_level(d, is_double || exact ? full : null_def, rep);
+        column_level(x, is_long && !exact ? full : null_def, rep);
         if (is_double || exact)
-            add_double(d, is_double ? value : (double)number);
+            column_real(d, is_double ? value : (double)number);
         if (is_long && !exact)
-            add_long(x, number);
+            column_number(x, number);
     }
     *out_double = d;
     *out_inexact = x;
@@ -354,7 +328,7 @@ static const struct column *derive(struct build *b, struct set_view *v, const st
             for (uint32_t i = 0; i < like->n_levels; i++) {
                 uint8_t r = like->rep ? like->rep[i] : 0;
                 if (r <= rep)
-                    add_level(made, like->def[i] < def ? like->def[i] : def, r);
+                    column_level(made, like->def[i] < def ? like->def[i] : def, r);
             }
             return made;
         }

@@ -2,8 +2,6 @@
 #ifndef INLET_SHRED_SHRED_INT_H
 #define INLET_SHRED_SHRED_INT_H
 
-#include <string.h>
-
 #include "base/buf.h"
 #include "base/map.h"
 #include "codec/json.h"
@@ -127,78 +125,5 @@ bool walk_has_leaf(struct shredder *s, const struct lnode *n); /* in this row se
 void walk_close(struct shredder *s, const struct place_in *in);
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
 void lnode_free(struct lnode *n);
-
-/* entries */
-static inline void column_level(struct column *c, uint8_t def, uint8_t rep)
-{
-    if (__builtin_expect(c->n_levels == c->cap_levels, 0))
-        column_grow_levels(c, 1);
-    if (c->max_def)
-        c->def[c->n_levels] = def;
-    if (c->max_rep)
-        c->rep[c->n_levels] = rep;
-    c->n_levels++;
-    c->rows += rep == 0;
-}
-static inline void column_pad(struct column *c, uint32_t rows)
-{
-    if (c->rows >= rows)
-        return;
-    uint32_t more = rows - c->rows;
-    if (c->cap_levels - c->n_levels < more)
-        column_grow_levels(c, more);
-    if (c->max_def)
-        memset(c->def + c->n_levels, 0, more);
-    if (c->max_rep)
-        memset(c->rep + c->n_levels, 0, more);
-    c->n_levels += more;
-    c->rows = rows;
-}
-static inline void column_text(struct column *c, const void *p, size_t n)
-{
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    if (__builtin_expect(c->cap_bytes - c->n_bytes < n, 0))
-        column_grow_bytes(c, n);
-    c->lens[c->n_values++] = (uint32_t)n;
-    if (n)
-        memcpy(c->bytes + c->n_bytes, p, n);
-    c->n_bytes += n;
-}
-/* The same of a text with 64 readable bytes past its end: in steps of 16 bytes. */
-static inline void column_text_padded(struct column *c, const void *from, size_t n)
-{
-    const uint8_t *p = from;
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    if (__builtin_expect(c->cap_bytes - c->n_bytes < n + 16, 0))
-        column_grow_bytes(c, n + 16);
-    c->lens[c->n_values++] = (uint32_t)n;
-    uint8_t *to = c->bytes + c->n_bytes;
-    if (n <= 64)
-        for (size_t i = 0; i < n; i += 16)
-            memcpy(to + i, p + i, 16);
-    else
-        memcpy(to, p, n);
-    c->n_bytes += n;
-}
-static inline void column_number(struct column *c, int64_t v)
-{
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    c->longs[c->n_values++] = v;
-}
-static inline void column_real(struct column *c, double v)
-{
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    c->doubles[c->n_values++] = v;
-}
-static inline void column_flag(struct column *c, bool v)
-{
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    c->bools[c->n_values++] = v;
-}
 
 #endif
