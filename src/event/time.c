@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "codec/civil.h"
+#include "codec/digits.h"
 #include "event/event.h"
 
 typedef unsigned __int128 u128;
@@ -62,10 +63,7 @@ static inline bool eight_digits(const char *p, uint64_t *out)
     uint64_t zero = v ^ UINT64_C(0x3030303030303030);
     if ((zero | (zero + UINT64_C(0x0606060606060606))) & UINT64_C(0xf0f0f0f0f0f0f0f0))
         return false;
-    zero = zero * 10 + (zero >> 8);
-    *out = ((zero & UINT64_C(0xff000000ff)) * UINT64_C(0x000f424000000064) +
-            (zero >> 16 & UINT64_C(0xff000000ff)) * UINT64_C(0x0000271000000001)) >>
-           32;
+    *out = digits8_value(zero);
     return true;
 }
 

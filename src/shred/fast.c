@@ -12,6 +12,7 @@
 #endif
 
 #include "base/mem.h"
+#include "codec/digits.h"
 #include "shred/convert.h"
 #include "shred/shred_int.h"
 
@@ -36,6 +37,18 @@ static inline void skip_space(struct fast *f)
         f->p++;
 }
 
+/* After a member or element: another one (f->p at it), the end of them, or neither. */
+enum after_item { NEXT, LAST, NEITHER };
+static inline enum after_item after_item(struct fast *f, uint8_t closer)
+{
+    skip_space(f);
+    uint8_t c = *f->p++;
+    if (c != ',')
+        return c == closer ? LAST : NEITHER;
+    skip_space(f);
+    return NEXT;
+}
+
 static inline uint64_t word(const uint8_t *p)
 {
     uint64_t v;
@@ -43,18 +56,26 @@ static inline uint64_t word(const uint8_t *p)
     return v;
 }
 
+#if defined(__SSE2__)
+/* A bit for each byte that is a quote, a backslash or a control byte. */
+static inline unsigned stops(__m128i v)
+{
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'),
+                  control = _mm_set1_epi8(0x1f);
+    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
+                               _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+    return (unsigned)_mm_movemask_epi8(hit);
+}
+#endif
+
 /* The first quote, backslash or control byte at or after p, or somewhere at or past `end`; *high tells
  * whether a byte before it is not ASCII. */
 static inline const uint8_t *string_stop(const uint8_t *p, const uint8_t *end, bool *high)
 {
 #if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'),
-                  control = _mm_set1_epi8(0x1f);
     for (; p < end; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-                                   _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-        unsigned stop = (unsigned)_mm_movemask_epi8(hit), top = (unsigned)_mm_movemask_epi8(v);
+        unsigned stop = stops(v), top = (unsigned)_mm_movemask_epi8(v);
         if (stop) {
             unsigned at = (unsigned)__builtin_ctz(stop);
             *high |= (top & ((1u << at) - 1)) != 0;
@@ -141,11 +162,7 @@ static inline unsigned digits_at(const uint8_t *p, uint64_t *value)
     *value = 0;
     if (!n)
         return 0;
-    t <<= 64 - 8 * n;
-    t = t * 10 + (t >> 8);
-    *value = ((t & UINT64_C(0xff000000ff)) * UINT64_C(0x000f424000000064) +
-              (t >> 16 & UINT64_C(0xff000000ff)) * UINT64_C(0x0000271000000001)) >>
-             32;
+    *value = digits8_value(t << (64 - 8 * n));
     return n;
 }
 
@@ -339,16 +356,12 @@ static inline struct column *begin(struct fast *f, uint32_t depth, struct lnode 
                                    uint8_t rep)
 {
     struct shredder *s = f->s;
-    int32_t i = n->column[kind];
-    if (__builtin_expect(depth == 0 && i >= 0 && (uint32_t)i < s->set->n_cols &&
-                             s->set->cols[i].col.live,
-                         1)) {
-        struct column *c = &s->set->cols[i].col;
-        column_pad(c, s->row);
-        column_level(c, c->max_def, 0);
-        return c;
-    }
-    return walk_begin(s, f->in, depth, n, kind, rep);
+    struct column *c = depth == 0 ? shred_column(s, n, kind) : NULL;
+    if (__builtin_expect(!c, 0))
+        return walk_begin(s, f->in, depth, n, kind, rep);
+    column_pad(c, s->row);
+    column_level(c, c->max_def, 0);
+    return c;
 }
 
 #if defined(__SSE2__)
@@ -356,13 +369,10 @@ static inline struct column *begin(struct fast *f, uint32_t depth, struct lnode 
  * such a one, and nothing was done. */
 static inline enum got short_string(struct fast *f, struct lnode *n)
 {
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'),
-                  control = _mm_set1_epi8(0x1f);
     struct shredder *s = f->s;
-    int32_t i = n->column[KIND_STRING];
-    if (i < 0 || (uint32_t)i >= s->set->n_cols || !s->set->cols[i].col.live)
+    struct column *c = shred_column(s, n, KIND_STRING);
+    if (!c)
         return NOTHING;
-    struct column *c = &s->set->cols[i].col;
     if (__builtin_expect(c->cap_bytes - c->n_bytes < 64, 0))
         column_grow_bytes(c, 64);
     const uint8_t *p = f->p + 1;
@@ -370,9 +380,7 @@ static inline enum got short_string(struct fast *f, struct lnode *n)
     for (unsigned at = 0; at < 64; at += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
         _mm_storeu_si128((__m128i *)(void *)(to + at), v);
-        __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-                                   _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-        unsigned stop = (unsigned)_mm_movemask_epi8(hit), top = (unsigned)_mm_movemask_epi8(v);
+        unsigned stop = stops(v), top = (unsigned)_mm_movemask_epi8(v);
         if (!stop) {
             if (top || p + at >= f->end)
                 return NOTHING;
@@ -430,8 +438,8 @@ static inline enum got fast_number(struct fast *f, uint32_t depth, struct lnode 
         column_real(begin(f, depth, n, KIND_DOUBLE, rep), v.real);
         return STORED;
     }
-    if (n->column[KIND_LONG] >= 0 && (r->kinds & both) == 1u << KIND_LONG && (r->table_kinds & both) != 1u << KIND_DOUBLE &&
-        json_double_holds(v.whole)) {
+    if (n->column[KIND_LONG] >= 0 && (r->kinds & both) == 1u << KIND_LONG &&
+        (r->table_kinds & both) != 1u << KIND_DOUBLE && json_double_holds(v.whole)) {
         column_number(begin(f, depth, n, KIND_LONG, rep), v.whole);
         return STORED;
     }
@@ -504,13 +512,9 @@ static enum got fast_members(struct fast *f, uint32_t depth)
         } else if (!skip) {
             return BAIL;
         }
-        skip_space(f);
-        uint8_t c = *f->p++;
-        if (c == '}')
-            return stored ? STORED : NOTHING;
-        if (c != ',')
-            return BAIL;
-        skip_space(f);
+        enum after_item item = after_item(f, '}');
+        if (item != NEXT)
+            return item == NEITHER ? BAIL : stored ? STORED : NOTHING;
     }
     return BAIL;
 }
@@ -548,13 +552,9 @@ static enum got fast_list(struct fast *f, uint32_t depth, struct lnode *n, uint8
         } else if (fast_value(f, depth + 1, n->children[0], element_rep) != STORED) {
             return BAIL;
         }
-        skip_space(f);
-        uint8_t c = *f->p++;
-        if (c == ']')
-            return STORED;
-        if (c != ',')
-            return BAIL;
-        skip_space(f);
+        enum after_item item = after_item(f, ']');
+        if (item != NEXT)
+            return item == NEITHER ? BAIL : STORED;
     }
     return BAIL;
 }
@@ -586,32 +586,26 @@ static enum got fast_value(struct fast *f, uint32_t depth, struct lnode *n, uint
 
 /* ---- the record ---- */
 
-static bool envelope_uuid(struct fast *f, struct fast_event *out)
+/* A string without escapes. */
+static bool envelope_text(struct fast *f, struct str *out)
 {
     const uint8_t *start;
     bool escaped;
     if (*f->p != '"')
         return false;
     f->p++;
-    if (!take_string(f, &start, &out->uuid.n, &escaped) || escaped || out->uuid.n == 0 ||
-        out->uuid.n > UUID_MAX)
+    if (!take_string(f, &start, &out->n, &escaped) || escaped)
         return false;
-    out->uuid.p = (const char *)start;
-    dedup_key(&out->key, start, out->uuid.n);
-    dedup_prefetch(f->s->env.dedup, &out->key);
+    out->p = (const char *)start;
     return true;
 }
 
-static bool envelope_name(struct fast *f, struct str *name)
+static bool envelope_uuid(struct fast *f, struct fast_event *out)
 {
-    const uint8_t *start;
-    bool escaped;
-    if (*f->p != '"')
+    if (!envelope_text(f, &out->uuid) || out->uuid.n == 0 || out->uuid.n > UUID_MAX)
         return false;
-    f->p++;
-    if (!take_string(f, &start, &name->n, &escaped) || escaped)
-        return false;
-    name->p = (const char *)start;
+    dedup_key(&out->key, (const uint8_t *)out->uuid.p, out->uuid.n);
+    dedup_prefetch(f->s->env.dedup, &out->key);
     return true;
 }
 
@@ -637,7 +631,8 @@ static bool guess_name(const struct fast *f, struct str *name)
     p += sizeof key - 1;
     while (p < f->end && *p == ' ')
         p++;
-    const uint8_t *stop = p < f->end && *p == '"' ? memchr(p + 1, '"', (size_t)(f->end - p - 1)) : NULL;
+    const uint8_t *stop =
+        p < f->end && *p == '"' ? memchr(p + 1, '"', (size_t)(f->end - p - 1)) : NULL;
     if (!stop)
         return false;
     *name = (struct str){(const char *)p + 1, (size_t)(stop - p - 1)};
@@ -675,7 +670,7 @@ static enum got envelope_member(struct fast *f, int which, struct pass *pass, st
     if (which == 1)
         return !out->uuid.p && envelope_uuid(f, out) ? NOTHING : BAIL;
     if (which == 2) {
-        if (pass->met_name || !envelope_name(f, &name))
+        if (pass->met_name || !envelope_text(f, &name))
             return BAIL;
         pass->met_name = true;
         if (!pass->name.p)
@@ -738,13 +733,9 @@ static enum got fast_root(struct fast *f, struct pass *pass, struct fast_event *
         }
         if (got == BAIL)
             return BAIL;
-        skip_space(f);
-        uint8_t c = *f->p++;
-        if (c == '}')
-            return STORED;
-        if (c != ',')
-            return BAIL;
-        skip_space(f);
+        enum after_item item = after_item(f, '}');
+        if (item != NEXT)
+            return item == NEITHER ? BAIL : STORED;
     }
     return BAIL;
 }

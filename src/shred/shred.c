@@ -473,7 +473,7 @@ struct rowset *shredder_cut(struct shredder *s)
             struct rowset *r = sh->sets[i];
             uint32_t n = ENV_COLUMNS;
             for (uint32_t k = ENV_COLUMNS; k < r->n_cols; k++) /* squeeze out columns never met */
-                if (r->cols[k].node)
+                if (r->cols[k].col.live)
                     r->cols[n++] = r->cols[k];
             r->n_cols = n;
             if (!r->rows) {

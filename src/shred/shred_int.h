@@ -89,6 +89,15 @@ struct shredder {
 
 /* shred.c */
 struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us);
+/* The column of a place and kind, if the row set in hand has it. */
+static inline struct column *shred_column(const struct shredder *s, const struct lnode *n,
+                                          enum kind kind)
+{
+    int32_t i = n->column[kind];
+    if (i < 0 || (uint32_t)i >= s->set->n_cols || !s->set->cols[i].col.live)
+        return NULL;
+    return &s->set->cols[i].col;
+}
 void shred_more_columns(struct rowset *r, uint32_t n); /* at least n, not live */
 void shred_roll_back(struct rowset *r, uint32_t row); /* rows from `row` on, of every column */
 

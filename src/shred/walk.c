@@ -96,14 +96,6 @@ int walk_envelope_key(const char *p, size_t n)
 
 /* ---- columns ---- */
 
-static struct column *have_column(struct shredder *s, const struct lnode *n, enum kind kind)
-{
-    int32_t i = n->column[kind];
-    if (i < 0 || (uint32_t)i >= s->set->n_cols || !s->set->cols[i].node)
-        return NULL;
-    return &s->set->cols[i].col;
-}
-
 static enum col_type memory_type(enum kind kind)
 {
     switch (kind) {
@@ -122,7 +114,7 @@ static struct column *any_leaf(struct shredder *s, const struct lnode *n, const 
 {
     for (int k = 0; k < KIND_COUNT; k++)
         if (!(n == but && (enum kind)k == but_kind)) {
-            struct column *c = have_column(s, n, (enum kind)k);
+            struct column *c = shred_column(s, n, (enum kind)k);
             if (c)
                 return c;
         }
@@ -142,7 +134,7 @@ bool walk_has_leaf(struct shredder *s, const struct lnode *n)
 static const struct column *other_kind(struct shredder *s, const struct lnode *n, enum kind but)
 {
     for (int k = 0; k < KIND_COUNT; k++) {
-        const struct column *c = (enum kind)k == but ? NULL : have_column(s, n, (enum kind)k);
+        const struct column *c = (enum kind)k == but ? NULL : shred_column(s, n, (enum kind)k);
         if (c)
             return c;
     }
@@ -201,12 +193,11 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
     }
     uint32_t want = (uint32_t)n->column[kind] + 1;
     shred_more_columns(s->set, want);
-    struct rowset_column *rc;
     struct column made;
     column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
     if (depth)
         derive_levels(s, &made, n, kind, in, depth);
-    rc = &s->set->cols[want - 1];
+    struct rowset_column *rc = &s->set->cols[want - 1];
     *rc = (struct rowset_column){.node = n->r, .kind = kind, .col = made};
     return &rc->col;
 }
@@ -217,7 +208,7 @@ void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint
     if (!n->n_leaves)
         return;
     for (int k = 0; k < KIND_COUNT; k++) {
-        struct column *c = have_column(s, n, (enum kind)k);
+        struct column *c = shred_column(s, n, (enum kind)k);
         if (c) {
             column_pad(c, rep == 0 ? s->row : 0);
             column_level(c, def, rep);
@@ -239,7 +230,7 @@ static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, s
 struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_t depth,
                           struct lnode *n, enum kind kind, uint8_t rep)
 {
-    struct column *c = have_column(s, n, kind);
+    struct column *c = shred_column(s, n, kind);
     if (__builtin_expect(!c, 0))
         c = open_column(s, n, kind, in, depth);
     if (rep == 0)
@@ -247,7 +238,7 @@ struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_
     column_level(c, c->max_def, rep);
     if (__builtin_expect(depth > 0 && (n->r->kinds & (n->r->kinds - 1)), 0))
         for (int k = 0; k < KIND_COUNT; k++) {
-            struct column *other = (enum kind)k == kind ? NULL : have_column(s, n, (enum kind)k);
+            struct column *other = (enum kind)k == kind ? NULL : shred_column(s, n, (enum kind)k);
             if (other) {
                 if (rep == 0)
                     column_pad(other, s->row);
