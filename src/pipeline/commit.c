@@ -188,10 +188,10 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
     return 0;
 }
 
-static void put_files_fini(struct commit_job *job, struct put_files *fs)
+static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
 {
     for (uint32_t i = 0; i < fs->n; i++) {
-        if (job->rc && !job->offered) /* never offered: nobody can refer to it */
+        if (rc && !job->offered) /* never offered: nobody can refer to it */
             job->lake->store->ops->remove(job->lake->store, fs->files[i].key, NULL);
         free(fs->files[i].key);
         free(fs->leaves[i]);
@@ -232,15 +232,15 @@ static int append_files(struct commit_job *job, struct put_files *fs, struct err
 static int commit(struct commit_job *job, struct err *e)
 {
     struct put_files fs = {0};
-    job->rc = put_files(job, &fs, e);
+    int rc = put_files(job, &fs, e);
     int64_t wrote = clock_mono_ns(), cpu = clock_thread_cpu_ns();
-    if (!job->rc)
-        job->rc = append_files(job, &fs, e);
+    if (!rc)
+        rc = append_files(job, &fs, e);
     job->n_files = fs.n;
     job->commit_ns = clock_thread_cpu_ns() - cpu;
     job->commit_wall_ns = clock_mono_ns() - wrote;
-    put_files_fini(job, &fs);
-    return job->rc;
+    put_files_fini(job, &fs, rc);
+    return rc;
 }
 
 void commit_job_run(struct commit_job *job)

@@ -262,13 +262,29 @@ static void add_pending(struct run *r, struct rowset *list)
     }
 }
 
+/* What encoded files hold, of how many tables. */
+static size_t files_held(struct run *r, size_t *tables)
+{
+    size_t sum = 0;
+    *tables = 0;
+    for (uint32_t i = 0; i < router_count(&r->router); i++) {
+        size_t bytes = router_at(&r->router, i)->files_bytes;
+        sum += bytes;
+        *tables += bytes > 0;
+    }
+    return sum;
+}
+
+static size_t less(size_t a, size_t b)
+{
+    return a > b ? a - b : 0;
+}
+
 static bool pressed(struct run *r)
 {
-    size_t files = 0, used = budget_used(r->budget);
-    for (uint32_t i = 0; i < router_count(&r->router); i++)
-        files += router_at(&r->router, i)->files_bytes;
-    used = used > files ? used - files : 0;
-    return used > (budget_limit(r->budget) - files) / 100 * PRESSURE_PERCENT;
+    size_t tables, files = files_held(r, &tables);
+    return less(budget_used(r->budget), files) >
+           less(budget_limit(r->budget), files) / 100 * PRESSURE_PERCENT;
 }
 
 static void maybe_cut(struct run *r, int64_t now)
@@ -351,12 +367,7 @@ struct pressure {
 static struct pressure pressure(struct run *r)
 {
     struct pressure p = {.rows = pressed(r), .full = full(r)};
-    size_t sum = 0, tables = 0;
-    for (uint32_t i = 0; i < router_count(&r->router); i++) {
-        const struct ptable *t = router_at(&r->router, i);
-        sum += t->files_bytes;
-        tables += t->files_bytes > 0;
-    }
+    size_t tables, sum = files_held(r, &tables);
     if (sum > budget_limit(r->budget) / 100 * FILES_PERCENT)
         p.commit = sum / (tables * 2);
     return p;
@@ -379,13 +390,14 @@ static bool commit_due(const struct run *r, const struct ptable *t, const struct
 static void send_jobs(struct run *r, int64_t now)
 {
     struct pressure p = pressure(r);
+    size_t large = budget_limit(r->budget) / 400;
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
         if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files))
             continue;
         if (commit_due(r, t, &p, now))
             send_job(r, t, true, now);
-        else if (t->pending && (p.full || (p.rows && t->pending_bytes >= budget_limit(r->budget) / 400)))
+        else if (t->pending && (p.full || (p.rows && t->pending_bytes >= large)))
             send_job(r, t, false, now);
     }
 }
@@ -467,8 +479,8 @@ static void tick(struct run *r)
     }
     bool ends = !r->config->stream || r->config->until_caught_up;
     handle_deferred(r);
-    if (!r->draining && ends && r->open_batches == 0 && !r->n_deferred && queue_count(r->inbox) == 0 &&
-        all_at_tip(r, now))
+    bool idle = r->open_batches == 0 && !r->n_deferred && queue_count(r->inbox) == 0;
+    if (!r->draining && ends && idle && all_at_tip(r, now))
         begin_drain(r, "everything has been read");
     maybe_cut(r, now);
     collect_ready(r);
@@ -525,22 +537,18 @@ static int incarnation(const struct pipeline_config *c, struct pipeline_report *
     }
     if (r.workers)
         add_counts(report, &r);
-    for (size_t i = 0; i < r.n_sources; i++)
-        if (r.sources[i])
-            report->read_ns += r.sources[i]->cpu_ns;
+    for (size_t i = 0; i < r.n_sources && r.sources[i]; i++) {
+        report->read_ns += r.sources[i]->cpu_ns;
+        if (rc == 1 && r.sources[i]->once)
+            rc = err_wrap(e, "%s cannot be read again, and not all of it is in the lake: load it once "
+                             "more (events that are there are dropped by their event_uuid)",
+                          strcmp(c->files[i], "-") == 0 ? "standard input" : c->files[i]);
+    }
     if (!c->stream && !rc)
         for (uint32_t i = 0; i < r.n_shards; i++)
             report->already_loaded += !protocol_any_out(r.protocol, i);
     run_close(&r);
     return rc;
-}
-
-static bool reads_stdin(const struct pipeline_config *c)
-{
-    for (size_t i = 0; !c->stream && i < c->n_files; i++)
-        if (strcmp(c->files[i], "-") == 0)
-            return true;
-    return false;
 }
 
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
@@ -552,11 +560,6 @@ int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report
         rc = incarnation(c, report, e);
         if (rc != 1)
             break;
-        if (reads_stdin(c)) {
-            err_wrap(e, "standard input cannot be read again, and not all of it is in the lake: load it "
-                        "once more (events that are there are dropped by their event_uuid)");
-            break;
-        }
         log_warn("%s: what is uncommitted is dropped and read again", e->text);
     }
     log_set_before(NULL);

@@ -487,5 +487,6 @@ struct source *source_file_open(const char *path, const struct source_env *env, 
         f->regular = false;
         f->identity = identity_stdin();
     }
+    f->base.once = !f->regular;
     return &f->base;
 }

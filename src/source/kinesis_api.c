@@ -64,8 +64,7 @@ int kinesis_judge(const struct aws_client *c, const char *action, const struct h
         kind = ERR_NOTFOUND;
         hint = ": check the stream's name, the region and the account, or create the stream";
     } else if (aws_fault_credentials(&f)) {
-        hint = ": the AWS credentials were refused: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
-               "AWS_SESSION_TOKEN, or the profile";
+        hint = AWS_CREDENTIALS_HINT;
     } else if (aws_fault_denied(&f)) {
         hint = ": allow this action on the stream in the role's or user's IAM policy";
     }

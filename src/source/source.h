@@ -117,6 +117,7 @@ struct source_ops {
 };
 struct source {
     const struct source_ops *ops;
+    bool once; /* standard input, a pipe: cannot be read a second time */
     _Atomic int64_t cpu_ns; /* spent by its threads so far; may lag */
 };
 

@@ -1,6 +1,7 @@
 """Columns over time: numbers in lists, lists that begin with null, columns that somebody drops or renames,
 and files that go on while their table grows."""
 import json
+import os
 import random
 import subprocess
 import time
@@ -118,13 +119,18 @@ def test_files_go_on_while_their_table_grows(lake, tmp_path, seed):
     model.check(lake, events)
 
 
-def test_what_cannot_be_read_again_is_not_said_to_be_loaded(lake):
-    """A column dropped in mid-load makes inlet read its rows again; of standard input it cannot, and says so."""
-    p = subprocess.Popen([INLET, "load", "-", "--lake", str(lake.path), "--commit-interval", "200ms"],
+@pytest.mark.parametrize("pipe", ["standard input", "a named pipe"])
+def test_what_cannot_be_read_again_is_not_said_to_be_loaded(lake, tmp_path, pipe):
+    """A column dropped in mid-load makes inlet read its rows again; of a pipe it cannot, and says so."""
+    named = tmp_path / "pipe"
+    os.mkfifo(named)
+    source, name = ("-", pipe) if pipe == "standard input" else (str(named), str(named))
+    p = subprocess.Popen([INLET, "load", source, "--lake", str(lake.path), "--commit-interval", "200ms"],
                          stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    into = p.stdin if source == "-" else open(named, "wb")
     first = [event(plan="a", n=i) for i in range(5)]
-    p.stdin.write(ndjson(first))
-    p.stdin.flush()
+    into.write(ndjson(first))
+    into.flush()
     deadline = time.time() + 20
     while not lake.path.exists() or "payment" not in lake.tables() or not lake.rows("payment"):
         assert time.time() < deadline, "the first rows were never committed"
@@ -132,8 +138,11 @@ def test_what_cannot_be_read_again_is_not_said_to_be_loaded(lake):
     with lake.pyiceberg("payment").update_schema() as change:
         change.delete_column("plan")
     more = [event(plan="b", n=i) for i in range(5)]
-    err = p.communicate(ndjson(more), timeout=60)[1].decode()
-    assert p.returncode == 1 and "standard input cannot be read again" in err, err
+    into.write(ndjson(more))
+    into.close()
+    p.stdin = None if source == "-" else p.stdin
+    err = p.communicate(timeout=60)[1].decode()
+    assert p.returncode == 1 and f"{name} cannot be read again" in err, err
     load(lake, first + more)
     rows = {r["event_uuid"]: r for r in lake.rows("payment")}
     assert set(rows) == {e["event_uuid"] for e in first + more}
