@@ -42,10 +42,10 @@ def size_mb(path):
     return sum(f.stat().st_size for f in pathlib.Path(path).rglob("*.parquet")) / 1e6
 
 
-def inlet(events, threads=1, cores=CORE, sync=True):
+def inlet(events, threads=1, cores=CORE):
     lake = OUT / "lake"
     shutil.rmtree(lake, ignore_errors=True)
-    r = measure([INLET, "load", events, "--lake", lake, "--threads", threads, "--quiet", "--json", *([] if sync else ["--no-fsync"])], cores)
+    r = measure([INLET, "load", events, "--lake", lake, "--threads", threads, "--quiet", "--json"], cores)
     r["report"] = json.loads(r.pop("out"))
     r["size_mb"] = size_mb(lake)
     return r

@@ -47,6 +47,9 @@ void aws_fault_parse(struct aws_fault *f, const struct http_response *r);
 bool aws_fault_throttled(const struct aws_fault *f, int status);
 /* The keys were refused (wrong, unknown, expired). */
 bool aws_fault_credentials(const struct aws_fault *f);
+#define AWS_CREDENTIALS_HINT /* what to do then, at the end of a message */                        \
+    ": the AWS credentials were refused: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "       \
+    "AWS_SESSION_TOKEN, or the profile"
 bool aws_fault_denied(const struct aws_fault *f);
 
 #endif

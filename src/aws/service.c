@@ -68,11 +68,6 @@ void aws_service_close(struct aws_service *s)
     free(s);
 }
 
-const struct aws_client *aws_service_client(const struct aws_service *s)
-{
-    return &s->client;
-}
-
 void aws_reply_fini(struct aws_reply *r)
 {
     json_decref(r->json);
@@ -125,9 +120,7 @@ static int refused(const struct aws_service *s, const char *action, const struct
     } else if (strstr(code, "NotFound")) {
         kind = ERR_NOTFOUND;
     } else if (aws_fault_credentials(&r->fault)) {
-        snprintf(hint, sizeof hint,
-                 ": the AWS credentials were refused: renew AWS_ACCESS_KEY_ID, "
-                 "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile");
+        snprintf(hint, sizeof hint, "%s", AWS_CREDENTIALS_HINT);
     } else if (aws_fault_denied(&r->fault)) {
         snprintf(hint, sizeof hint, ": allow %s:%s in the role's or user's IAM policy", c->service,
                  action);

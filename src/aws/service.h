@@ -20,7 +20,6 @@ struct aws_service_options {
 struct aws_service *aws_service_open(const struct aws_service_options *o, const struct clock *clock,
                                      struct err *e);
 void aws_service_close(struct aws_service *s);
-const struct aws_client *aws_service_client(const struct aws_service *s);
 
 struct aws_reply {
     json_t *json;           /* of the answer; NULL if the call failed */

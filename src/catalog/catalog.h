@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 
 struct catalog;
@@ -40,12 +39,9 @@ struct catalog *catalog_sqlite_open(const char *path, const char *name, bool rea
                                     struct err *e);
 
 /* "sqlite:PATH" (or sqlite:///PATH); read_only: nothing is made. */
-struct catalog *catalog_open_uri(const char *uri, const struct clock *clock, bool read_only,
-                                 struct err *e);
+struct catalog *catalog_open_uri(const char *uri, bool read_only, struct err *e);
 /* Whether catalog_open_uri knows it: ERR_INVALID with what to write. */
 int catalog_uri_check(const char *uri, struct err *e);
-/* The namespace that a URI names by itself (glue://DATABASE), borrowed; NULL: any may be used. */
-const char *catalog_uri_namespace(const char *uri);
 /* The file of "sqlite:PATH" (borrowed), or NULL. */
 const char *catalog_uri_path(const char *uri);
 

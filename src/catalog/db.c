@@ -218,6 +218,13 @@ int64_t db_changes(struct db *d)
     return sqlite3_changes(d->handle);
 }
 
+const char *db_uri_path(const char *uri)
+{
+    if (strncmp(uri, "sqlite:", 7) != 0 || !uri[7])
+        return NULL;
+    return strncmp(uri + 7, "///", 3) == 0 ? uri + 9 : uri + 7;
+}
+
 int db_has(struct db *d, const char *table, const char *column, struct err *e)
 {
     const char *texts[] = {table, column};

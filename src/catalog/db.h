@@ -15,6 +15,9 @@
 struct db;
 struct sqlite3_stmt;
 
+/* The path of "sqlite:PATH" or "sqlite:///PATH" (borrowed), or NULL. */
+const char *db_uri_path(const char *uri);
+
 /* `what` names the file in messages ("catalog"). Makes the file and its folder unless read_only.
  * A file that is no SQLite database is ERR_INVALID, a missing one ERR_NOTFOUND. */
 struct db *db_open(const char *path, const char *what, bool read_only, int busy_ms, struct err *e);

@@ -215,19 +215,6 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
     return 0;
 }
 
-int config_namespace(const struct config *c, const char **ns, struct err *e)
-{
-    const char *uri = options_text(&c->options, OPT_CATALOG);
-    const char *named = uri ? catalog_uri_namespace(uri) : NULL;
-    *ns = options_text(&c->options, OPT_NAMESPACE);
-    if (named && c->options.values[OPT_NAMESPACE].origin != ORIGIN_DEFAULT && strcmp(named, *ns))
-        return err_set(e, ERR_INVALID, "--namespace %.100s: --catalog %.200s is itself a namespace",
-                       *ns, uri);
-    if (named)
-        *ns = named;
-    return 0;
-}
-
 const char *config_stream_name(const char *uri, struct err *e)
 {
     if (strncmp(uri, "kinesis://", 10) == 0 && uri[10])
@@ -297,7 +284,8 @@ static int set_places(struct config *c, struct pipeline_config *out, struct err 
         return err_wrap(e, "--leases");
     out->catalog = catalog;
     out->leases = leases;
-    return config_namespace(c, &out->ns, e);
+    out->ns = options_text(o, OPT_NAMESPACE);
+    return 0;
 }
 
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e)

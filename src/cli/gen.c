@@ -135,7 +135,9 @@ int gen_command(struct config *c, int n_args, char **args)
     (void)n_args, (void)args;
     struct gen *g = gen_new(&options);
     const char *stream = options_text(o, OPT_GEN_STREAM);
-    int rc = (stream ? put_events(g, &out, stream, options_flag(o, OPT_GEN_AGGREGATE), &e) : write_events(g, &out, &e)) ? commands_fail(&e) : EXIT_DONE;
+    int failed = stream ? put_events(g, &out, stream, options_flag(o, OPT_GEN_AGGREGATE), &e)
+                        : write_events(g, &out, &e);
+    int rc = failed ? commands_fail(&e) : EXIT_DONE;
     if (!options_flag(o, OPT_QUIET))
         say(g);
     gen_free(g);

@@ -42,8 +42,7 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     const char *dir;
     struct stat st;
     memset(l, 0, sizeof *l);
-    const char *ns;
-    if (config_lake(c, &dir, &l->catalog_uri, e) || config_namespace(c, &ns, e))
+    if (config_lake(c, &dir, &l->catalog_uri, e))
         return -1;
     const char *path = catalog_uri_path(l->catalog_uri);
     if (stat(dir, &st) || !S_ISDIR(st.st_mode))
@@ -51,7 +50,7 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     if (path && stat(path, &st))
         return err_set(e, ERR_NOTFOUND, "no catalog at %s", path);
     l->lake = (struct lake){.clock = &clock_system,
-                            .ns = ns,
+                            .ns = options_text(&c->options, OPT_NAMESPACE),
                             .engine_version = "inlet " INLET_VERSION,
                             .snapshot_age_ms = INT64_C(86400000),
                             .snapshots_max = 500,
@@ -59,7 +58,7 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     l->lake.store = store_local_open(dir, false, e);
     if (!l->lake.store)
         return -1;
-    l->lake.catalog = catalog_open_uri(l->catalog_uri, &clock_system, true, e);
+    l->lake.catalog = catalog_open_uri(l->catalog_uri, true, e);
     return l->lake.catalog ? 0 : -1;
 }
 

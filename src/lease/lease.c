@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog/db.h"
+
 void lease_fini(struct lease *l)
 {
     free(l->stream);
@@ -21,23 +23,10 @@ void lease_list_free(struct lease *leases, size_t n)
     free(leases);
 }
 
-/* What stands after `scheme`, or NULL. */
-static const char *after(const char *uri, const char *scheme)
-{
-    size_t n = strlen(scheme);
-    return strncmp(uri, scheme, n) == 0 && uri[n] ? uri + n : NULL;
-}
-
-static const char *sqlite_path(const char *uri)
-{
-    const char *path = after(uri, "sqlite:");
-    return path && strncmp(path, "///", 3) == 0 ? path + 2 : path;
-}
-
 /* DynamoDB's rule for a table's name. */
 static const char *dynamodb_table(const char *uri)
 {
-    const char *table = after(uri, "dynamodb://");
+    const char *table = strncmp(uri, "dynamodb://", 11) == 0 ? uri + 11 : NULL;
     size_t n = table ? strspn(table, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                      "0123456789_.-")
                      : 0;
@@ -46,7 +35,7 @@ static const char *dynamodb_table(const char *uri)
 
 int lease_uri_check(const char *uri, struct err *e)
 {
-    if (sqlite_path(uri) || dynamodb_table(uri))
+    if (db_uri_path(uri) || dynamodb_table(uri))
         return 0;
     return err_set(e, ERR_INVALID,
                    "%.200s is no place for leases: write sqlite:PATH, or dynamodb://TABLE with a "
@@ -58,8 +47,8 @@ struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, s
 {
     if (lease_uri_check(uri, e))
         return NULL;
-    if (sqlite_path(uri))
-        return lease_sqlite_open(sqlite_path(uri), e);
+    if (db_uri_path(uri))
+        return lease_sqlite_open(db_uri_path(uri), e);
     struct lease_dynamodb_options o = {.table = dynamodb_table(uri), .make = true};
     return lease_dynamodb_open(&o, clock, NULL, e);
 }

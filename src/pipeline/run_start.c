@@ -52,7 +52,7 @@ static int open_lake(struct run *r, struct err *e)
     r->lake.store = store_local_open(c->lake, c->sync, e);
     if (!r->lake.store)
         goto done;
-    r->lake.catalog = catalog_open_uri(catalog, r->clock, false, e);
+    r->lake.catalog = catalog_open_uri(catalog, false, e);
     if (!r->lake.catalog)
         goto done;
     if (r->lake.catalog->ops->namespace_ensure(r->lake.catalog, c->ns, e))
