@@ -65,8 +65,9 @@ static inline void peer_compare(struct peer *p, const struct peer_step *s, const
 }
 
 /* False: the connection is to be dropped. */
-static inline bool peer_answer(struct peer *p, int fd, const char *head, const char *body)
+static inline bool peer_answer(void *ctx, int fd, const char *head, const char *body)
 {
+    struct peer *p = ctx;
     const char *target = strstr(head, "X-Amz-Target: "), *dot = target ? strchr(target, '.') : NULL;
     if (p->at >= p->n || !dot) {
         if (!p->wrong[0])
@@ -82,24 +83,28 @@ static inline bool peer_answer(struct peer *p, int fd, const char *head, const c
     return s->status != 0;
 }
 
-static inline void peer_serve(struct peer *p, int fd)
+/* Answers the requests of one connection, one after the other, until `answer` says false or the other side
+ * is done. */
+typedef bool peer_answer_fn(void *ctx, int fd, const char *head, const char *body);
+static inline void peer_requests(int fd, peer_answer_fn *answer, void *ctx)
 {
-    static char text[1 << 18];
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(fd, text + n, sizeof text - 1 - n);
+    size_t size = 1 << 18, n = 0;
+    char *text = malloc(size);
+    while (text) {
+        ssize_t got = read(fd, text + n, size - 1 - n);
         if (got <= 0)
-            return;
+            break;
         n += (size_t)got;
         text[n] = '\0';
         char *body = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
         if (!body || !length || n < (size_t)(body + 4 - text) + (size_t)atoi(length + 16))
             continue;
         body[2] = '\0';
-        if (!peer_answer(p, fd, text, body + 4))
-            return;
+        if (!answer(ctx, fd, text, body + 4))
+            break;
         n = 0;
     }
+    free(text);
 }
 
 static inline void *peer_main(void *arg)
@@ -107,7 +112,7 @@ static inline void *peer_main(void *arg)
     struct peer *p = arg;
     int fd;
     while ((fd = accept(p->fd, NULL, NULL)) >= 0) {
-        peer_serve(p, fd);
+        peer_requests(fd, peer_answer, p);
         close(fd);
     }
     return NULL;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "peer.h"
 #include "source/kinesis.h"
 
 static struct {
@@ -93,33 +94,19 @@ static bool answer(int fd, const char *head, const char *body)
     return true;
 }
 
-static void serve(int fd)
+static bool locked_answer(void *ctx, int fd, const char *head, const char *body)
 {
-    char text[16384];
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(fd, text + n, sizeof text - 1 - n);
-        if (got <= 0)
-            return;
-        n += (size_t)got;
-        text[n] = '\0';
-        char *body = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
-        if (!body || !length || n < (size_t)(body + 4 - text) + (size_t)atoi(length + 16))
-            continue;
-        *body = '\0';
-        pthread_mutex_lock(&peer_lock);
-        bool go_on = answer(fd, text, body + 4);
-        pthread_mutex_unlock(&peer_lock);
-        if (!go_on)
-            return;
-        n = 0;
-    }
+    (void)ctx;
+    pthread_mutex_lock(&peer_lock);
+    bool go_on = answer(fd, head, body);
+    pthread_mutex_unlock(&peer_lock);
+    return go_on;
 }
 
 static void *connection(void *arg)
 {
     int fd = (int)(intptr_t)arg;
-    serve(fd);
+    peer_requests(fd, locked_answer, NULL);
     close(fd);
     return NULL;
 }
