@@ -139,10 +139,11 @@ static void times_are_fast(void **state)
     static char texts[1024][32];
     for (int i = 0; i < 1024; i++)
         snprintf(texts[i], sizeof texts[i], "%d.%07d", 1712844605 + i * 7, i * 9711 + 3);
-    int64_t sum = 0, start = clock_thread_cpu_ns();
+    uint64_t sum = 0;
+    int64_t start = clock_thread_cpu_ns();
     for (int i = 0; i < 200000; i++) {
         event_time_parse(texts[i & 1023], 18, false, UNIT_AUTO, &cache, &t);
-        sum += t.time_us;
+        sum += (uint64_t)t.time_us;
     }
     print_message("created_at: %.1f ns (%d)\n", (double)(clock_thread_cpu_ns() - start) / 200000,
                   (int)(sum & 1));

@@ -521,7 +521,7 @@ static void test_broken_files(void **state)
         size_t footer = 8 + (size_t)rnd(3000);
         for (uint32_t k = 1 + rnd(4); k; k--) {
             size_t at = rnd(2) ? rnd((uint32_t)bad.n) : bad.n - (footer < bad.n ? footer : 9);
-            bad.p[at] = rnd(2) ? (uint8_t)rnd(256) : (uint8_t)(bad.p[at] ^ (1u << rnd(8)));
+            bad.p[at] = (uint8_t)(rnd(2) ? rnd(256) : bad.p[at] ^ (1u << rnd(8)));
         }
         if (rnd(20) == 0)
             bad.n = rnd((uint32_t)bad.n);
