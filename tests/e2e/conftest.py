@@ -14,6 +14,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 INLET = os.environ.get("INLET", str(ROOT / "build" / "inlet"))
 
 
+def pytest_collection_modifyitems(items):
+    """Tests marked long first: several processes then end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: waits for five seconds or more, so it is started first")
+
+
 class Lake:
     def __init__(self, path):
         self.path = pathlib.Path(path)

@@ -6,9 +6,11 @@ import subprocess
 import time
 
 import model
+import pytest
 from conftest import INLET, run
 
 
+@pytest.mark.long
 def test_kill_and_load_again(lake, tmp_path):
     import json
     path = tmp_path / "events.ndjson"
@@ -35,6 +37,7 @@ def test_kill_and_load_again(lake, tmp_path):
     assert kills > 10
 
 
+@pytest.mark.long
 def test_kill_after_a_stored_checkpoint(lake, tmp_path):
     """A checkpoint was once stored with the note of a later place, and the file refused on resume."""
     import json

@@ -96,6 +96,7 @@ def test_rows_of_others_stay(lake, kinesis, dynamodb):
     model.check(lake, events)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_two_workers_overlap(lake, kinesis, dynamodb, tmp_path, how):
     client, env = kinesis
@@ -129,6 +130,7 @@ def test_two_workers_overlap(lake, kinesis, dynamodb, tmp_path, how):
     model.check(lake, events + more + last)
 
 
+@pytest.mark.long
 def test_a_zombie_is_fenced(lake, kinesis, dynamodb, tmp_path):
     """Stopped for longer than the failover, it wakes after its successor has gone on."""
     client, env = kinesis

@@ -7,6 +7,7 @@ import time
 import uuid
 
 import model
+import pytest
 from conftest import INLET, run
 
 
@@ -53,6 +54,7 @@ def test_split_shard(lake, kinesis):
     model.check(lake, before + after)
 
 
+@pytest.mark.long
 def test_terminated_and_killed(lake, kinesis):
     client, env = kinesis
     client.create_stream(StreamName="kill", ShardCount=2)

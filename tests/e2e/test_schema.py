@@ -94,6 +94,7 @@ def test_a_renamed_column_goes_on_being_filled(lake):
     assert sorted(r["tariff"] for r in lake.rows("payment")) == ["a", "b"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_files_go_on_while_their_table_grows(lake, tmp_path, seed):
     """So little memory that rows are encoded many times before they are committed, and a new column every
