@@ -10,7 +10,7 @@ rm -rf "$out"; mkdir -p "$out"
 port=$($python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 say "a Kinesis stand-in (moto) on 127.0.0.1:$port, its log in $out/kinesis.log"
-$python tests/standin/kinesis.py -H 127.0.0.1 -p "$port" >"$out/kinesis.log" 2>&1 & standin=$!
+$python tests/standin/aws.py -H 127.0.0.1 -p "$port" >"$out/kinesis.log" 2>&1 & standin=$!
 trap 'kill $standin 2>/dev/null || true' EXIT
 $python tools/demo_stream.py create demo 4
 say "$events events of 100 names into the stream: 1% duplicates, 0.1% malformed"

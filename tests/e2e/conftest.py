@@ -103,20 +103,91 @@ def aws_env(port):
 
 
 def start_moto():
+    return start_standin("aws.py", lambda port: ["-H", "127.0.0.1", "-p", port])
+
+
+def start_standin(script, arguments, env=None):
+    """A script of tests/standin on a free port of 127.0.0.1: (process, port). Its caller ends it."""
     import socket
     import time
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    proc = subprocess.Popen([sys.executable, str(ROOT / "tests" / "standin" / "kinesis.py"), "-H", "127.0.0.1",
-                             "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(200):
+    proc = subprocess.Popen([sys.executable, str(ROOT / "tests" / "standin" / script), *map(str, arguments(port))],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+    for _ in range(300):
+        if proc.poll() is not None:
+            break
         with socket.socket() as s:
             if s.connect_ex(("127.0.0.1", port)) == 0:
                 return proc, port
         time.sleep(0.1)
     proc.kill()
-    raise RuntimeError("the Kinesis stand-in did not start")
+    raise RuntimeError(f"{script} did not start")
+
+
+class Faults:
+    """The fault proxy (tests/standin/faults.py), and what it is told."""
+
+    def __init__(self, to):
+        self.proc, self.port = start_standin("faults.py", lambda port: ["--port", port, "--to", to])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def _call(self, method, path, body=None):
+        import urllib.request
+        data = json.dumps(body).encode() if body is not None else None
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data, method=method)) as r:
+            return json.load(r)
+
+    def add(self, *rules):
+        self._call("POST", "/_faults", list(rules))
+
+    def clear(self):
+        self._call("DELETE", "/_faults")
+
+    def rules(self):
+        return self._call("GET", "/_faults")
+
+    def log(self):
+        return self._call("GET", "/_faults/log")
+
+    def close(self):
+        self.proc.terminate()
+        self.proc.wait()
+
+
+@pytest.fixture(scope="session")
+def aws():
+    """A local AWS of its own: (a maker of boto3 clients, the program's environment)."""
+    proc, port = start_moto()
+    yield clients(aws_env(port)), aws_env(port)
+    proc.terminate()
+    proc.wait()
+
+
+@pytest.fixture(scope="session")
+def proxy(aws):
+    f = Faults(aws[1]["AWS_ENDPOINT_URL"])
+    yield f
+    f.close()
+
+
+@pytest.fixture
+def faults(proxy):
+    """The fault proxy before the local AWS, with no rules left from another test."""
+    proxy.clear()
+    yield proxy
+    proxy.clear()
+
+
+def clients(env):
+    def client(service, **config):
+        import boto3
+        from botocore.config import Config
+        return boto3.client(service, endpoint_url=env["AWS_ENDPOINT_URL"], region_name=env["AWS_REGION"],
+                            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                            aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"], config=Config(**config))
+    return client
 
 
 def ndjson(events):

@@ -1,12 +1,11 @@
-"""moto's server with what a Kinesis reader depends on and moto leaves out: keep-alive, puts
-from several clients at once that do not overwrite each other, answers of at most
-10 MB and 10,000 records read without scanning the shard, puts that go to open shards only, and the end
-of a closed shard (no NextShardIterator, ChildShards).  python kinesis.py -H 127.0.0.1 -p PORT"""
+"""Kinesis, where moto differs from it: answers of at most 10 MB and 10,000 records, read without scanning the
+shard; puts that go to open shards only and never overwrite each other; shards whose records stay where they
+are when they are split or merged, and which end (no NextShardIterator, ChildShards); merges in either
+order; tags given at the creation of a stream."""
 import hashlib
 import threading
 from collections import OrderedDict
 
-import werkzeug.serving
 from moto.kinesis import models
 from moto.kinesis.responses import KinesisResponse
 from moto.kinesis.utils import decompose_shard_iterator
@@ -14,7 +13,15 @@ from moto.kinesis.utils import decompose_shard_iterator
 ANSWER_BYTES = 10 << 20
 ANSWER_RECORDS = 10000
 
-werkzeug.serving.WSGIRequestHandler.protocol_version = "HTTP/1.1"
+# moto reads the next sequence number and uses it in two steps, and a put may meet a split
+LOCK = threading.RLock()
+
+
+def locked(original):
+    def wrapped(*args, **kw):
+        with LOCK:
+            return original(*args, **kw)
+    return wrapped
 
 
 def open_shard_for_key(stream, partition_key, explicit_hash_key):
@@ -22,21 +29,23 @@ def open_shard_for_key(stream, partition_key, explicit_hash_key):
     return next(s for s in stream.shards.values() if s.is_open and s.starting_hash <= key <= s.ending_hash)
 
 
-PUT = threading.Lock()
-
-
-def put_record(shard, *args, original=models.Shard.put_record, **kw):
-    with PUT:  # the next sequence number is read and used in two steps
-        return original(shard, *args, **kw)
-
-
 def keeping_records(reshard):
     """AWS never moves records from a shard to its children; moto does."""
     def wrapped(stream, *args):
-        kept = {shard_id: dict(shard.records) for shard_id, shard in stream.shards.items()}
-        reshard(stream, *args)
-        for shard_id, shard in stream.shards.items():
-            shard.records = OrderedDict(kept.get(shard_id, {}))
+        with LOCK:
+            kept = {shard_id: dict(shard.records) for shard_id, shard in stream.shards.items()}
+            reshard(stream, *args)
+            for shard_id, shard in stream.shards.items():
+                shard.records = OrderedDict(kept.get(shard_id, {}))
+            stream.shard_count = sum(s.is_open for s in stream.shards.values())
+    return wrapped
+
+
+def merge_in_order(merge):
+    """moto takes the two only in the order of their hash keys."""
+    def wrapped(stream, first, second):
+        a, b = stream.get_shard(first), stream.get_shard(second)
+        return merge(stream, *((first, second) if a.starting_hash < b.starting_hash else (second, first)))
     return wrapped
 
 
@@ -72,14 +81,20 @@ def get_records(self, original=KinesisResponse.get_records):
     return answer
 
 
-models.Shard.put_record = put_record
-models.Stream.get_shard_for_key = open_shard_for_key
-models.Stream.split_shard = keeping_records(models.Stream.split_shard)
-models.Stream.merge_shards = keeping_records(models.Stream.merge_shards)
-models.Shard.get_records = page
-models.Shard.get_max_sequence_number = lambda shard: next(reversed(shard.records)) if shard.records else 0
-KinesisResponse.get_records = get_records
+def create_stream(self, original=KinesisResponse.create_stream):
+    answer = original(self)
+    name, tags = self._get_param("StreamName"), self._get_param("Tags")
+    if tags:
+        self.kinesis_backend.describe_stream(stream_arn=None, stream_name=name).tags.update(tags)
+    return answer
 
-if __name__ == "__main__":
-    from moto.server import main
-    main()
+
+def close():
+    models.Stream.get_shard_for_key = open_shard_for_key
+    models.Stream.put_record = locked(models.Stream.put_record)
+    models.Stream.split_shard = keeping_records(models.Stream.split_shard)
+    models.Stream.merge_shards = merge_in_order(keeping_records(models.Stream.merge_shards))
+    models.Shard.get_records = locked(page)
+    models.Shard.get_max_sequence_number = locked(lambda shard: next(reversed(shard.records)) if shard.records else 0)
+    KinesisResponse.get_records = get_records
+    KinesisResponse.create_stream = create_stream
