@@ -56,9 +56,16 @@ $(B)/bench/shred_bench: bench/shred_bench.c $(B)/libinlet.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -o $@ $< $(B)/libinlet.a $(LIBS)
 
-bench: deps ## inlet beside DuckDB, chdb and pyarrow on one core; where the time goes
+.PHONY: bench-deps answers
+bench-deps:
+	@cmp -s bench/requirements.txt build/venv/.bench || { echo "bench: installing chdb and fastavro into build/venv"; build/venv/bin/python -m pip install -q --disable-pip-version-check -r bench/requirements.txt && cp bench/requirements.txt build/venv/.bench; }
+
+answers: deps bench-deps ## the measurements behind the README's answers (ONLY=duplicates, SCALE=10)
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@build/venv/bin/python bench/answers/run.py
+
+bench: deps bench-deps ## inlet beside DuckDB, chdb and pyarrow on one core; where the time goes
 	@$(MAKE) --no-print-directory $(B)/inlet $(B)/bench/shred_bench
-	@cmp -s bench/requirements.txt build/venv/.bench || { echo "bench: installing chdb into build/venv"; build/venv/bin/python -m pip install -q --disable-pip-version-check -r bench/requirements.txt && cp bench/requirements.txt build/venv/.bench; }
 	@build/venv/bin/python bench/bench.py
 
 test-asan: deps ## the same suite under AddressSanitizer and UBSan
