@@ -1,7 +1,17 @@
 /* catalog: the way from a URI to a catalog. */
 #include "catalog/catalog.h"
 
+#include <stdlib.h>
+
 #include "catalog/db.h"
+
+void catalog_table_fini(struct catalog_table *t)
+{
+    free(t->location);
+    json_decref(t->metadata);
+    json_decref(t->config);
+    *t = (struct catalog_table){0};
+}
 
 const char *catalog_uri_path(const char *uri)
 {

@@ -8,30 +8,53 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <jansson.h>
+
+#include "base/clock.h"
 #include "base/err.h"
 
 struct catalog;
 
 typedef void catalog_list_fn(void *ctx, const char *table);
 
+/* What a catalog says of a table. */
+struct catalog_table {
+    char *location;   /* of its current metadata file (heap) */
+    json_t *metadata; /* that metadata, where the catalog sends it (REST); NULL: read the file */
+    json_t *config;   /* the table's own settings (REST): how its files are reached; or NULL */
+};
+void catalog_table_fini(struct catalog_table *t);
+
+/* One change of a table, in both forms that catalogs want; all borrowed. */
+struct catalog_change {
+    const char *base;   /* location of the metadata that it was made from; NULL: a creation */
+    const char *next;   /* of the new metadata, written already; NULL if the catalog writes it */
+    json_t *metadata;   /* the new metadata */
+    json_t *requirements, *updates; /* the change as Iceberg's REST specification has it
+                                       (CommitTableRequest); NULL for a creation */
+};
+
 struct catalog_ops {
     int (*namespace_ensure)(struct catalog *c, const char *ns, struct err *e);
     int (*list)(struct catalog *c, const char *ns, catalog_list_fn *each, void *ctx, struct err *e);
-    /* The current metadata location (heap). ERR_NOTFOUND; a view or another kind is ERR_INVALID. */
-    int (*load)(struct catalog *c, const char *ns, const char *table, char **location,
+    /* ERR_NOTFOUND; a view or another kind is ERR_INVALID. *out is zero before, caller's after. */
+    int (*load)(struct catalog *c, const char *ns, const char *table, struct catalog_table *out,
                 struct err *e);
-    /* ERR_CONFLICT if it exists. ERR_UNKNOWN: look. */
-    int (*create)(struct catalog *c, const char *ns, const char *table, const char *location,
-                  struct err *e);
-    /* From `base` to `next`; ERR_CONFLICT if it stands elsewhere, ERR_NOTFOUND if gone,
-     * ERR_UNKNOWN if the answer was lost. */
-    int (*swap)(struct catalog *c, const char *ns, const char *table, const char *base,
-                const char *next, struct err *e);
+    /* ERR_CONFLICT if it exists. ERR_UNKNOWN: look. *out as load's, filled by a catalog that writes
+     * the metadata itself (and then only where it said what it wrote). */
+    int (*create)(struct catalog *c, const char *ns, const char *table,
+                  const struct catalog_change *change, struct catalog_table *out, struct err *e);
+    /* ERR_CONFLICT if it stands elsewhere than at the base, ERR_NOTFOUND if gone, ERR_RETRY if
+     * nothing has happened, ERR_UNKNOWN if it may have: look. The same change may be sent again then:
+     * it takes effect once at most. *out as create's. */
+    int (*swap)(struct catalog *c, const char *ns, const char *table,
+                const struct catalog_change *change, struct catalog_table *out, struct err *e);
     void (*close)(struct catalog *c);
 };
 
 struct catalog {
     const struct catalog_ops *ops;
+    bool writes_metadata; /* REST: the server writes the metadata files, and sends what they hold */
 };
 
 /* `name` is the catalog_name column ("default"). Makes the file and its tables if missing. */

@@ -131,27 +131,29 @@ static int row_read(struct sqlite_catalog *s, const char *ns, const char *table,
     return rc;
 }
 
-static int sqlite_load(struct catalog *c, const char *ns, const char *table, char **location,
-                       struct err *e)
+static int sqlite_load(struct catalog *c, const char *ns, const char *table,
+                       struct catalog_table *out, struct err *e)
 {
     struct sqlite_catalog *s = sqlite_of(c);
     db_lock(s->db);
-    int rc = row_read(s, ns, table, location, e);
+    int rc = row_read(s, ns, table, &out->location, e);
     db_unlock(s->db);
     return rc;
 }
 
-static int sqlite_create(struct catalog *c, const char *ns, const char *table, const char *location,
+static int sqlite_create(struct catalog *c, const char *ns, const char *table,
+                         const struct catalog_change *change, struct catalog_table *out,
                          struct err *e)
 {
     struct sqlite_catalog *s = sqlite_of(c);
-    const char *texts[] = {s->name, ns, table, location};
+    const char *texts[] = {s->name, ns, table, change->next};
     const char *sql =
         s->typed ? "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
                    "metadata_location, iceberg_type) VALUES (?1, ?2, ?3, ?4, 'TABLE')"
                  : "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
                    "metadata_location) VALUES (?1, ?2, ?3, ?4)";
     struct err local = {0};
+    (void)out;
     if (!e)
         e = &local;
     if (db_begin(s->db, e))
@@ -162,11 +164,12 @@ static int sqlite_create(struct catalog *c, const char *ns, const char *table, c
     return finish(s->db, rc, e);
 }
 
-static int sqlite_swap(struct catalog *c, const char *ns, const char *table, const char *base,
-                       const char *next, struct err *e)
+static int sqlite_swap(struct catalog *c, const char *ns, const char *table,
+                       const struct catalog_change *change, struct catalog_table *out,
+                       struct err *e)
 {
     struct sqlite_catalog *s = sqlite_of(c);
-    const char *texts[] = {s->name, ns, table, base, next};
+    const char *texts[] = {s->name, ns, table, change->base, change->next};
     const char *sql =
         s->typed ? "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = "
                    "?4 " WHERE_TABLE " AND metadata_location = ?4 AND "
@@ -175,6 +178,7 @@ static int sqlite_swap(struct catalog *c, const char *ns, const char *table, con
                    "?4 " WHERE_TABLE " AND metadata_location = ?4";
     int64_t changed = 0;
     char *stands = NULL;
+    (void)out;
     if (db_begin(s->db, e))
         return -1;
     int rc = db_run(s->db, sql, texts, 5, &changed, e);

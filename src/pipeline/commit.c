@@ -42,7 +42,18 @@ static int open_table(struct commit_job *job, struct err *e)
                               .properties = properties};
     t->handle = table_create(job->lake, t->st.name, &spec, e);
     schema_fini(&base);
+    if (t->handle)
+        t->spec_id = table_spec_id(t->handle);
     return t->handle ? 0 : -1;
+}
+
+/* The rows were split by the spec that the table had; somebody may have given it another. */
+static int check_spec(const struct commit_job *job, struct err *e)
+{
+    if (table_spec_id(job->table->handle) == job->table->spec_id)
+        return 0;
+    return err_set(e, ERR_FENCED,
+                   "somebody changed its partitioning; the rows have to be read again");
 }
 
 static int propose(void *ctx, const struct schema *current, int32_t last_column_id,
@@ -177,7 +188,7 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
         }
         char *key = table_data_key(job->table->handle, f->partition, fs->n);
         int64_t began = clock_mono_ns(), cpu = clock_thread_cpu_ns();
-        int rc = store_put(job->lake->store, key, f->out.p, f->out.n, e);
+        int rc = store_put(table_store(job->table->handle), key, f->out.p, f->out.n, e);
         job->write_ns += clock_thread_cpu_ns() - cpu;
         job->write_wall_ns += clock_mono_ns() - began;
         job->bytes_written += f->out.n;
@@ -190,9 +201,10 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
 
 static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
 {
+    struct store *store = table_store(job->table->handle);
     for (uint32_t i = 0; i < fs->n; i++) {
         if (rc && !job->offered) /* never offered: nobody can refer to it */
-            job->lake->store->ops->remove(job->lake->store, fs->files[i].key, NULL);
+            store->ops->remove(store, fs->files[i].key, NULL);
         free(fs->files[i].key);
         free(fs->leaves[i]);
     }
@@ -209,6 +221,8 @@ static int append_files(struct commit_job *job, struct put_files *fs, struct err
     positions_offer_init(&offer, job);
     struct append a = {.files = fs->files,
                        .n_files = fs->n,
+                       .check_spec = true,
+                       .spec_id = job->table->spec_id,
                        .validate = positions_validate,
                        .validate_ctx = &offer,
                        .set_properties = offer.pairs};
@@ -224,7 +238,7 @@ static int append_files(struct commit_job *job, struct put_files *fs, struct err
             e->kind = ERR_CONFLICT;
     }
     job->offered = attempt.offered;
-    free(attempt.metadata_location);
+    append_attempt_fini(&attempt);
     positions_offer_fini(&offer);
     return rc;
 }
@@ -249,6 +263,8 @@ void commit_job_run(struct commit_job *job)
     job->rc = open_table(job, &job->err);
     if (!job->rc && job->rows)
         job->rc = agree(job, &job->err);
+    if (!job->rc)
+        job->rc = check_spec(job, &job->err);
     if (!job->rc)
         job->rc = encode_rows(job, &job->err);
     if (!job->rc && job->commit)

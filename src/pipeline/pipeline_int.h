@@ -23,6 +23,7 @@ struct ptable {
     struct shred_table st;
     struct pipeline_table_config const *config;
     struct table *handle;     /* NULL until first loaded or made */
+    int32_t spec_id;      /* the partition spec that rows are split by */
     struct partition_field partition[PARTITION_FIELDS_MAX];
     uint32_t n_partition;
     struct rowset *pending;   /* of closed epochs, not encoded */

@@ -9,6 +9,7 @@
 
 struct restore {
     struct run *run;
+    struct table *table;
     struct err *err;
     int64_t since_us;
     uint64_t ids;
@@ -43,7 +44,7 @@ static void restore_ids(struct restore *s, const struct column *ids, const struc
 
 static int restore_file(struct restore *s, const struct table_file *f, struct err *e)
 {
-    struct remote remote = {s->run->lake.store, f->key};
+    struct remote remote = {table_store(s->table), f->key};
     struct pq_reader *r = pq_reader_open(read_range, &remote, f->bytes, e);
     int rc = r ? 0 : -1;
     int uuid = r ? pq_reader_leaf_by_id(r, COL_EVENT_UUID) : -1;
@@ -81,6 +82,7 @@ int run_restore_dedup(struct run *r, struct err *e)
     s.since_us = clock_wall_us(r->clock) - r->config->dedup_window_us;
     for (uint32_t i = 1; i < router_count(&r->router) && !s.rc; i++) {
         struct ptable *t = router_at(&r->router, i);
+        s.table = t->handle;
         if (t->handle && table_files(t->handle, COL_ARRIVED_AT, each_file, &s, e))
             s.rc = -1;
     }

@@ -147,6 +147,7 @@ int router_bind(struct ptable *t, struct table *handle, struct err *e)
     const struct partition_field *fields;
     uint32_t n = table_partition(handle, &fields);
     t->handle = handle;
+    t->spec_id = table_spec_id(handle);
     if (n > PARTITION_FIELDS_MAX)
         return err_set(e, ERR_INVALID, "table %s has %u partition fields; inlet writes up to %d",
                        t->st.name, n, PARTITION_FIELDS_MAX);

@@ -8,15 +8,16 @@
 #include "table/table_int.h"
 
 #define MERGE_COUNT 100                /* commit.manifest.min-count-to-merge */
+#define LIST_KEPT_BYTES ((size_t)64 << 10) /* of a thousand tables 64 MB at the very most */
 #define MERGE_BYTES ((int64_t)8 << 20) /* commit.manifest.target-size-bytes */
 
 static int get_uri(struct table *t, const char *uri, struct buf *out, struct err *e)
 {
-    const char *key = uri ? store_key_of(t->lake->store, uri) : NULL;
+    const char *key = uri ? store_key_of(t->store, uri) : NULL;
     out->n = 0;
     if (!key)
         return err_set(e, ERR_INVALID, "%s lies outside the lake", uri ? uri : "its manifest list");
-    return store_get(t->lake->store, key, TABLE_OBJECT_MAX, out, e);
+    return store_get(t->store, key, TABLE_OBJECT_MAX, out, e);
 }
 
 static int read_list(struct table *t, struct iceberg_refs *out, struct err *e)
@@ -27,6 +28,8 @@ static int read_list(struct table *t, struct iceberg_refs *out, struct err *e)
     if (!base)
         return 0;
     const char *uri = table_json_text(base, "manifest-list");
+    if (uri && t->list_uri && strcmp(uri, t->list_uri) == 0)
+        return iceberg_refs_read(out, t->list.p, t->list.n, e);
     int rc = get_uri(t, uri, &bytes, e) || iceberg_refs_read(out, bytes.p, bytes.n, e) ? -1 : 0;
     buf_fini(&bytes);
     return rc;
@@ -45,7 +48,7 @@ static int64_t setting(const struct table *t, const char *key, int64_t otherwise
 static bool may_merge(const struct table *t, const struct iceberg_ref *r, int64_t target)
 {
     return r->content == 0 && r->spec_id == t->spec.spec_id && r->length < target &&
-           !r->key_metadata.p && store_key_of(t->lake->store, r->uri) != NULL;
+           !r->key_metadata.p && store_key_of(t->store, r->uri) != NULL;
 }
 
 /* Writes what was gathered as a manifest; `m->ref` is its line in the list. */
@@ -62,12 +65,14 @@ static int put_merged(struct table *t, struct iceberg_merge *m,
     table_uuid4(t->lake, id);
     iceberg_manifest_wrap(&bytes, schema, t->spec.json, t->spec.spec_id, t->spec.fields, t->spec.n,
                           m->ref.existing, &m->body, sync);
-    char *key = mem_printf("%s/%s/metadata/%s-m1.avro", t->lake->ns, t->name, id);
-    int rc = store_put(t->lake->store, key, bytes.p, bytes.n, e);
+    char *name = mem_printf("%s-m1.avro", id);
+    char *key = table_key(t, "write.metadata.path", "metadata", name);
+    free(name);
+    int rc = store_put(t->store, key, bytes.p, bytes.n, e);
     if (rc) {
         free(key);
     } else {
-        m->ref.uri = store_uri(t->lake->store, key);
+        m->ref.uri = store_uri(t->store, key);
         m->ref.length = (int64_t)bytes.n;
         m->ref.spec_id = t->spec.spec_id;
         m->ref.snapshot_id = own->snapshot_id;
@@ -146,7 +151,7 @@ static int put_list(struct table *t, const struct iceberg_manifest_entry *own,
     uint8_t sync[16];
     char id[37], ids[3][32];
     struct buf bytes = {0}, body = {0};
-    int64_t records = 1;
+    int64_t records = own->uri != NULL;
     const json_t *base = table_current_snapshot(t->meta);
     t->lake->random(t->lake->random_ctx, sync, sizeof sync);
     table_uuid4(t->lake, id);
@@ -163,21 +168,24 @@ static int put_list(struct table *t, const struct iceberg_manifest_entry *own,
                                  "2",
                                  NULL};
     avro_header(&bytes, iceberg_list_schema(), pairs, sync);
-    iceberg_list_entry(&body, own);
+    if (own->uri)
+        iceberg_list_entry(&body, own);
     for (size_t i = 0; i < refs->n; i++)
         if (refs->items[i].uri) {
             iceberg_ref_put(&body, &refs->items[i]);
             records++;
         }
-    avro_block(&bytes, records, &body, sync);
-    char *key = mem_printf("%s/%s/metadata/snap-%lld-%d-%s.avro", t->lake->ns, t->name,
-                           (long long)own->snapshot_id, attempt, id);
-    int rc = store_put(t->lake->store, key, bytes.p, bytes.n, e);
+    if (records)
+        avro_block(&bytes, records, &body, sync);
+    char *name = mem_printf("snap-%lld-%d-%s.avro", (long long)own->snapshot_id, attempt, id);
+    char *key = table_key(t, "write.metadata.path", "metadata", name);
+    int rc = store_put(t->store, key, bytes.p, bytes.n, e);
     if (!rc)
-        out->uri = store_uri(t->lake->store, key);
-    out->kept = records - 1 - out->n_merged;
+        out->uri = store_uri(t->store, key);
+    out->kept = records - (own->uri != NULL) - out->n_merged;
+    out->bytes = bytes;
     free(key);
-    buf_fini(&bytes);
+    free(name);
     buf_fini(&body);
     return rc;
 }
@@ -200,16 +208,28 @@ int table_list_write(struct table *t, const struct iceberg_manifest_entry *own, 
 
 void table_list_discard(struct table *t, struct table_list *l)
 {
-    const char *key = l->uri ? store_key_of(t->lake->store, l->uri) : NULL;
+    const char *key = l->uri ? store_key_of(t->store, l->uri) : NULL;
     if (key)
-        t->lake->store->ops->remove(t->lake->store, key, NULL);
+        t->store->ops->remove(t->store, key, NULL);
     for (uint32_t i = 0; i < l->n_merged; i++)
-        t->lake->store->ops->remove(t->lake->store, l->merged[i], NULL);
+        t->store->ops->remove(t->store, l->merged[i], NULL);
     table_list_fini(l);
+}
+
+void table_list_keep(struct table *t, struct table_list *l)
+{
+    buf_fini(&t->list);
+    free(t->list_uri);
+    t->list_uri = NULL;
+    if (!l->uri || l->bytes.n > LIST_KEPT_BYTES)
+        return;
+    t->list_uri = mem_strdup(l->uri);
+    buf_put(&t->list, l->bytes.p, l->bytes.n);
 }
 
 void table_list_fini(struct table_list *l)
 {
+    buf_fini(&l->bytes);
     for (uint32_t i = 0; i < l->n_merged; i++)
         free(l->merged[i]);
     free(l->uri);
@@ -267,7 +287,7 @@ int table_files(struct table *t, int32_t bounds_field_id, table_file_fn *each, v
     int rc = gather(t, bounds_field_id, &x, e);
     for (size_t i = 0; !rc && i < x.n; i++) {
         const struct iceberg_live *f = &x.items[i].f;
-        struct table_file out = {.key = store_key_of(t->lake->store, x.items[i].uri),
+        struct table_file out = {.key = store_key_of(t->store, x.items[i].uri),
                                  .uri = x.items[i].uri,
                                  .rows = f->rows,
                                  .bytes = f->bytes,
@@ -298,7 +318,7 @@ int table_facts(struct table *t, struct table_facts *out, struct err *e)
     const char *rows = table_json_text(summary, "total-records"),
                *files = table_json_text(summary, "total-data-files"),
                *bytes = table_json_text(summary, "total-files-size");
-    const char *key = store_key_of(t->lake->store, t->location);
+    const char *key = store_key_of(t->store, t->location);
     *out = (struct table_facts){.rows = rows ? atoll(rows) : 0,
                                 .files = files ? atoll(files) : 0,
                                 .bytes = bytes ? atoll(bytes) : 0,
@@ -309,7 +329,7 @@ int table_facts(struct table *t, struct table_facts *out, struct err *e)
     const struct field *time = field_child(&t->schema.root, "event_time");
     if (time && table_files(t, time->id, newest, &out->newest_event_us, e))
         return -1;
-    return key ? t->lake->store->ops->size(t->lake->store, key, &out->metadata_bytes, e) : 0;
+    return key ? t->store->ops->size(t->store, key, &out->metadata_bytes, e) : 0;
 }
 
 struct names {

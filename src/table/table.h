@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/seq.h"
@@ -19,7 +21,12 @@
 struct table;
 
 struct lake {
-    struct store *store;
+    struct store *store; /* NULL: only tables that the catalog places itself (REST) */
+    /* A store rooted at a table's location, for one outside `store` or with settings of its own from
+     * the catalog (Iceberg's "s3.access-key-id" and the like; NULL if none). NULL: there are none.
+     * ERR_NOTFOUND: `store` will do. */
+    struct store *(*store_for)(void *ctx, const char *location, json_t *config, struct err *e);
+    void *store_for_ctx;
     struct catalog *catalog;
     const struct clock *clock;
     const char *ns;          /* "events" */
@@ -67,6 +74,9 @@ int table_schemas(const struct table *t, void (*each)(void *, const struct schem
 const char *table_property(const struct table *t, const char *key); /* NULL if none; borrowed */
 void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
                       void *ctx);
+/* Where the table's files lie: keys of data files are in it. Borrowed, valid until reload. */
+struct store *table_store(const struct table *t);
+int32_t table_spec_id(const struct table *t);
 /* The default spec's fields; 0 if unpartitioned. Spec ids and field ids are the table's business. */
 uint32_t table_partition(const struct table *t, const struct partition_field **out);
 
@@ -109,13 +119,16 @@ char *table_data_key(const struct table *t, const struct partition_value *values
  * table_append fills it. */
 struct append_attempt {
     int64_t snapshot_id;
-    char *metadata_location; /* of the last swap that was offered to the catalog */
-    bool offered;            /* a swap was sent at least once: its files must be left to gc */
+    bool offered; /* it was sent at least once: its files must be left to gc */
+    struct table_change *change; /* the offer without an answer; NULL: none */
 };
+void append_attempt_fini(struct append_attempt *attempt);
 
 struct append {
     const struct data_file *files;
-    uint32_t n_files;  /* 0: only properties change (no snapshot) */
+    uint32_t n_files;  /* 0: only properties change */
+    bool check_spec;   /* the files are partitioned by the spec `spec_id` (table_spec_id) */
+    int32_t spec_id;
     const char *const *set_properties; /* key, value, ..., NULL: positions and the like */
     const char *const *remove_properties; /* keys, NULL-ended; may be NULL */
     /* Asked with the base's properties (through table_property on `t`) before every offered swap:
@@ -130,17 +143,16 @@ struct append {
 /* Appends: writes manifest and list, then offers metadata by compare-and-swap, rebasing on conflict
  * (capped, jittered). 0: committed. ERR_FENCED from validate. ERR_CONFLICT: too many lost races.
  * ERR_UNKNOWN: settle. ERR_INVALID: the table can no longer take any file (not v2, its partitioning). ERR_FENCED also where
- * somebody took a column away that the files have: the rows have to be read again. */
+ * somebody took a column away that the files have, changed the partitioning or made the table anew:
+ * the rows have to be read again. */
 int table_append(struct table *t, const struct append *a, struct append_attempt *attempt,
                  struct err *e);
 
 enum settled { SETTLED_COMMITTED, SETTLED_NOT, SETTLED_UNKNOWN };
-/* Looks whether an attempt is in the table's snapshots or metadata log. NOT only once the base has
- * moved on without us: with a compare-and-swap on the base, a request in flight cannot land then.
- * While the base is still the one it was offered against, UNKNOWN (look again, or make the base move
- * by an own commit of properties). */
-int table_settle(struct table *t, const struct append_attempt *attempt, enum settled *out,
-                 struct err *e);
+/* Looks whether an attempt is in the table's snapshots or metadata log, and, while the base is the one
+ * it was offered against, offers the same again: of the two one lands at most. NOT is final: the offer
+ * cannot land any more. On error (-1) and UNKNOWN: look again. */
+int table_settle(struct table *t, struct append_attempt *attempt, enum settled *out, struct err *e);
 
 /* ---- looking */
 struct table_facts {

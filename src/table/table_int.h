@@ -6,6 +6,7 @@
 #include "table/table.h"
 
 #define TABLE_FIELDS_MAX 16
+#define RACES_MAX 20
 #define TABLE_OBJECT_MAX ((size_t)64 << 20) /* a metadata file, manifest or list */
 
 struct table_fields { /* a partition spec, as manifests need it */
@@ -18,14 +19,31 @@ struct table_fields { /* a partition spec, as manifests need it */
 
 struct table {
     const struct lake *lake;
-    char *name, *location; /* location: of the metadata file */
+    char *name, *location; /* location: of the metadata file; NULL where REST does not say it */
     json_t *meta;
+    char uuid[40];
     struct schema schema;
     struct partition_field partition[TABLE_FIELDS_MAX];
     struct table_fields spec;
+    struct store *store; /* where its files lie: the lake's, or its own */
+    bool own_store;
+    char *placed;    /* the location that `store` is for */
+    char *dir;       /* its key in the store; "" if the store is the table's own */
+    json_t *config;  /* the catalog's settings for the table; or NULL */
+    char *list_uri;  /* the base's manifest list, as we wrote it; NULL: not known */
+    struct buf list;
     bool own;    /* the base is the one we last loaded or committed ourselves */
     bool broken; /* the base cannot be used: the next reload reads it again */
 };
+
+struct table *table_new(const struct lake *lake, const char *name);
+/* Takes both; `config` is borrowed. */
+int table_take_base(struct table *t, json_t *meta, char *location, json_t *config, struct err *e);
+/* The key of a file in `folder` of the table, or in the folder that the property `setting` names. */
+char *table_key(const struct table *t, const char *setting, const char *folder, const char *file);
+/* The credentials that the catalog gave will be over soon. */
+bool table_expiring(const struct table *t);
+void table_pause(struct table *t, int race);
 
 int64_t table_json_number(const json_t *j, const char *key);
 const char *table_json_text(const json_t *j, const char *key);
@@ -33,17 +51,37 @@ json_t *table_json_by_id(const json_t *list, const char *key, int64_t id);
 json_t *table_current_snapshot(const json_t *meta); /* NULL if the table is empty */
 void table_uuid4(const struct lake *lake, char out[37]);
 
+/* One change, made from the base: see change.c. */
+struct table_change {
+    json_t *meta, *dropped;
+    json_t *requirements, *updates;
+    char *base, *next; /* locations; next: once the metadata is written */
+};
+void table_change_begin(struct table *t, struct table_change *c);
+void table_change_fini(struct table_change *c);
+/* A new requirement or update, to be filled in (borrowed). */
+json_t *table_require(struct table_change *c, const char *type);
+json_t *table_update(struct table_change *c, const char *action);
+/* Writes the metadata and sends the change. On success the base is what it led to. *offered is set
+ * once it was sent. */
+int table_change_offer(struct table *t, struct table_change *c, bool *offered, struct err *e);
+/* Sends a change whose metadata is written, perhaps again. */
+int table_change_send(struct table *t, struct table_change *c, struct err *e);
+
 /* A manifest list that is being made for one offer. */
 struct table_list {
     char *uri;
+    struct buf bytes;
     char *merged[64]; /* keys of the manifests that merging wrote */
     uint32_t n_merged;
     int64_t kept, replaced;
 };
-/* Writes the list of snapshot `own->snapshot_id`: our manifest, then those of the base, the small
+/* Writes the list of snapshot `own->snapshot_id`: our manifest (unless its uri is NULL), then those of the base, the small
  * ones of them merged where there are many and `merge` says so. */
 int table_list_write(struct table *t, const struct iceberg_manifest_entry *own, int attempt,
                      bool merge, struct table_list *out, struct err *e);
+/* It is the base's now: kept, so that the next commit need not read it. */
+void table_list_keep(struct table *t, struct table_list *l);
 /* Removes what was written: nobody can refer to it. */
 void table_list_discard(struct table *t, struct table_list *l);
 void table_list_fini(struct table_list *l);

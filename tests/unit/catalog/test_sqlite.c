@@ -49,6 +49,29 @@ static void add_name(void *ctx, const char *table)
     buf_printf(ctx, "%s ", table);
 }
 
+static int load(struct catalog *c, const char *table, char **at, struct err *e)
+{
+    struct catalog_table t = {0};
+    int rc = c->ops->load(c, "events", table, &t, e);
+    *at = t.location;
+    return rc;
+}
+
+static int create(struct catalog *c, const char *table, const char *at, struct err *e)
+{
+    struct catalog_change change = {.next = at};
+    struct catalog_table t = {0};
+    return c->ops->create(c, "events", table, &change, &t, e);
+}
+
+static int swap(struct catalog *c, const char *table, const char *base, const char *next,
+                struct err *e)
+{
+    struct catalog_change change = {.base = base, .next = next};
+    struct catalog_table t = {0};
+    return c->ops->swap(c, "events", table, &change, &t, e);
+}
+
 static void life(struct catalog *c)
 {
     struct err e = {0};
@@ -56,19 +79,19 @@ static void life(struct catalog *c)
     struct buf b = {0};
     assert_int_equal(c->ops->namespace_ensure(c, "events", &e), 0);
     assert_int_equal(c->ops->namespace_ensure(c, "events", &e), 0);
-    assert_int_equal(c->ops->load(c, "events", "a", &at, &e), -1);
+    assert_int_equal(load(c, "a", &at, &e), -1);
     assert_int_equal(e.kind, ERR_NOTFOUND);
-    assert_int_equal(c->ops->swap(c, "events", "a", "m0", "m1", &e), -1);
+    assert_int_equal(swap(c, "a", "m0", "m1", &e), -1);
     assert_int_equal(e.kind, ERR_NOTFOUND);
-    assert_int_equal(c->ops->create(c, "events", "b", "b0", &e), 0);
-    assert_int_equal(c->ops->create(c, "events", "a", "m0", &e), 0);
-    assert_int_equal(c->ops->create(c, "events", "a", "m9", &e), -1);
+    assert_int_equal(create(c, "b", "b0", &e), 0);
+    assert_int_equal(create(c, "a", "m0", &e), 0);
+    assert_int_equal(create(c, "a", "m9", &e), -1);
     assert_int_equal(e.kind, ERR_CONFLICT);
-    assert_int_equal(c->ops->create(c, "events", "a", "m9", NULL), -1);
-    assert_int_equal(c->ops->swap(c, "events", "a", "m0", "m1", &e), 0);
-    assert_int_equal(c->ops->swap(c, "events", "a", "m0", "m2", &e), -1);
+    assert_int_equal(create(c, "a", "m9", NULL), -1);
+    assert_int_equal(swap(c, "a", "m0", "m1", &e), 0);
+    assert_int_equal(swap(c, "a", "m0", "m2", &e), -1);
     assert_int_equal(e.kind, ERR_CONFLICT);
-    assert_int_equal(c->ops->load(c, "events", "a", &at, &e), 0);
+    assert_int_equal(load(c, "a", &at, &e), 0);
     assert_string_equal(at, "m1");
     free(at);
     assert_int_equal(c->ops->list(c, "events", add_name, &b, &e), 0);
@@ -89,18 +112,18 @@ static void fresh(void **state)
     life(c);
     catalog_close(c);
     c = catalog_sqlite_open(path, "another", false, &e); /* another name sees nothing of it */
-    assert_int_equal(c->ops->load(c, "events", "a", &at, &e), -1);
+    assert_int_equal(load(c, "a", &at, &e), -1);
     catalog_close(c);
     sql(path, "INSERT INTO iceberg_tables VALUES ('default','events','v','x',NULL,'VIEW'),"
               "('default','events','n','x',NULL,NULL),('default','events','z',NULL,NULL,'TABLE')");
     c = catalog_sqlite_open(path, "default", true, &e);
-    assert_int_equal(c->ops->load(c, "events", "v", &at, &e), -1);
+    assert_int_equal(load(c, "v", &at, &e), -1);
     assert_int_equal(e.kind, ERR_INVALID);
-    assert_int_equal(c->ops->load(c, "events", "z", &at, &e), -1);
+    assert_int_equal(load(c, "z", &at, &e), -1);
     assert_int_equal(e.kind, ERR_INVALID);
-    assert_int_equal(c->ops->load(c, "events", "n", &at, &e), 0);
+    assert_int_equal(load(c, "n", &at, &e), 0);
     free(at);
-    assert_int_equal(c->ops->swap(c, "events", "a", "m1", "m2", &e), -1);
+    assert_int_equal(swap(c, "a", "m1", "m2", &e), -1);
     assert_int_equal(e.kind, ERR_INVALID);
     assert_non_null(strstr(e.text, "reading only"));
     catalog_close(c);
@@ -194,7 +217,7 @@ static void *swapper(void *arg)
         struct err e;
         snprintf(base, sizeof base, "m%d", i);
         snprintf(next, sizeof next, "m%d", i + 1);
-        if (c->ops->swap(c, "events", "raced", base, next, &e) == 0)
+        if (swap(c, "raced", base, next, &e) == 0)
             atomic_fetch_add(&wins, 1);
         else
             assert_int_equal(e.kind, ERR_CONFLICT);
@@ -210,13 +233,13 @@ static void raced(void **state)
     struct catalog *b = catalog_sqlite_open(path, "default", false, NULL);
     pthread_t t[2];
     char *at = NULL;
-    assert_int_equal(a->ops->create(a, "events", "raced", "m0", NULL), 0);
+    assert_int_equal(create(a, "raced", "m0", NULL), 0);
     pthread_create(&t[0], NULL, swapper, a);
     pthread_create(&t[1], NULL, swapper, b);
     swapper(b);
     pthread_join(t[0], NULL);
     pthread_join(t[1], NULL);
-    assert_int_equal(a->ops->load(a, "events", "raced", &at, NULL), 0);
+    assert_int_equal(load(a, "raced", &at, NULL), 0);
     assert_int_equal(atoi(at + 1), wins);
     free(at);
     catalog_close(a);

@@ -120,7 +120,7 @@ static void append_ok(struct env *v, struct table *t, int32_t day)
     struct append_attempt attempt = {0};
     if (append_to(v, t, &a, &attempt, day))
         fail_msg("%s", v->e.text);
-    free(attempt.metadata_location);
+    append_attempt_fini(&attempt);
 }
 
 struct seen {
@@ -255,12 +255,7 @@ static void test_lost_races_are_rebased(void **state)
     assert_int_equal(w.rebased, 2);
     check_files(v, t, 4);
     assert_string_equal(table_property(t, "inlet.position.x"), "{}");
-    enum settled s;
-    assert_int_equal(table_reload(other, &v->e), 0);
-    append_ok(v, other, 3);
-    assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
-    assert_int_equal(s, SETTLED_COMMITTED);
-    free(attempt.metadata_location);
+    append_attempt_fini(&attempt);
     table_free(t);
     table_free(other);
 }
@@ -279,20 +274,209 @@ static void test_fenced_offers_nothing(void **state)
     table_free(t);
 }
 
-static void test_settle_says_no_only_after_a_move(void **state)
+/* ---- answers lost: a catalog between us and the real one */
+
+enum fate { ANSWERED, LOST_AFTER, LOST_BEFORE, REFUSED };
+struct flaky {
+    struct catalog base;
+    struct catalog *real;
+    const enum fate *fates; /* of the next swaps; past `n`: ANSWERED */
+    uint32_t n, at;
+    char *held_base, *held_next; /* the last that was lost before it acted */
+};
+
+static struct flaky *flaky_of(struct catalog *c)
+{
+    return (struct flaky *)(void *)c;
+}
+static int flaky_load(struct catalog *c, const char *ns, const char *table,
+                      struct catalog_table *out, struct err *e)
+{
+    struct catalog *r = flaky_of(c)->real;
+    return r->ops->load(r, ns, table, out, e);
+}
+static int flaky_swap(struct catalog *c, const char *ns, const char *table,
+                      const struct catalog_change *change, struct catalog_table *out, struct err *e)
+{
+    struct flaky *f = flaky_of(c);
+    enum fate fate = f->at < f->n ? f->fates[f->at] : ANSWERED;
+    f->at++;
+    if (fate == REFUSED)
+        return err_set(e, ERR_RETRY, "throttled");
+    if (fate == LOST_BEFORE) {
+        free(f->held_base);
+        free(f->held_next);
+        f->held_base = mem_strdup(change->base);
+        f->held_next = mem_strdup(change->next);
+        return err_set(e, ERR_UNKNOWN, "lost before");
+    }
+    int rc = f->real->ops->swap(f->real, ns, table, change, out, e);
+    return fate == LOST_AFTER ? err_set(e, ERR_UNKNOWN, "lost after") : rc;
+}
+static const struct catalog_ops flaky_ops = {.load = flaky_load, .swap = flaky_swap};
+
+/* What was held back arrives after all. */
+static int arrive(struct flaky *f, const char *table, struct err *e)
+{
+    struct catalog_change change = {.base = f->held_base, .next = f->held_next};
+    struct catalog_table none = {0};
+    return f->real->ops->swap(f->real, "events", table, &change, &none, e);
+}
+
+static struct flaky flaky_begin(struct env *v, const enum fate *fates, uint32_t n)
+{
+    struct flaky f = {.base = {&flaky_ops, false}, .real = v->catalog, .fates = fates, .n = n};
+    return f;
+}
+static void flaky_fini(struct flaky *f)
+{
+    free(f->held_base);
+    free(f->held_next);
+}
+
+/* Appends through the flaky catalog; what settling says. */
+static enum settled append_lost(struct env *v, struct table *t, struct append_attempt *attempt)
+{
+    struct append a = {0};
+    enum settled s = SETTLED_UNKNOWN;
+    assert_int_equal(append_to(v, t, &a, attempt, 7), -1);
+    assert_int_equal(v->e.kind, ERR_UNKNOWN);
+    assert_true(attempt->offered);
+    if (table_settle(t, attempt, &s, &v->e) == 0)
+        return s;
+    assert_int_equal(v->e.kind, ERR_UNKNOWN);
+    return SETTLED_UNKNOWN;
+}
+
+static void test_a_lost_answer_is_settled(void **state)
 {
     struct env *v = *state;
-    struct table *t = make(v, "settle"), *other = make(v, "settle");
-    char location[] = "file:///never";
-    struct append_attempt lost = {.snapshot_id = 5, .metadata_location = location, .offered = true};
-    enum settled s;
-    assert_int_equal(table_settle(t, &lost, &s, &v->e), 0);
-    assert_int_equal(s, SETTLED_UNKNOWN);
-    append_ok(v, other, 3);
-    assert_int_equal(table_settle(t, &lost, &s, &v->e), 0);
-    assert_int_equal(s, SETTLED_NOT);
+    static const struct {
+        enum fate fates[4];
+        bool other; /* somebody commits before it is settled */
+        enum settled want;
+        uint32_t files;
+    } cases[] = {
+        {{LOST_AFTER}, false, SETTLED_COMMITTED, 1},
+        {{LOST_BEFORE}, false, SETTLED_COMMITTED, 1}, /* offered again */
+        {{LOST_BEFORE, LOST_AFTER}, false, SETTLED_UNKNOWN, 1},
+        {{LOST_BEFORE, LOST_BEFORE}, false, SETTLED_UNKNOWN, 1},
+        {{LOST_AFTER}, true, SETTLED_COMMITTED, 2},
+        {{LOST_BEFORE}, true, SETTLED_NOT, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "lost%zu", i);
+        struct table *other = make(v, name);
+        struct flaky f = flaky_begin(v, cases[i].fates, 4);
+        struct lake lake = v->lake;
+        lake.catalog = &f.base;
+        struct table *t = table_load(&lake, name, &v->e);
+        struct append_attempt attempt = {0};
+        enum settled s = SETTLED_UNKNOWN;
+        if (cases[i].other) {
+            struct append a = {0};
+            assert_int_equal(append_to(v, t, &a, &attempt, 7), -1);
+            assert_int_equal(table_reload(other, &v->e), 0);
+            append_ok(v, other, 7);
+            assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
+        } else {
+            s = append_lost(v, t, &attempt);
+        }
+        assert_int_equal(s, cases[i].want);
+        if (s == SETTLED_UNKNOWN) { /* and settled later */
+            assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
+            assert_int_equal(s, SETTLED_COMMITTED);
+        }
+        if (f.held_next) { /* what was held back finds the base gone */
+            assert_int_equal(arrive(&f, name, &v->e), -1);
+            assert_int_equal(v->e.kind, ERR_CONFLICT);
+        }
+        assert_int_equal(table_reload(t, &v->e), 0);
+        check_files(v, t, cases[i].files);
+        append_ok(v, t, 8); /* the handle goes on */
+        check_files(v, t, cases[i].files + 1);
+        append_attempt_fini(&attempt);
+        table_free(t);
+        table_free(other);
+        flaky_fini(&f);
+    }
+}
+
+static int propose_extra(void *ctx, const struct schema *current, int32_t last, struct schema *out,
+                         struct err *e)
+{
+    (void)ctx, (void)e;
+    if (field_child(&current->root, "extra"))
+        return 0;
+    schema_dup(out, current);
+    field_add(&out->root, last + 1, "extra", "Extra", false, TYPE_LONG);
+    return 1;
+}
+
+static void test_evolving_under_lost_answers(void **state)
+{
+    struct env *v = *state;
+    static const enum fate cases[][4] = {{LOST_AFTER},
+                                         {LOST_BEFORE},
+                                         {LOST_BEFORE, LOST_AFTER},
+                                         {LOST_BEFORE, LOST_BEFORE, LOST_BEFORE, LOST_AFTER}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "grow%zu", i);
+        table_free(make(v, name));
+        struct flaky f = flaky_begin(v, cases[i], 4);
+        struct lake lake = v->lake;
+        lake.catalog = &f.base;
+        struct table *t = table_load(&lake, name, &v->e);
+        if (table_evolve(t, propose_extra, NULL, &v->e))
+            fail_msg("%s", v->e.text);
+        assert_non_null(field_child(&table_schema(t)->root, "extra"));
+        if (f.held_next)
+            assert_int_equal(arrive(&f, name, &v->e), -1);
+        assert_int_equal(table_reload(t, &v->e), 0);
+        const struct field *extra = field_child(&table_schema(t)->root, "extra");
+        assert_non_null(extra);
+        assert_int_equal(extra->id, ENVELOPE_COLUMNS + 1);
+        append_ok(v, t, 4);
+        table_free(t);
+        flaky_fini(&f);
+    }
+}
+
+static void test_a_table_made_anew_fences(void **state)
+{
+    struct env *v = *state;
+    struct table *t = make(v, "anew");
+    char *cmd = mem_printf("rm -rf '%s/events/anew' && python3 -c \"import sqlite3; c = "
+                           "sqlite3.connect('%s/catalog.db'); c.execute('DELETE FROM "
+                           "iceberg_tables'); c.commit()\"",
+                           v->dir, v->dir);
+    append_ok(v, t, 4);
+    assert_int_equal(system(cmd), 0);
+    struct table *other = make(v, "anew");
+    struct append a = {0};
+    struct append_attempt attempt = {0};
+    assert_int_equal(append_to(v, t, &a, &attempt, 5), -1);
+    assert_int_equal(v->e.kind, ERR_FENCED);
+    assert_false(attempt.offered);
+    check_files(v, other, 0);
+    free(cmd);
     table_free(t);
     table_free(other);
+}
+
+static void test_files_of_another_spec_are_fenced(void **state)
+{
+    struct env *v = *state;
+    struct table *t = make(v, "spec");
+    struct append a = {.check_spec = true, .spec_id = table_spec_id(t) + 1};
+    struct append_attempt attempt = {0};
+    assert_int_equal(append_to(v, t, &a, &attempt, 5), -1);
+    assert_int_equal(v->e.kind, ERR_FENCED);
+    a.spec_id--;
+    assert_int_equal(append_to(v, t, &a, &attempt, 5), 0);
+    table_free(t);
 }
 
 static int propose(void *ctx, const struct schema *current, int32_t last, struct schema *out,
@@ -342,10 +526,7 @@ static void test_properties_alone_make_no_snapshot(void **state)
     assert_string_equal(table_property(t, "b"), "2");
     assert_int_equal(table_facts(t, &facts, &v->e), 0);
     assert_int_equal(facts.snapshots, 0);
-    enum settled s;
-    assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
-    assert_int_equal(s, SETTLED_COMMITTED);
-    free(attempt.metadata_location);
+    append_attempt_fini(&attempt);
     table_free(t);
 }
 
@@ -356,7 +537,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_appends_merge_and_trim, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_races_are_rebased, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fenced_offers_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_settle_says_no_only_after_a_move, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_lost_answer_is_settled, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_evolving_under_lost_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_table_made_anew_fences, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_of_another_spec_are_fenced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_evolve, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_alone_make_no_snapshot, set_up, tear_down),
     };

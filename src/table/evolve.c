@@ -1,0 +1,87 @@
+/* Schema first: a schema that is proposed is agreed with the table by compare-and-swap. See table.h. */
+#include "base/mem.h"
+#include "table/table_int.h"
+
+#define UNKNOWN_MAX 4
+
+/* The next schema, with what it requires: that nobody changed the columns since the base. */
+static void add_schema(struct table *t, struct table_change *c, struct schema *next)
+{
+    json_t *meta = c->meta, *schemas = json_object_get(meta, "schemas");
+    int64_t id = -1, last = table_json_number(meta, "last-column-id");
+    size_t i;
+    json_t *j;
+    json_array_foreach(schemas, i, j) if (table_json_number(j, "schema-id") > id) id =
+        table_json_number(j, "schema-id");
+    next->schema_id = (int32_t)(id + 1);
+    json_t *made = iceberg_schema_json(next),
+           *before =
+               table_json_by_id(schemas, "schema-id", table_json_number(meta, "current-schema-id"));
+    if (json_object_get(before, "identifier-field-ids"))
+        json_object_set(made, "identifier-field-ids",
+                        json_object_get(before, "identifier-field-ids"));
+    json_array_append(schemas, made);
+    json_object_set_new(meta, "current-schema-id", json_integer(next->schema_id));
+    if (schema_max_id(next) > last)
+        json_object_set_new(meta, "last-column-id", json_integer(schema_max_id(next)));
+    json_object_set(table_require(c, "assert-current-schema-id"), "current-schema-id",
+                    json_object_get(t->meta, "current-schema-id"));
+    json_object_set(table_require(c, "assert-last-assigned-field-id"), "last-assigned-field-id",
+                    json_object_get(t->meta, "last-column-id"));
+    json_t *add = table_update(c, "add-schema");
+    json_object_set_new(add, "schema", made);
+    json_object_set(add, "last-column-id", json_object_get(meta, "last-column-id"));
+    json_object_set_new(table_update(c, "set-current-schema"), "schema-id", json_integer(-1));
+}
+
+void table_pause(struct table *t, int race)
+{
+    uint8_t r;
+    t->lake->random(t->lake->random_ctx, &r, 1);
+    t->lake->clock->sleep_ms(t->lake->clock->ctx, (5 << (race < 7 ? race : 7)) + r % 16);
+}
+
+/* One proposal against the base. 1: made current; 0: nothing to add; -1. */
+static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, struct err *e)
+{
+    struct schema next;
+    struct table_change change;
+    bool own = t->own, offered = false;
+    int rc = propose(ctx, &t->schema, (int32_t)table_json_number(t->meta, "last-column-id"), &next,
+                     e);
+    if (rc <= 0)
+        return rc;
+    table_change_begin(t, &change);
+    add_schema(t, &change, &next);
+    schema_fini(&next);
+    rc = table_change_offer(t, &change, &offered, e);
+    t->own = own; /* an evolve does not make a base ours that an append has not looked at */
+    table_change_fini(&change);
+    return rc ? -1 : 1;
+}
+
+int table_evolve(struct table *t, table_propose_fn *propose, void *ctx, struct err *e)
+{
+    struct err none = {0};
+    int unknown = 0;
+    e = e ? e : &none;
+    if (t->broken && table_reload(t, e))
+        return -1;
+    for (int race = 0; race < RACES_MAX; race++) {
+        int rc = evolve_once(t, propose, ctx, e);
+        if (rc == 0 || (rc > 0 && !t->broken))
+            return 0;
+        /* Whether a lost offer landed needs no answer: the base, read again, says what is still to be
+         * proposed, and of two offers against one base one lands. */
+        unknown += rc < 0 && e->kind == ERR_UNKNOWN;
+        if (rc < 0 && (unknown > UNKNOWN_MAX ||
+                       (e->kind != ERR_CONFLICT && e->kind != ERR_UNKNOWN)))
+            return -1;
+        if (rc < 0)
+            table_pause(t, race);
+        if (table_reload(t, e))
+            return -1;
+    }
+    return err_set(e, ERR_CONFLICT, "table %s: lost %d races to change its schema", t->name,
+                   RACES_MAX);
+}

@@ -1,0 +1,94 @@
+/* What became of an append whose answer was lost. See table.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "table/append_int.h"
+
+#define EXPIRING_MS 300000 /* credentials that the catalog gave are renewed so long before */
+
+void append_remember(struct append_attempt *attempt, struct table_change *c)
+{
+    append_attempt_fini(attempt);
+    attempt->change = mem_alloc(sizeof *c);
+    *attempt->change = *c;
+    *c = (struct table_change){0};
+}
+
+void append_attempt_fini(struct append_attempt *attempt)
+{
+    if (attempt->change)
+        table_change_fini(attempt->change);
+    free(attempt->change);
+    attempt->change = NULL;
+}
+
+/* Is it in the base's snapshots or metadata log? */
+static bool there(const struct table *t, const struct append_attempt *attempt)
+{
+    const char *next = attempt->change->next;
+    size_t i;
+    json_t *j;
+    if (table_json_by_id(json_object_get(t->meta, "snapshots"), "snapshot-id",
+                         attempt->snapshot_id) ||
+        (next && t->location && strcmp(t->location, next) == 0))
+        return true;
+    json_array_foreach(json_object_get(t->meta, "metadata-log"), i, j)
+    {
+        const char *file = table_json_text(j, "metadata-file");
+        if (next && file && strcmp(file, next) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Can the offer not land any more? A swap of locations not once the base is another; an assertion of
+ * the parent not once a snapshot took our sequence number: sequence numbers never go back, while a
+ * branch may be rolled back to the very parent. */
+static bool passed(const struct table *t, const struct append_attempt *attempt)
+{
+    const struct table_change *c = attempt->change;
+    if (!t->lake->catalog->writes_metadata)
+        return strcmp(t->location, c->base) != 0;
+    return table_json_number(t->meta, "last-sequence-number") >=
+           table_json_number(c->meta, "last-sequence-number");
+}
+
+bool table_expiring(const struct table *t)
+{
+    const char *at = table_json_text(t->config, "s3.session-token-expires-at-ms");
+    return at && strtoll(at, NULL, 10) - clock_wall_ms(t->lake->clock) < EXPIRING_MS;
+}
+
+static int look(struct table *t, const struct append_attempt *attempt, enum settled *out,
+                struct err *e)
+{
+    *out = SETTLED_UNKNOWN;
+    if (table_reload(t, e))
+        return -1;
+    if (there(t, attempt))
+        *out = SETTLED_COMMITTED;
+    else if (passed(t, attempt))
+        *out = SETTLED_NOT;
+    return 0;
+}
+
+int table_settle(struct table *t, struct append_attempt *attempt, enum settled *out, struct err *e)
+{
+    struct err none = {0};
+    e = e ? e : &none;
+    *out = SETTLED_NOT;
+    if (!attempt->offered || !attempt->change)
+        return 0;
+    if (look(t, attempt, out, e))
+        return -1;
+    if (*out != SETTLED_UNKNOWN)
+        return 0;
+    /* The base has not moved: the same offer again. Whichever of the two lands, lands alone. */
+    if (table_change_send(t, attempt->change, e) == 0) {
+        t->own = true;
+        *out = SETTLED_COMMITTED;
+        return 0;
+    }
+    return e->kind == ERR_CONFLICT ? look(t, attempt, out, e) : -1;
+}
