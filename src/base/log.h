@@ -6,6 +6,11 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 void log_set_level(enum log_level level);
+/* text: "<time> info  <sentence>"; logfmt: time=<time> level=info msg="<sentence>"; json: the same
+ * three as an object a line. */
+enum log_format { LOG_TEXT, LOG_LOGFMT, LOG_JSON };
+void log_set_format(enum log_format format);
+enum log_format log_format(void);
 /* Called (with the log's lock held) before each line, so that a progress line can clear itself. */
 void log_set_before(void (*before)(void));
 /* fmt is the whole sentence for people: "stream demo: 4 shards, from TRIM_HORIZON". */

@@ -45,7 +45,10 @@ const struct command *commands_table(size_t *n)
 
 int commands_fail(const struct err *e)
 {
-    fprintf(stderr, "inlet: %s\n", e->text);
+    if (log_format() == LOG_TEXT)
+        fprintf(stderr, "inlet: %s\n", e->text);
+    else
+        log_error("%s", e->text);
     return EXIT_FAILED;
 }
 
@@ -178,6 +181,7 @@ static int run_one(const struct command *c, int n, char **words, char *const *en
         if (options_flag(&config.options, OPT_QUIET) && level < LOG_WARN)
             level = LOG_WARN;
         log_set_level((enum log_level)level);
+        log_set_format((enum log_format)options_number(&config.options, OPT_LOG_FORMAT));
         rc = c->main(&config, n_args, args);
     }
     config_fini(&config);

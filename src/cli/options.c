@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define SECOND INT64_C(1000000)
 #define DAY (86400 * SECOND)
 #define DISTANCE_WORD_MAX 64
+#define HELP_WIDTH 90
 
 static const struct option table[OPTION_COUNT] = {
     [OPT_STREAM] = {"stream", "stream", "kinesis://NAME", NULL, NULL, "the stream to consume",
@@ -103,6 +105,18 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_GEN_AGGREGATE] = {"aggregate", "gen_aggregate", NULL, "false", NULL,
                            "pack events into KPL aggregates (with --stream)", CMD_GEN, OPTION_FLAG,
                            0, 0},
+    [OPT_HTTP] = {"http", "http", "ADDR", NULL, NULL,
+                  "serve /healthz, /readyz and /metrics there: 127.0.0.1:9090, or :9090 for all",
+                  CMD_RUN | CMD_CONFIG, OPTION_TEXT, 0, 0},
+    [OPT_METRICS] = {"metrics", "metrics", "FORM", "none", "none|emf",
+                     "emf: CloudWatch embedded-metric lines on stdout", CMD_RUN | CMD_CONFIG,
+                     OPTION_CHOICE, 0, 0},
+    [OPT_METRICS_INTERVAL] = {"metrics-interval", "metrics_interval", "TIME", "60s", NULL,
+                              "how often these lines are written", CMD_RUN | CMD_CONFIG,
+                              OPTION_DURATION, 100000, DAY},
+    [OPT_METRICS_TABLES] = {"metrics-tables", "metrics_tables", "N", "25", NULL,
+                            "so many tables have metrics of their own, all others are \"_other\"",
+                            CMD_RUN | CMD_CONFIG, OPTION_COUNT_OF, 0, 1000},
     [OPT_JSON] = {"json", "json", NULL, "false", NULL, "machine-readable output on stdout",
                   CMD_LAKE | CMD_INSPECT | CMD_VERSION, OPTION_FLAG, 0, 0},
     [OPT_CONFIG] = {"config", NULL, "FILE", NULL, NULL, "a YAML file with these settings",
@@ -112,6 +126,9 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_LOG_LEVEL] = {"log-level", "log_level", "LEVEL", "info", "debug|info|warn|error",
                        "debug, info, warn or error", CMD_LAKE | CMD_GEN | CMD_INSPECT,
                        OPTION_CHOICE, 0, 0},
+    [OPT_LOG_FORMAT] = {"log-format", "log_format", "FORM", "text", "text|logfmt|json",
+                        "of the lines on stderr: text, logfmt or json",
+                        CMD_LAKE | CMD_GEN | CMD_INSPECT, OPTION_CHOICE, 0, 0},
     [OPT_HELP] = {"help", NULL, NULL, "false", NULL, "this text", CMD_ALL, OPTION_FLAG, 0, 0},
 };
 
@@ -243,6 +260,35 @@ static int parse_time(const struct option *o, const char *text, int64_t *out, st
     return 0;
 }
 
+/* "must be 32MB to 1TB": in the unit that gives the shortest number. */
+static void put_limit(const struct option *o, int64_t v, struct buf *out)
+{
+    const struct unit *units = o->kind == OPTION_SIZE ? size_units : time_units;
+    size_t n = o->kind == OPTION_SIZE ? sizeof size_units / sizeof *size_units
+                                      : sizeof time_units / sizeof *time_units;
+    const struct unit *best = &units[0];
+    for (size_t i = 0; o->kind != OPTION_COUNT_OF && v && i < n; i++)
+        if (v % units[i].factor == 0 && units[i].factor > best->factor && strlen(units[i].name) < 3)
+            best = &units[i];
+    if (o->kind == OPTION_SIZE && best->factor > 1) /* KB rather than K */
+        best++;
+    if (o->kind == OPTION_COUNT_OF || v == 0)
+        buf_printf(out, "%" PRIi64, v);
+    else
+        buf_printf(out, "%" PRIi64 "%s", v / best->factor, best->name);
+}
+
+static int out_of_range(const struct option *o, const char *text, int64_t v, struct err *e)
+{
+    struct buf limit = {0};
+    bool small = v < o->min;
+    put_limit(o, small ? o->min : o->max, &limit);
+    err_set(e, ERR_INVALID, "\"%s\" is too %s: at %s %s", text, small ? "small" : "large",
+            small ? "least" : "most", buf_cstr(&limit));
+    buf_fini(&limit);
+    return -1;
+}
+
 static int parse_value(const struct option *o, const char *text, struct option_value *v,
                        struct err *e)
 {
@@ -274,8 +320,7 @@ static int parse_value(const struct option *o, const char *text, struct option_v
         break;
     }
     if (v->number < o->min || v->number > o->max)
-        return err_set(e, ERR_INVALID, "\"%s\" is too %s", text,
-                       v->number < o->min ? "small" : "large");
+        return out_of_range(o, text, v->number, e);
     return 0;
 }
 
@@ -554,12 +599,32 @@ int options_set_arguments(struct options *o, unsigned command, int n, char *cons
 
 /* ---- help */
 
+/* Lines of at most HELP_WIDTH characters, all but the first indented. */
+static void wrap(const char *text, int indent, struct buf *out)
+{
+    int at = indent;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (at > indent && at + 1 + n > HELP_WIDTH) {
+            buf_printf(out, "\n%*s", indent, "");
+            at = indent;
+        } else if (at > indent) {
+            buf_putc(out, ' ');
+            at++;
+        }
+        buf_put(out, text, (size_t)n);
+        at += n;
+        text += n + (text[n] == ' ');
+    }
+}
+
 static void help_line(const struct option *o, int width, struct buf *out)
 {
     struct buf left = {0};
     buf_printf(&left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-    buf_printf(out, "  %-*s  %s", width, buf_cstr(&left), o->help);
+    buf_printf(out, "  %-*s  ", width, buf_cstr(&left));
     buf_fini(&left);
+    wrap(o->help, width + 4, out);
     bool shows = o->fallback && strcmp(o->fallback, "false") != 0 && strcmp(o->fallback, "0") != 0;
     if (!o->key && strcmp(o->name, "help") == 0) {
         buf_putc(out, '\n');

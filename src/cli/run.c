@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/render.h"
+#include "health/health.h"
 
 static volatile sig_atomic_t stop;
 
@@ -118,9 +119,53 @@ static void report_text(const struct pipeline_report *r, struct buf *out)
         buf_puts(out, "  stopped; start again to go on from here\n");
 }
 
+/* Where lines are for programs, the report is one of them. */
+static void report_log(const struct pipeline_report *r)
+{
+    const struct shred_counts *c = &r->counts;
+    log_info("%s: %" PRIu64 " records in %.2f s, %" PRIu64 " rows committed in %" PRIu64
+             " files, %" PRIu64 " duplicates dropped, %" PRIu64 " dead letters",
+             r->stopped ? "stopped" : "done", c->records, r->seconds, r->rows_committed, r->files,
+             c->duplicates, r->dead_letters);
+}
+
+/* What watches the run from outside, by the options. */
+struct watch {
+    struct health_server *http;
+    struct emf_writer *emf;
+};
+
+static int watch_start(struct watch *w, const struct config *c, struct pipeline_config *p,
+                       struct err *e)
+{
+    const struct options *o = &c->options;
+    const char *address = options_text(o, OPT_HTTP);
+    bool emf = options_number(o, OPT_METRICS) == 1;
+    struct health_env env = {.version = INLET_VERSION,
+                             .stream = p->stream ? p->stream : "files",
+                             .commit_interval_ms = p->commit_interval_ms,
+                             .metrics_interval_ms = options_number(o, OPT_METRICS_INTERVAL) / 1000};
+    if (!p->stream || (!address && !emf))
+        return 0;
+    p->live = env.live = live_new((uint32_t)options_number(o, OPT_METRICS_TABLES));
+    if (address && !(w->http = health_server_start(&env, address, e)))
+        return -1;
+    if (emf)
+        w->emf = emf_writer_start(&env);
+    return 0;
+}
+
+static void watch_stop(struct watch *w, struct pipeline_config *p)
+{
+    health_server_stop(w->http);
+    emf_writer_stop(w->emf);
+    live_free(p->live);
+}
+
 static int consume(struct config *c, struct pipeline_config *p)
 {
     struct pipeline_report report;
+    struct watch watch = {0};
     struct err e = {0};
     struct buf out = {0};
     const struct options *o = &c->options;
@@ -129,8 +174,9 @@ static int consume(struct config *c, struct pipeline_config *p)
     catch_signals();
     p->stop = &stop;
     p->progress = !quiet;
-    p->progress_tty = isatty(STDERR_FILENO) == 1;
-    int rc = pipeline_run(p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
+    p->progress_tty = isatty(STDERR_FILENO) == 1 && log_format() == LOG_TEXT;
+    int rc = watch_start(&watch, c, p, &e) || pipeline_run(p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
+    watch_stop(&watch, p);
     if (rc == EXIT_DONE && report.dead_letters && options_flag(o, OPT_STRICT))
         rc = EXIT_DEAD_LETTERS;
     if (rc == EXIT_FAILED)
@@ -140,7 +186,9 @@ static int consume(struct config *c, struct pipeline_config *p)
         int printed = commands_print(&out);
         return rc ? rc : printed;
     }
-    if (!quiet) {
+    if (log_format() != LOG_TEXT) {
+        report_log(&report);
+    } else if (!quiet && (rc != EXIT_FAILED || report.counts.records)) {
         report_text(&report, &out);
         fwrite(out.p, 1, out.n, stderr);
     }
@@ -152,7 +200,13 @@ int run_command(struct config *c, int n_args, char **args)
 {
     struct pipeline_config p;
     struct err e = {0};
+    const char *http = options_text(&c->options, OPT_HTTP);
     (void)n_args, (void)args;
+    if (http && health_address_check(http, &e)) {
+        err_wrap(&e, "--http");
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
     if (config_pipeline(c, &p, &e) ||
         (!p.stream && err_set(&e, ERR_INVALID,
                               "--stream kinesis://NAME is needed; for files there "

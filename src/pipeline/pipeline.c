@@ -117,6 +117,7 @@ static void on_commit_failed(struct run *r, struct commit_job *job)
 {
     struct ptable *t = job->table;
     int64_t now = clock_boot_ms(r->clock);
+    r->report->commit_failures += job->commit;
     bool give_up = !r->config->stream || r->draining || job->err.kind == ERR_INVALID;
     bool again = job->err.kind == ERR_FENCED || job->contradicted;
     if (again || job->err.kind == ERR_UNKNOWN) {
@@ -154,6 +155,7 @@ static void on_commit_done(struct run *r, struct commit_job *job)
         if (!t->pending)
             t->pending_since_ms = 0;
         r->report->commits++;
+        progress_tell_commit(r, job);
         r->report->files += job->n_files;
         r->report->rows_committed += job->files_rows + job->n_encoded;
         for (struct file_build *f = job->files; f; f = f->next)
@@ -455,6 +457,7 @@ static void begin_drain(struct run *r, const char *why)
 {
     log_debug("draining: %s", why);
     r->draining = true;
+    live_state(r->config->live, LIVE_DRAINING);
     for (uint32_t i = 0; i < r->n_shards; i++)
         if (r->shards[i].started && !r->shards[i].ended)
             r->shards[i].source->ops->stop(r->shards[i].source, i);
@@ -487,6 +490,7 @@ static void tick(struct run *r)
     send_jobs(r, now);
     store_checkpoints(r, r->shard_ending && !r->committing);
     progress_line(r, false);
+    progress_tell(r, false);
 }
 
 static void loop(struct run *r)
@@ -527,9 +531,12 @@ static int incarnation(const struct pipeline_config *c, struct pipeline_report *
         rc = run_sources(&r, e);
     if (!rc) {
         r.started_ms = r.last_cut_ms = r.last_checkpoint_ms = clock_boot_ms(r.clock);
+        r.last_progress_ms = r.started_ms;
+        live_state(c->live, LIVE_READING);
         loop(&r);
         progress_clear();
         progress_line(&r, true);
+        progress_tell(&r, true);
         if (r.failed) {
             *e = r.error;
             rc = r.restart ? 1 : -1;
@@ -561,8 +568,11 @@ int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report
         if (rc != 1)
             break;
         log_warn("%s: what is uncommitted is dropped and read again", e->text);
+        report->restarts++;
+        live_state(c->live, LIVE_STARTING);
     }
     log_set_before(NULL);
+    live_state(c->live, LIVE_ENDED);
     report->seconds = (double)(clock_mono_ns() - began) / 1e9;
     return rc ? -1 : 0;
 }

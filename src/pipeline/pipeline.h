@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "event/event.h"
+#include "pipeline/live.h"
 #include "schema/registry.h"
 #include "shred/shred.h"
 
@@ -60,6 +61,7 @@ struct pipeline_config {
     const volatile sig_atomic_t *stop; /* set: flush, commit and return */
     bool progress;                     /* a line on stderr, rewritten on a terminal */
     bool progress_tty;
+    struct live *live; /* told how it goes; may be NULL */
     const char *version; /* "inlet version 0.1.0" */
 };
 
@@ -67,6 +69,7 @@ struct pipeline_report {
     struct shred_counts counts;
     uint64_t commits, files, rows_committed, bytes_written;
     uint64_t dead_letters;
+    uint64_t commit_failures, restarts; /* tried again; from positions, after being fenced */
     uint64_t already_loaded; /* files of which nothing was left to read */
     double seconds;
     bool stopped; /* by the stop flag */

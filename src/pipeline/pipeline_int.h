@@ -37,6 +37,7 @@ struct ptable {
     int64_t retry_at_ms, refused_since_ms; /* 0: not refused */
     uint32_t attempts;
     bool quarantined;
+    uint64_t told_duplicates, told_rescued; /* to config->live */
 };
 
 /* The tables, found by name from every shredder. */

@@ -1,4 +1,5 @@
-/* The progress line: rewritten in place on a terminal, a line every ten seconds elsewhere. */
+/* How it goes: the progress line (rewritten in place on a terminal, a log line every ten seconds
+ * elsewhere), and what config->live is told. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 
 #define TTY_EVERY_MS 200
 #define PLAIN_EVERY_MS 10000
+#define TELL_EVERY_MS 1000
 
 static bool shown;
 
@@ -53,11 +55,90 @@ void progress_line(struct run *r, bool last)
             lag = r->shards[i].lag_ms;
     double seconds = (double)(now - r->started_ms) / 1000;
     uint64_t rate = seconds > 0.05 ? (uint64_t)((double)c.records / seconds) : 0;
-    fprintf(stderr, "%s%s events  %s/s  lag %llds  %s files  dropped %s  rescued %s  dead %s%s",
-            r->config->progress_tty ? "\r\033[K" : "", thousands(c.records, a[0]),
-            thousands(rate, a[1]), (long long)(lag / 1000), thousands(r->report->files, a[2]),
-            thousands(c.duplicates, a[3]), thousands(c.rescued, a[4]),
-            thousands(dead_count(&c), a[5]), r->config->progress_tty && !last ? "" : "\n");
-    shown = r->config->progress_tty && !last;
+    char text[256];
+    snprintf(text, sizeof text, "%s events  %s/s  lag %llds  %s files  dropped %s  rescued %s  dead %s",
+             thousands(c.records, a[0]), thousands(rate, a[1]), (long long)(lag / 1000),
+             thousands(r->report->files, a[2]), thousands(c.duplicates, a[3]),
+             thousands(c.rescued, a[4]), thousands(dead_count(&c), a[5]));
+    if (!r->config->progress_tty) {
+        log_info("%s", text);
+        return;
+    }
+    fprintf(stderr, "\r\033[K%s%s", text, last ? "\n" : "");
+    shown = !last;
     fflush(stderr);
+}
+
+/* ---- telling config->live ---- */
+
+static void tell_tables(struct run *r, struct live_stats *s, int64_t now)
+{
+    s->tables = router_count(&r->router);
+    for (uint32_t i = 0; i < s->tables; i++) {
+        struct ptable *t = router_at(&r->router, i);
+        uint64_t duplicates = t->st.duplicates, rescued = t->st.rescued;
+        struct live_table more = {.duplicates = duplicates - t->told_duplicates,
+                                  .rescued = rescued - t->told_rescued};
+        if (more.duplicates || more.rescued) {
+            memcpy(more.name, t->st.name, sizeof more.name);
+            live_table_add(r->config->live, &more);
+            t->told_duplicates = duplicates;
+            t->told_rescued = rescued;
+        }
+        s->tables_unavailable += t->quarantined;
+        bool waits = t->pending || t->files || t->busy;
+        int64_t age = waits && t->pending_since_ms ? now - t->pending_since_ms : 0;
+        if (age > s->uncommitted_age_ms)
+            s->uncommitted_age_ms = age;
+    }
+}
+
+/* What earlier incarnations counted stands in the report. */
+static void add_counts(struct shred_counts *to, const struct shred_counts *from)
+{
+    uint64_t *a = (uint64_t *)(void *)to;
+    const uint64_t *b = (const uint64_t *)(const void *)from;
+    for (size_t i = 0; i < sizeof *to / sizeof *a; i++)
+        a[i] += b[i];
+}
+
+void progress_tell(struct run *r, bool at_once)
+{
+    int64_t now = clock_boot_ms(r->clock), shred_ns;
+    const struct pipeline_report *report = r->report;
+    if (!r->config->live || (!at_once && now - r->last_told_ms < TELL_EVERY_MS))
+        return;
+    r->last_told_ms = now;
+    struct live_stats s = {.published_boot_ms = now,
+                           .commits = report->commits,
+                           .commit_failures = report->commit_failures,
+                           .files = report->files,
+                           .rows_committed = report->rows_committed,
+                           .bytes_committed = report->bytes_written,
+                           .restarts = report->restarts,
+                           .commit_wall_ns = report->commit_wall_ns,
+                           .last_commit_wall_ms = r->last_commit_wall_ms,
+                           .shards = r->n_shards,
+                           .memory_used = budget_used(r->budget) + budget_used(r->fetched),
+                           .memory_limit = budget_limit(r->budget) + budget_limit(r->fetched)};
+    workers_counts(r->workers, &s.counts, &shred_ns);
+    add_counts(&s.counts, &report->counts);
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (!r->shards[i].ended && r->shards[i].lag_ms > s.lag_ms)
+            s.lag_ms = r->shards[i].lag_ms;
+    tell_tables(r, &s, now);
+    live_publish(r->config->live, &s);
+}
+
+void progress_tell_commit(struct run *r, const struct commit_job *job)
+{
+    struct live_table more = {.commits = 1,
+                              .files = job->n_files,
+                              .rows = job->files_rows + job->n_encoded,
+                              .bytes = job->bytes_written};
+    r->last_commit_wall_ms = clock_wall_ms(r->clock);
+    if (!r->config->live)
+        return;
+    memcpy(more.name, job->table->st.name, sizeof more.name);
+    live_table_add(r->config->live, &more);
 }

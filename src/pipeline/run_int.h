@@ -46,6 +46,7 @@ struct run {
     bool draining, failed, restart, shard_ending;
     struct err error;
     int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
+    int64_t last_told_ms, last_commit_wall_ms;
     uint64_t open_batches, committing;
 };
 
@@ -68,5 +69,8 @@ int run_restore_dedup(struct run *r, struct err *e);
 /* progress.c */
 void progress_line(struct run *r, bool last);
 void progress_clear(void);
+/* To config->live, about once a second; `now`: at once. */
+void progress_tell(struct run *r, bool now);
+void progress_tell_commit(struct run *r, const struct commit_job *job);
 
 #endif

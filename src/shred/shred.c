@@ -2,6 +2,7 @@
 #include "shred/shred.h"
 
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <xxhash.h>
@@ -321,6 +322,7 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
         buf_putc(&s->rescued, '}');
         put_text(&c[ENV_RESCUED].col, s->row, s->rescued.p, s->rescued.n);
         s->counts.rescued++;
+        atomic_fetch_add_explicit(&set->table->rescued, 1, memory_order_relaxed);
     }
     add_shard(set, r->shard);
     set->rows++;
@@ -378,10 +380,13 @@ static bool is_duplicate(struct shredder *s, const struct shred_record *r,
     uint64_t payload = XXH3_64bits(r->payload, r->n);
     enum dedup_verdict v =
         dedup_check(s->env.dedup, key, payload ? payload : 1, r->arrived_us, epoch);
-    s->counts.duplicates += v != DEDUP_NEW;
+    if (v == DEDUP_NEW)
+        return false;
+    atomic_fetch_add_explicit(&s->shape->table->duplicates, 1, memory_order_relaxed);
+    s->counts.duplicates++;
     s->counts.duplicates_different += v == DEDUP_DIFFERENT;
     s->counts.duplicates_unknown_payload += v == DEDUP_UNKNOWN_PAYLOAD;
-    return v != DEDUP_NEW;
+    return true;
 }
 
 /* A record that is as it was learned. */

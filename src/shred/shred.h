@@ -28,6 +28,7 @@ struct shred_table {
     uint8_t time_transform; /* 'y' 'm' 'd' 'h' of event_time, or 0 */
     bool by_subtype, by_name; /* identity partitions as well */
     bool unavailable;       /* quarantined: records become dead letters */
+    _Atomic uint64_t duplicates, rescued; /* counted up by all shredders */
 };
 
 struct shred_env {
