@@ -14,13 +14,19 @@
 #include "parquet/levels.h"
 #include "parquet/writer_int.h"
 
-#define SHRINK_MIN 0.97 /* a first page that stays above this share of its size: no compression */
+#define SHRINK_MIN 0.95 /* a first page that stays above this share of its size: no compression */
+#define PACK_MIN 100    /* bytes of a first page, with its dictionary, that are worth compressing */
+#define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
+#define TRIED_MIN 1000  /* values of a chunk that teaches the next ones */
+#define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
 
 struct job { /* a chunk under way */
     struct pq_writer *w;
     struct leaf *l;
     struct chunk *c;
     struct err *e;
+    struct pq_hint *hint;
+    uint64_t values; /* of all pieces */
     unsigned index_width;
     struct range range; /* of the pages so far */
     struct range last;  /* of the page before that had a value */
@@ -82,18 +88,44 @@ static void plain_text(struct buf *out, struct str s)
     out->n += s.n + 4;
 }
 
-static void plain_texts(struct buf *out, const uint8_t *p, const uint32_t *lens, size_t n)
+/* Texts in steps of 16 bytes, which may run over their ends: not over that of all. */
+static size_t plain_most(uint8_t **out, const uint8_t **from, const uint8_t *end,
+                         const uint32_t *lens, size_t n)
 {
-    size_t total = 0;
-    for (size_t i = 0; i < n; i++)
-        total += lens[i];
-    uint8_t *to = buf_reserve(out, total + n * 4);
-    for (size_t i = 0; i < n; i++) {
+    uint8_t *to = *out;
+    const uint8_t *p = *from;
+    size_t i = 0;
+    for (; i < n; i++) {
+        size_t len = lens[i];
+        if (len > 64 || (size_t)(end - p) < ((len + 15) & ~(size_t)15))
+            break;
+        memcpy(to, &lens[i], 4);
+        for (size_t k = 0; k < len; k += 16)
+            memcpy(to + 4 + k, p + k, 16);
+        to += 4 + len;
+        p += len;
+    }
+    *out = to;
+    *from = p;
+    return i;
+}
+
+static void plain_texts(struct buf *out, const uint8_t *p, const uint8_t *end, const uint32_t *lens,
+                        size_t n)
+{
+    size_t total = 0, i = 0;
+    for (size_t k = 0; k < n; k++)
+        total += lens[k];
+    uint8_t *to = buf_reserve(out, total + n * 4 + 16);
+    while (i < n) {
+        i += plain_most(&to, &p, end, lens + i, n - i);
+        if (i == n)
+            break;
         memcpy(to, &lens[i], 4);
         if (lens[i])
             memcpy(to + 4, p, lens[i]);
         to += 4 + (size_t)lens[i];
-        p += lens[i];
+        p += lens[i++];
     }
     out->n += total + n * 4;
 }
@@ -122,7 +154,8 @@ static void plain_segment(const struct leaf *l, struct buf *out, const struct se
     else if (l->type == COL_DOUBLE)
         plain_reals(l, out, col->doubles + s->value, s->n_values);
     else
-        plain_texts(out, col->bytes + s->byte, col->lens + s->value, s->n_values);
+        plain_texts(out, col->bytes + s->byte, col->bytes + col->n_bytes, col->lens + s->value,
+                    s->n_values);
 }
 
 /* Booleans are bits, and go on over the seams of segments. */
@@ -148,10 +181,10 @@ static void encode_indices(struct job *j)
 {
     struct pq_writer *w = j->w;
     struct levels_out o;
-    buf_putc(&w->page, (uint8_t)j->index_width);
-    levels_begin(&o, &w->page, j->index_width);
-    for (uint32_t i = 0; i < w->n_segments; i++) {
-        const struct segment *s = &w->segments[i];
+    buf_putc(&w->s->page, (uint8_t)j->index_width);
+    levels_begin(&o, &w->s->page, j->index_width);
+    for (uint32_t i = 0; i < w->s->n_segments; i++) {
+        const struct segment *s = &w->s->segments[i];
         if (s->piece->kind == PQ_PIECE_CONST)
             levels_run(&o, *s->index, s->n_values);
         else if (s->n_values)
@@ -167,13 +200,15 @@ static void encode_levels(struct job *j, unsigned max, bool repetition)
     uint32_t len = 0;
     if (!max)
         return;
-    size_t at = w->page.n;
-    buf_put(&w->page, &len, 4);
-    levels_begin(&o, &w->page, levels_width(max));
-    for (uint32_t i = 0; i < w->n_segments; i++) {
-        const struct segment *s = &w->segments[i];
+    size_t at = w->s->page.n;
+    buf_put(&w->s->page, &len, 4);
+    levels_begin(&o, &w->s->page, levels_width(max));
+    for (uint32_t i = 0; i < w->s->n_segments; i++) {
+        const struct segment *s = &w->s->segments[i];
         const struct column *col = s->piece->col;
-        if (s->piece->kind == PQ_PIECE_COLUMN)
+        if (s->piece->kind == PQ_PIECE_COLUMN && !repetition && s->n_values == s->n_entries)
+            levels_run(&o, max, s->n_entries);
+        else if (s->piece->kind == PQ_PIECE_COLUMN)
             levels_array8(&o, (repetition ? col->rep : col->def) + s->entry, s->n_entries);
         else if (s->n_entries)
             levels_run(&o,
@@ -183,8 +218,8 @@ static void encode_levels(struct job *j, unsigned max, bool repetition)
                        s->n_entries);
     }
     levels_end(&o);
-    len = (uint32_t)(w->page.n - at - 4);
-    memcpy(w->page.p + at, &len, 4);
+    len = (uint32_t)(w->s->page.n - at - 4);
+    memcpy(w->s->page.p + at, &len, 4);
 }
 
 /* ---- statistics ---- */
@@ -211,11 +246,11 @@ static void range_segment(const struct leaf *l, struct range *r, const struct se
 /* Texts by way of the dictionary: which entries the page has, then only those are compared. */
 static void range_entries(struct pq_writer *w, struct range *r)
 {
-    const struct dict *d = &w->dict;
-    w->seen.n = 0;
-    uint8_t *seen = memset(buf_reserve(&w->seen, d->n), 0, d->n);
-    for (uint32_t i = 0; i < w->n_segments; i++) {
-        const struct segment *s = &w->segments[i];
+    const struct dict *d = &w->s->dict;
+    w->s->seen.n = 0;
+    uint8_t *seen = memset(buf_reserve(&w->s->seen, d->n), 0, d->n);
+    for (uint32_t i = 0; i < w->s->n_segments; i++) {
+        const struct segment *s = &w->s->segments[i];
         bool one = s->piece->kind == PQ_PIECE_CONST;
         const uint32_t *index = s->index + (one ? 0 : s->value);
         for (uint32_t k = 0, n = one ? s->n_values > 0 : s->n_values; k < n; k++)
@@ -231,8 +266,8 @@ static void range_page(const struct job *j, struct range *r)
     if (j->c->dictionary && j->l->type == COL_BYTES)
         range_entries(j->w, r);
     else
-        for (uint32_t i = 0; i < j->w->n_segments; i++)
-            range_segment(j->l, r, &j->w->segments[i]);
+        for (uint32_t i = 0; i < j->w->s->n_segments; i++)
+            range_segment(j->l, r, &j->w->s->segments[i]);
 }
 
 /* A number as the file has it. */
@@ -321,13 +356,15 @@ static void keep_range(struct leaf *l, const struct range *r)
 /* Compresses, if the chunk is, into `packed`; the bytes to write. */
 static const struct buf *compressed(struct job *j, const struct buf *raw, struct buf *packed)
 {
-    int64_t began = clock_thread_cpu_ns();
+    bool timed = raw->n >= TIMED_MIN;
     packed->n = 0;
     if (j->c->codec == COMPRESS_NONE)
         return raw;
-    if (compress_zstd_put(j->w->zstd, packed, raw->p, raw->n, j->e))
+    int64_t began = timed ? clock_thread_cpu_ns() : 0;
+    if (compress_zstd_put(j->w->s->zstd, packed, raw->p, raw->n, j->e))
         return NULL;
-    j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
+    if (timed)
+        j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
     return packed;
 }
 
@@ -365,50 +402,65 @@ static int put_page(struct job *j, enum footer_page type, uint32_t values, const
 static void encode_dictionary(struct job *j)
 {
     struct pq_writer *w = j->w;
-    const struct dict *d = &w->dict;
-    w->dict_page.n = 0;
+    const struct dict *d = &w->s->dict;
+    w->s->dict_page.n = 0;
     for (uint32_t i = 0; i < d->n; i++) {
         if (j->l->type == COL_BYTES) {
-            plain_text(&w->dict_page, d->texts[i]);
+            plain_text(&w->s->dict_page, d->texts[i]);
         } else if (j->l->type == COL_DOUBLE) {
             double real;
             memcpy(&real, &d->keys[i], 8);
-            plain_reals(j->l, &w->dict_page, &real, 1);
+            plain_reals(j->l, &w->s->dict_page, &real, 1);
         } else {
             int64_t number = (int64_t)d->keys[i];
-            plain_words(j->l, &w->dict_page, &number, 1);
+            plain_words(j->l, &w->s->dict_page, &number, 1);
         }
     }
+}
+
+/* Whether to try what `left` says did not pay; counts the chunks down that were large enough. */
+static bool worth_trying(uint8_t *left, uint64_t values)
+{
+    if (!*left)
+        return true;
+    if (values >= TRIED_MIN)
+        --*left;
+    return false;
 }
 
 /* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
 static const struct buf *first_page(struct job *j)
 {
-    struct pq_writer *w = j->w;
+    struct pq_scratch *s = j->w->s;
     struct chunk *c = j->c;
     const struct buf *body, *dict = NULL;
-    size_t raw = w->page.n;
-    c->codec = w->zstd ? COMPRESS_ZSTD : COMPRESS_NONE;
-    if (!(body = compressed(j, &w->page, &w->packed)))
-        return NULL;
+    size_t raw = s->page.n;
     if (c->dictionary) {
         encode_dictionary(j);
-        raw += w->dict_page.n;
-        if (!(dict = compressed(j, &w->dict_page, &w->dict_packed)))
-            return NULL;
+        raw += s->dict_page.n;
     }
+    bool pack = j->w->o.zstd_level && raw >= PACK_MIN;
+    if (pack && !c->dictionary)
+        pack = worth_trying(&j->hint->no_compression, j->values);
+    c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
+    if (!(body = compressed(j, &s->page, &s->packed)))
+        return NULL;
+    if (c->dictionary && !(dict = compressed(j, &s->dict_page, &s->dict_packed)))
+        return NULL;
     size_t packed = body->n + (dict ? dict->n : 0);
-    if ((double)packed > SHRINK_MIN * (double)raw) {
+    if (pack && (double)packed > SHRINK_MIN * (double)raw) {
+        if (!c->dictionary && j->values >= TRIED_MIN)
+            j->hint->no_compression = TRY_AGAIN;
         c->codec = COMPRESS_NONE;
-        body = &w->page;
-        dict = &w->dict_page;
+        body = &s->page;
+        dict = &s->dict_page;
     }
     if (c->dictionary) {
-        c->dict_offset = w->offset;
-        if (put_page(j, PAGE_DICTIONARY, w->dict.n, &w->dict_page, dict, j->e))
+        c->dict_offset = j->w->offset;
+        if (put_page(j, PAGE_DICTIONARY, s->dict.n, &s->dict_page, dict, j->e))
             return NULL;
     }
-    c->data_offset = w->offset;
+    c->data_offset = j->w->offset;
     return body;
 }
 
@@ -429,28 +481,28 @@ static int end_page(struct job *j)
     struct chunk *c = j->c;
     struct range r = {0};
     uint32_t entries = 0, values = 0;
-    w->page.n = 0;
+    w->s->page.n = 0;
     encode_levels(j, j->l->max_rep, true);
     encode_levels(j, j->l->max_def, false);
-    for (uint32_t i = 0; i < w->n_segments; i++) {
-        entries += w->segments[i].n_entries;
-        values += w->segments[i].n_values;
+    for (uint32_t i = 0; i < w->s->n_segments; i++) {
+        entries += w->s->segments[i].n_entries;
+        values += w->s->segments[i].n_values;
         if (!c->dictionary && j->l->type != COL_BOOL)
-            plain_segment(j->l, &w->page, &w->segments[i]);
+            plain_segment(j->l, &w->s->page, &w->s->segments[i]);
     }
     range_page(j, &r);
     if (c->dictionary)
         encode_indices(j);
     else if (j->l->type == COL_BOOL)
-        plain_bools(&w->page, w->segments, w->n_segments);
-    const struct buf *body = c->n_pages ? compressed(j, &w->page, &w->packed) : first_page(j);
+        plain_bools(&w->s->page, w->s->segments, w->s->n_segments);
+    const struct buf *body = c->n_pages ? compressed(j, &w->s->page, &w->s->packed) : first_page(j);
     if (!body)
         return -1;
     struct page_entry *p = add_page(c);
     p->offset = w->offset;
     p->first_row = j->first_row;
     p->nulls = (int64_t)entries - values;
-    if (put_page(j, PAGE_DATA, entries, &w->page, body, j->e))
+    if (put_page(j, PAGE_DATA, entries, &w->s->page, body, j->e))
         return -1;
     p->size = (int32_t)(w->offset - p->offset);
     page_bounds(j, p, &r, values);
@@ -460,7 +512,7 @@ static int end_page(struct job *j)
     j->first_row += j->rows;
     j->rows = 0;
     j->bytes = 0;
-    w->n_segments = 0;
+    w->s->n_segments = 0;
     return 0;
 }
 
@@ -495,7 +547,7 @@ static uint32_t cut_even(const struct job *j, struct segment *s, uint32_t rows, 
     s->n_values = n;
     if (s->piece->kind == PQ_PIECE_NULLS)
         s->n_values = 0;
-    else if (s->piece->kind == PQ_PIECE_COLUMN && j->l->max_def)
+    else if (s->piece->kind == PQ_PIECE_COLUMN && j->l->max_def && col->n_values < col->n_levels)
         s->n_values = count_equal(col->def + s->entry, n, j->l->max_def);
     return n;
 }
@@ -525,7 +577,7 @@ static uint32_t cut_uneven(const struct job *j, struct segment *s, uint32_t rows
     return seen;
 }
 
-/* What the values of a segment add to its column's bytes, and to the page. */
+/* What the values of a segment take of its column's bytes. */
 static size_t text_bytes(const struct segment *s)
 {
     size_t total = 0;
@@ -534,39 +586,54 @@ static size_t text_bytes(const struct segment *s)
     return total;
 }
 
-static uint32_t cut(struct job *j, struct segment *s, uint32_t left)
+/* All that is left of a column, where it fits the page; false where it does not. */
+static bool cut_whole(const struct pq_options *o, const struct job *j, struct segment *s,
+                      uint32_t left, size_t bytes)
+{
+    const struct column *col = s->piece->col;
+    if (left > o->page_rows - j->rows || bytes >= o->page_bytes - j->bytes)
+        return false;
+    s->n_entries = col->n_levels - s->entry;
+    s->n_values = col->n_values - s->value;
+    return true;
+}
+
+/* Takes what fits the page under way; returns its rows, and in n_bytes what its texts take. */
+static uint32_t cut(struct job *j, struct segment *s, uint32_t left, size_t *n_bytes)
 {
     const struct pq_options *o = &j->w->o;
     bool text = j->l->type == COL_BYTES, dict = j->c->dictionary;
-    bool column = s->piece->kind == PQ_PIECE_COLUMN;
+    const struct column *col = s->piece->kind == PQ_PIECE_COLUMN ? s->piece->col : NULL;
+    bool counted = text && col && !dict; /* each text takes its own bytes and 4 */
     uint32_t rows = o->page_rows - j->rows, got;
-    size_t bytes = o->page_bytes - j->bytes;
+    size_t bytes = o->page_bytes - j->bytes, each = dict ? (j->index_width + 7u) / 8 : j->l->width;
     rows = rows < left ? rows : left;
-    size_t each = dict ? (j->index_width + 7u) / 8 : j->l->width;
-    if (s->piece->kind == PQ_PIECE_NULLS || (dict && !column))
+    if (s->piece->kind == PQ_PIECE_NULLS || (dict && !col))
         each = 0;
-    else if (text && !dict && !column)
-        each = 4 + s->piece->text.n;
-    if (column && (j->l->max_rep || (text && !dict)))
+    else if (text && !dict)
+        each = 4 + (col ? 0 : s->piece->text.n);
+    size_t texts = counted ? col->n_bytes - s->byte : 0;
+    if (col && cut_whole(o, j, s, left, texts + (col->n_values - s->value) * each)) {
+        got = left;
+    } else if (col && (j->l->max_rep || counted)) {
         got = cut_uneven(j, s, rows, bytes);
-    else
+        texts = counted ? text_bytes(s) : 0;
+    } else {
         got = cut_even(j, s, rows, bytes, each);
-    j->rows += got;
-    j->bytes += s->n_values * each;
-    if (text && column && !dict) {
-        s->byte = text_bytes(s); /* for now: the caller moves on by it */
-        j->bytes += s->byte + 4u * s->n_values;
     }
+    j->rows += got;
+    j->bytes += s->n_values * each + texts;
+    *n_bytes = texts;
     return got;
 }
 
 static struct segment *add_segment(struct pq_writer *w)
 {
-    if (w->n_segments == w->cap_segments) {
-        w->cap_segments = w->cap_segments ? w->cap_segments * 2 : 16;
-        w->segments = mem_regrow(w->segments, w->cap_segments, sizeof *w->segments);
+    if (w->s->n_segments == w->s->cap_segments) {
+        w->s->cap_segments = w->s->cap_segments ? w->s->cap_segments * 2 : 16;
+        w->s->segments = mem_regrow(w->s->segments, w->s->cap_segments, sizeof *w->s->segments);
     }
-    return &w->segments[w->n_segments++];
+    return &w->s->segments[w->s->n_segments++];
 }
 
 static int take_piece(struct job *j, const struct pq_piece *p, const uint32_t *index)
@@ -580,10 +647,10 @@ static int take_piece(struct job *j, const struct pq_piece *p, const uint32_t *i
             return -1;
     while (at.row < rows) {
         struct segment *s = add_segment(j->w);
-        *s = (struct segment){.piece = p, .entry = at.entry, .value = at.value, .index = index};
-        at.row += cut(j, s, rows - at.row);
-        size_t bytes = s->byte;
-        s->byte = at.byte;
+        size_t bytes;
+        *s = (struct segment){
+            .piece = p, .entry = at.entry, .value = at.value, .byte = at.byte, .index = index};
+        at.row += cut(j, s, rows - at.row, &bytes);
         at.byte += bytes;
         at.entry += s->n_entries;
         at.value += s->n_values;
@@ -595,16 +662,39 @@ static int take_piece(struct job *j, const struct pq_piece *p, const uint32_t *i
     return 0;
 }
 
+static uint64_t count_values(const struct pq_piece *pieces, size_t n)
+{
+    uint64_t values = 0;
+    for (size_t i = 0; i < n; i++)
+        values += pieces[i].kind == PQ_PIECE_COLUMN  ? pieces[i].col->n_values
+                  : pieces[i].kind == PQ_PIECE_CONST ? pieces[i].rows
+                                                     : 0;
+    return values;
+}
+
+static bool try_dictionary(struct job *j, const struct pq_piece *pieces, size_t n)
+{
+    struct pq_writer *w = j->w;
+    if (!worth_trying(&j->hint->no_dictionary, j->values))
+        return false;
+    bool pays = dict_build(&w->s->dict, j->l->type, j->l->width, w->o.dict_bytes, pieces, n);
+    if (!pays && j->values >= TRIED_MIN)
+        j->hint->no_dictionary = TRY_AGAIN;
+    return pays;
+}
+
 int chunk_write(struct pq_writer *w, struct leaf *l, struct chunk *c, const struct pq_piece *pieces,
                 size_t n, struct err *e)
 {
-    struct job j = {.w = w, .l = l, .c = c, .e = e};
+    struct pq_hint none = {0};
+    struct job j = {.w = w, .l = l, .c = c, .e = e, .values = count_values(pieces, n)};
     const uint32_t *index;
+    j.hint = w->o.hints ? hint_of(w->o.hints, l->node->field_id) : &none;
     c->ascending = c->descending = true;
-    c->dictionary = dict_build(&w->dict, l->type, l->width, w->o.dict_bytes, pieces, n);
-    j.index_width = c->dictionary ? levels_width(w->dict.n - 1) : 0;
-    index = w->dict.index;
-    w->n_segments = 0;
+    c->dictionary = try_dictionary(&j, pieces, n);
+    j.index_width = c->dictionary ? levels_width(w->s->dict.n - 1) : 0;
+    index = w->s->dict.index;
+    w->s->n_segments = 0;
     for (size_t i = 0; i < n; i++) {
         if (take_piece(&j, &pieces[i], index))
             return -1;
@@ -613,7 +703,7 @@ int chunk_write(struct pq_writer *w, struct leaf *l, struct chunk *c, const stru
         else if (c->dictionary && pieces[i].kind == PQ_PIECE_CONST)
             index++;
     }
-    if ((w->n_segments || !c->n_pages) && end_page(&j))
+    if ((w->s->n_segments || !c->n_pages) && end_page(&j))
         return -1;
     chunk_bounds(&j);
     keep_range(l, &j.range);

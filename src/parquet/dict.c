@@ -10,8 +10,10 @@
 #include "parquet/levels.h"
 
 #define ENTRIES_MAX 65536u
-#define SLOTS_MIN 1024u
-#define SAMPLE 4096u /* values after which at most half may have been new */
+#define SLOTS_MIN 256u
+#define PROBES_MAX 512u
+#define FIRST 1024u  /* values after which at most seven of eight may have been new, */
+#define SAMPLE 4096u /* ... and at most half */
 
 void dict_fini(struct dict *d)
 {
@@ -22,30 +24,41 @@ void dict_fini(struct dict *d)
     *d = (struct dict){0};
 }
 
+size_t dict_bytes(const struct dict *d)
+{
+    return d->cap_slots * sizeof *d->slots + d->cap * (sizeof *d->keys + sizeof *d->texts) +
+           d->cap_index * sizeof *d->index;
+}
+
 static uint32_t place(uint64_t key)
 {
     return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 32);
 }
 
-static void grow_slots(struct dict *d)
+/* An empty table of so many slots, with what has an entry already. */
+static void set_slots(struct dict *d, uint32_t slots)
 {
-    uint32_t slots = d->mask ? (d->mask + 1) * 2 : SLOTS_MIN;
-    struct dict_slot *old = d->slots, *now = mem_array(slots, sizeof *now);
-    for (uint32_t i = 0; d->mask && i <= d->mask; i++) {
-        if (!old[i].entry)
-            continue;
-        uint32_t at = place(old[i].key) & (slots - 1);
-        while (now[at].entry)
-            at = (at + 1) & (slots - 1);
-        now[at] = old[i];
+    if (slots > d->cap_slots) {
+        free(d->slots);
+        d->slots = mem_array(slots, sizeof *d->slots);
+        d->cap_slots = slots;
+    } else {
+        memset(d->slots, 0, slots * sizeof *d->slots);
     }
-    free(old);
-    d->slots = now;
     d->mask = slots - 1;
+    for (uint32_t i = 0; i < d->n; i++) {
+        uint32_t at = place(d->keys[i]) & d->mask;
+        while (d->slots[at].entry)
+            at = (at + 1) & d->mask;
+        d->slots[at] = (struct dict_slot){d->keys[i], i + 1};
+    }
 }
 
-static uint32_t add_entry(struct dict *d, uint32_t at, uint64_t key, struct str text, size_t bytes)
+static uint32_t add_entry(struct dict *d, uint32_t from, uint32_t at, uint64_t key, struct str text,
+                          size_t bytes)
 {
+    if (((at - from) & d->mask) > PROBES_MAX)
+        d->limit = 0; /* values made to meet in one place: no dictionary */
     if (d->n == d->cap) {
         d->cap = d->cap ? d->cap * 2 : SLOTS_MIN;
         d->keys = mem_regrow(d->keys, d->cap, sizeof *d->keys);
@@ -56,27 +69,77 @@ static uint32_t add_entry(struct dict *d, uint32_t at, uint64_t key, struct str 
     d->bytes += bytes;
     d->slots[at] = (struct dict_slot){key, ++d->n};
     if (d->n * 2 > d->mask)
-        grow_slots(d);
+        set_slots(d, (d->mask + 1) * 2);
     return d->n - 1;
 }
 
 static inline uint32_t number_of(struct dict *d, uint64_t key, unsigned width)
 {
-    for (uint32_t at = place(key) & d->mask;; at = (at + 1) & d->mask) {
+    uint32_t from = place(key) & d->mask;
+    for (uint32_t at = from;; at = (at + 1) & d->mask) {
         if (!d->slots[at].entry)
-            return add_entry(d, at, key, (struct str){0}, width);
+            return add_entry(d, from, at, key, (struct str){0}, width);
         if (d->slots[at].key == key)
             return d->slots[at].entry - 1;
     }
 }
 
+static inline uint64_t eight(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static inline uint64_t four(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+    a = (a ^ 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u + b;
+    a = (a ^ a >> 32) * 0x94d049bb133111ebu;
+    return a ^ a >> 29;
+}
+
+/* Texts of up to 16 bytes, which most are, by two words that overlap. */
+static inline uint64_t hash_text(const char *p, size_t n)
+{
+    if (n > 16)
+        return XXH3_64bits(p, n);
+    if (n >= 8)
+        return mix(eight(p), eight(p + n - 8) + n);
+    if (n >= 4)
+        return mix(four(p) | four(p + n - 4) << 32, n);
+    if (!n)
+        return 0;
+    return mix((uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 |
+                   (uint64_t)(uint8_t)p[n - 1] << 16,
+               n);
+}
+
+static inline bool same_text(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    if (a.n > 16 || a.n < 8)
+        return a.n < 4   ? (!a.n || memcmp(a.p, b.p, a.n) == 0)
+               : a.n < 8 ? four(a.p) == four(b.p) && four(a.p + a.n - 4) == four(b.p + a.n - 4)
+                         : memcmp(a.p, b.p, a.n) == 0;
+    return eight(a.p) == eight(b.p) && eight(a.p + a.n - 8) == eight(b.p + a.n - 8);
+}
+
 static inline uint32_t number_of_text(struct dict *d, struct str s)
 {
-    uint64_t key = XXH3_64bits(s.p, s.n);
-    for (uint32_t at = place(key) & d->mask;; at = (at + 1) & d->mask) {
+    uint64_t key = hash_text(s.p, s.n);
+    uint32_t from = place(key) & d->mask;
+    for (uint32_t at = from;; at = (at + 1) & d->mask) {
         if (!d->slots[at].entry)
-            return add_entry(d, at, key, s, 4 + s.n);
-        if (d->slots[at].key == key && str_eq(d->texts[d->slots[at].entry - 1], s))
+            return add_entry(d, from, at, key, s, 4 + s.n);
+        if (d->slots[at].key == key && same_text(d->texts[d->slots[at].entry - 1], s))
             return d->slots[at].entry - 1;
     }
 }
@@ -84,7 +147,8 @@ static inline uint32_t number_of_text(struct dict *d, struct str s)
 /* Whether to go on after `seen` values. */
 static bool promising(const struct dict *d, size_t seen)
 {
-    return d->n < ENTRIES_MAX && d->bytes <= d->limit && (seen < SAMPLE || d->n <= seen / 2);
+    return d->n < ENTRIES_MAX && d->bytes <= d->limit &&
+           (seen < FIRST || d->n <= seen / 8 * 7 + 7) && (seen < SAMPLE || d->n <= seen / 2);
 }
 
 static bool add_texts(struct dict *d, const struct column *c, uint32_t *to, size_t seen)
@@ -123,21 +187,13 @@ static void add_const(struct dict *d, enum col_type type, unsigned width, const 
 
 static void start(struct dict *d, size_t limit_bytes, size_t index)
 {
-    if (d->mask + 1 > SLOTS_MIN * 16) { /* a large table of the chunk before */
-        free(d->slots);
-        d->slots = NULL;
-        d->mask = 0;
-    }
-    if (d->slots)
-        memset(d->slots, 0, (d->mask + 1u) * sizeof *d->slots);
-    else
-        grow_slots(d);
+    d->n = 0;
+    set_slots(d, SLOTS_MIN);
     if (d->cap_index < index) {
         free(d->index);
         d->cap_index = index + index / 4;
         d->index = mem_alloc(d->cap_index * sizeof *d->index);
     }
-    d->n = 0;
     d->n_index = 0;
     d->bytes = 0;
     d->limit = limit_bytes;

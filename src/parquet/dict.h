@@ -12,8 +12,8 @@ struct dict_slot {
 };
 struct dict { /* zero to start */
     struct dict_slot *slots;
-    uint32_t mask, n, cap;
-    uint64_t *keys;    /* of each entry: the bits of a long or a double */
+    uint32_t mask, cap_slots, n, cap;
+    uint64_t *keys;    /* of each entry: the bits of a long or a double, the hash of a text */
     struct str *texts; /* of each entry: views of the values' own memory */
     size_t bytes;      /* of the entries, PLAIN */
     uint32_t *index;   /* of each value of the columns, and one for each constant */
@@ -22,6 +22,7 @@ struct dict { /* zero to start */
 };
 
 void dict_fini(struct dict *d);
+size_t dict_bytes(const struct dict *d); /* what it holds on to */
 /* Numbers all values of the pieces. False: a dictionary does not pay, and nothing is to be had.
  * `width` is that of a fixed value in the file, 0 for texts. */
 bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit_bytes,

@@ -8,6 +8,7 @@
 #include "codec/thrift.h"
 
 #define RUN_MIN 8
+#define GROUPS_MAX 63 /* packed in a row: their number fits one byte */
 
 unsigned levels_width(uint32_t max)
 {
@@ -18,26 +19,37 @@ unsigned levels_width(uint32_t max)
 
 void levels_begin(struct levels_out *o, struct buf *out, unsigned width)
 {
-    o->out = out;
-    o->width = width;
-    o->value = 0;
-    o->run = 0;
-    o->n = 0;
+    *o = (struct levels_out){.out = out, .width = width};
 }
 
-/* Packs the n values that wait; the last group is filled with zeros. */
-static void pack(struct levels_out *o)
+static void end_groups(struct levels_out *o)
 {
-    uint32_t groups = (o->n + 7) / 8;
+    if (o->groups)
+        o->out->p[o->head] = (uint8_t)(o->groups << 1 | 1);
+    o->groups = 0;
+}
+
+/* Where the next group of eight goes: 8 * width bits, and 8 bytes more may be written. */
+static inline uint8_t *next_group(struct levels_out *o)
+{
+    if (o->groups == GROUPS_MAX)
+        end_groups(o);
+    uint8_t *to = buf_reserve(o->out, (size_t)o->width + 17);
+    if (!o->groups) {
+        o->head = o->out->n++;
+        to++;
+    }
+    o->groups++;
+    o->out->n += o->width;
+    return to;
+}
+
+static void pack_wide(uint8_t *to, const uint32_t *v, unsigned width)
+{
     uint64_t bits = 0;
-    unsigned have = 0, width = o->width;
-    if (!groups)
-        return;
-    memset(o->wait + o->n, 0, (groups * 8 - o->n) * sizeof *o->wait);
-    buf_putc(o->out, (uint8_t)(groups << 1 | 1)); /* at most 63 groups: one byte */
-    uint8_t *to = buf_reserve(o->out, (size_t)groups * width + 8);
-    for (uint32_t i = 0; i < groups * 8; i++) {
-        bits |= (uint64_t)o->wait[i] << have;
+    unsigned have = 0;
+    for (int i = 0; i < 8; i++) {
+        bits |= (uint64_t)v[i] << have;
         have += width;
         if (have >= 32) {
             uint32_t low = (uint32_t)bits;
@@ -48,28 +60,59 @@ static void pack(struct levels_out *o)
         }
     }
     memcpy(to, &bits, 8);
-    o->out->n += (size_t)groups * width;
-    o->n = 0;
+}
+
+static inline uint64_t four(const uint32_t *v, unsigned width)
+{
+    return (uint64_t)v[0] | (uint64_t)v[1] << width | (uint64_t)v[2] << 2 * width |
+           (uint64_t)v[3] << 3 * width;
+}
+
+static void put_group(struct levels_out *o, const uint32_t *v)
+{
+    unsigned width = o->width;
+    uint8_t *to = next_group(o);
+    if (width > 16) {
+        pack_wide(to, v, width);
+        return;
+    }
+    uint64_t low = four(v, width), high = four(v + 4, width);
+    memcpy(to, &low, 8);
+    to += width / 2;
+    if (width % 2) { /* half a byte of `high` is beside the end of `low` */
+        *to = (uint8_t)((low >> (width / 2 * 8)) | (high << 4));
+        high >>= 4;
+        to++;
+    }
+    memcpy(to, &high, 8);
+}
+
+/* Eight levels of one bit, a byte each. */
+static void put_flags(struct levels_out *o, uint64_t flags)
+{
+    *next_group(o) = (uint8_t)((flags * 0x0102040810204080u) >> 56);
 }
 
 static inline void wait_for_more(struct levels_out *o, uint32_t v)
 {
     o->wait[o->n++] = v;
-    if (o->n == LEVELS_WAIT)
-        pack(o);
+    if (o->n == 8) {
+        put_group(o, o->wait);
+        o->n = 0;
+    }
 }
 
 static void end_run(struct levels_out *o)
 {
-    uint32_t fill = (8 - o->n % 8) % 8;
+    unsigned fill = (8 - o->n) % 8;
     if (o->run < fill + RUN_MIN) {
         for (; o->run; o->run--)
             wait_for_more(o, o->value);
         return;
     }
-    for (uint32_t i = 0; i < fill; i++)
-        o->wait[o->n++] = o->value; /* never past LEVELS_WAIT, a multiple of eight */
-    pack(o);
+    for (unsigned i = 0; i < fill; i++)
+        wait_for_more(o, o->value);
+    end_groups(o);
     thrift_varint(o->out, (o->run - fill) << 1);
     for (unsigned b = 0; b < o->width; b += 8)
         buf_putc(o->out, (uint8_t)(o->value >> b));
@@ -86,50 +129,102 @@ void levels_run(struct levels_out *o, uint32_t v, uint64_t n)
     invariant(o->run < (uint64_t)1 << 31);
 }
 
+static inline uint64_t word_of(const uint8_t *v)
+{
+    uint64_t word;
+    memcpy(&word, v, 8);
+    return word;
+}
+
 static size_t run_of(const uint8_t *v, size_t n)
 {
-    uint64_t all = 0x0101010101010101u * v[0], word;
-    size_t i = 1;
-    for (; i + 8 <= n; i += 8) {
-        memcpy(&word, v + i, 8);
-        if (word != all)
-            break;
-    }
+    uint64_t all = 0x0101010101010101u * v[0];
+    size_t i = 0;
+    while (i + 8 <= n && word_of(v + i) == all)
+        i += 8;
     while (i < n && v[i] == v[0])
         i++;
+    return i;
+}
+
+/* Groups of eight that are not all one value, straight from the array; returns how many values. */
+static size_t groups8(struct levels_out *o, const uint8_t *v, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t word = word_of(v + i);
+        if (word == 0x0101010101010101u * v[i])
+            break;
+        if (o->width == 1) {
+            put_flags(o, word);
+        } else {
+            uint32_t wide[8];
+            for (int k = 0; k < 8; k++)
+                wide[k] = v[i + (size_t)k];
+            put_group(o, wide);
+        }
+    }
+    return i;
+}
+
+static size_t groups32(struct levels_out *o, const uint32_t *v, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint32_t other = 0;
+        for (size_t k = 1; k < 8; k++)
+            other |= v[i + k] ^ v[i];
+        if (!other)
+            break;
+        put_group(o, v + i);
+    }
     return i;
 }
 
 void levels_array8(struct levels_out *o, const uint8_t *v, size_t n)
 {
     while (n) {
-        size_t run = run_of(v, n);
-        levels_run(o, *v, run);
-        v += run;
-        n -= run;
+        size_t used = run_of(v, n);
+        levels_run(o, *v, used);
+        if (used < n && o->run < RUN_MIN) {
+            end_run(o);
+            while (o->n && used < n)
+                wait_for_more(o, v[used++]);
+            used += groups8(o, v + used, n - used);
+        }
+        v += used;
+        n -= used;
     }
 }
 
 void levels_array32(struct levels_out *o, const uint32_t *v, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n;) {
         if (v[i] == o->value) {
             o->run++;
+            i++;
             continue;
         }
-        if (o->run == 1)
-            wait_for_more(o, o->value);
-        else
-            end_run(o);
-        o->value = v[i];
-        o->run = 1;
+        end_run(o);
+        while (o->n && i < n)
+            wait_for_more(o, v[i++]);
+        i += groups32(o, v + i, n - i);
+        if (i < n) {
+            o->value = v[i++];
+            o->run = 1;
+        }
     }
 }
 
 void levels_end(struct levels_out *o)
 {
     end_run(o);
-    pack(o);
+    if (o->n) {
+        memset(o->wait + o->n, 0, (8 - o->n) * sizeof *o->wait);
+        put_group(o, o->wait);
+    }
+    end_groups(o);
+    o->n = 0;
 }
 
 /* ---- decoding ---- */

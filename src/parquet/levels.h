@@ -9,14 +9,15 @@ unsigned levels_width(uint32_t max); /* bits that hold max */
 
 /* Encoding, value after value: begin, any of the next three, end. Fewer than 2^31 equal values in a
  * row; none above the width. */
-#define LEVELS_WAIT 504 /* 63 groups of eight */
 struct levels_out {
     struct buf *out;
     unsigned width;
     uint32_t value; /* of the run under way */
     uint64_t run;
-    uint32_t n; /* waiting to be packed */
-    uint32_t wait[LEVELS_WAIT];
+    unsigned n;      /* waiting for a group of eight */
+    unsigned groups; /* packed since the byte at `head`, which is still to tell how many */
+    size_t head;
+    uint32_t wait[8];
 };
 void levels_begin(struct levels_out *o, struct buf *out, unsigned width);
 void levels_run(struct levels_out *o, uint32_t v, uint64_t n);

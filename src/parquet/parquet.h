@@ -63,6 +63,24 @@ struct pq_piece {
     int64_t number;
 };
 
+/* What earlier chunks of a table's columns taught the next ones: for so many chunks a dictionary, or
+ * compression, is not even tried. Zero to start; for one writer at a time; it may be lost. */
+struct pq_hint {
+    int32_t field_id;
+    uint8_t no_dictionary, no_compression;
+};
+struct pq_hints {
+    struct pq_hint *each; /* by field id */
+    uint32_t n, cap;
+};
+void pq_hints_fini(struct pq_hints *h);
+
+/* A thread's tables and buffers, used by one writer at a time between the begin and the end of a row
+ * group. */
+struct pq_scratch;
+struct pq_scratch *pq_scratch_new(void);
+void pq_scratch_free(struct pq_scratch *s);
+
 struct pq_options {
     int zstd_level;            /* default 1; 0 = uncompressed */
     size_t page_bytes;         /* default 1 MiB */
@@ -71,6 +89,7 @@ struct pq_options {
     const char *created_by;
     /* Key-value metadata of the footer, e.g. "iceberg.schema": NULL-terminated pairs, may be NULL. */
     const char *const *kv;
+    struct pq_hints *hints; /* may be NULL */
 };
 
 /* What Iceberg's manifest wants to know of a leaf, over the whole file. Bounds are Iceberg's
@@ -110,6 +129,8 @@ void pq_writer_leaf(const struct pq_writer *w, uint32_t leaf, int32_t *field_id,
  * end. `piece boundaries` are a hint for pages: a page ends there when it is at least half full, so
  * that a reader can skip by event_subtype. */
 void pq_writer_group_begin(struct pq_writer *w, uint32_t rows);
+/* The same with the caller's scratch, so that it need not be made anew. */
+void pq_writer_group_begin_with(struct pq_writer *w, uint32_t rows, struct pq_scratch *scratch);
 int pq_writer_column(struct pq_writer *w, const struct pq_piece *pieces, size_t n, struct err *e);
 int pq_writer_group_end(struct pq_writer *w, struct err *e);
 

@@ -8,6 +8,7 @@
 #include "parquet/writer_int.h"
 
 #define BOUND_POINTS 16 /* Iceberg's default, truncate(16): code points of a string, else bytes */
+#define SCRATCH_MAX ((size_t)6 << 20) /* bytes of a scratch that are kept for the next group */
 
 /* ---- schema ---- */
 
@@ -125,25 +126,87 @@ static void free_group(struct pq_writer *w, struct group *g)
     free(g->chunks);
 }
 
-/* What is worth nothing between row groups: many files may be open at once. */
-static void drop_scratch(struct pq_writer *w)
+/* ---- what is kept between row groups: many files may be open at once, few are written to ---- */
+
+struct pq_scratch *pq_scratch_new(void)
 {
-    struct buf *bufs[] = {&w->page, &w->packed, &w->dict_page, &w->dict_packed, &w->seen};
+    return mem_zalloc(sizeof(struct pq_scratch));
+}
+
+static void scratch_empty(struct pq_scratch *s)
+{
+    struct buf *bufs[] = {&s->page, &s->packed, &s->dict_page, &s->dict_packed, &s->seen};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         buf_fini(bufs[i]);
-    compress_zstd_free(w->zstd);
-    w->zstd = NULL;
-    dict_fini(&w->dict);
-    free(w->segments);
-    w->segments = NULL;
-    w->n_segments = w->cap_segments = 0;
+    compress_zstd_free(s->zstd);
+    dict_fini(&s->dict);
+    free(s->segments);
+    *s = (struct pq_scratch){0};
+}
+
+void pq_scratch_free(struct pq_scratch *s)
+{
+    if (s)
+        scratch_empty(s);
+    free(s);
+}
+
+static void scratch_begin(struct pq_writer *w, struct pq_scratch *scratch)
+{
+    w->s = scratch ? scratch : (w->own_scratch = pq_scratch_new());
+    if (w->s->zstd && w->s->zstd_level != w->o.zstd_level) {
+        compress_zstd_free(w->s->zstd);
+        w->s->zstd = NULL;
+    }
+    if (w->o.zstd_level && !w->s->zstd)
+        w->s->zstd = compress_zstd_new(w->o.zstd_level);
+    w->s->zstd_level = w->o.zstd_level;
+}
+
+static void scratch_end(struct pq_writer *w)
+{
+    struct pq_scratch *s = w->s;
+    w->s = NULL;
+    if (s && s->page.cap + s->packed.cap + s->dict_page.cap + s->dict_packed.cap + s->seen.cap +
+                     dict_bytes(&s->dict) + s->cap_segments * sizeof *s->segments >
+                 SCRATCH_MAX)
+        scratch_empty(s);
+    pq_scratch_free(w->own_scratch);
+    w->own_scratch = NULL;
+}
+
+void pq_hints_fini(struct pq_hints *h)
+{
+    free(h->each);
+    *h = (struct pq_hints){0};
+}
+
+struct pq_hint *hint_of(struct pq_hints *h, int32_t field_id)
+{
+    uint32_t low = 0, high = h->n;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (h->each[middle].field_id < field_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == h->n || h->each[low].field_id != field_id) {
+        if (h->n == h->cap) {
+            h->cap = h->cap * 2 + 32;
+            h->each = mem_regrow(h->each, h->cap, sizeof *h->each);
+        }
+        memmove(h->each + low + 1, h->each + low, (h->n++ - low) * sizeof *h->each);
+        h->each[low] = (struct pq_hint){.field_id = field_id};
+    }
+    return &h->each[low];
 }
 
 void pq_writer_free(struct pq_writer *w)
 {
     if (!w)
         return;
-    drop_scratch(w);
+    scratch_end(w);
     for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
         free_group(w, &w->groups[i]);
     schema_fini(&w->schema, w->leaves, w->n_leaves);
@@ -173,7 +236,14 @@ void pq_writer_leaf(const struct pq_writer *w, uint32_t leaf, int32_t *field_id,
 
 void pq_writer_group_begin(struct pq_writer *w, uint32_t rows)
 {
+    pq_writer_group_begin_with(w, rows, NULL);
+}
+
+void pq_writer_group_begin_with(struct pq_writer *w, uint32_t rows, struct pq_scratch *scratch)
+{
     invariant(!w->in_group);
+    w->began_ns = clock_thread_cpu_ns();
+    w->packing_ns = w->cost->compress_ns;
     w->groups = mem_regrow(w->groups, w->n_groups + 1, sizeof *w->groups);
     w->groups[w->n_groups] =
         (struct group){.rows = rows,
@@ -181,8 +251,7 @@ void pq_writer_group_begin(struct pq_writer *w, uint32_t rows)
                        .chunks = mem_array(w->n_leaves + 1u, sizeof(struct chunk))};
     w->leaf = 0;
     w->in_group = true;
-    if (w->o.zstd_level)
-        w->zstd = compress_zstd_new(w->o.zstd_level);
+    scratch_begin(w, scratch);
 }
 
 static int check_pieces(const struct leaf *l, const struct pq_piece *pieces, size_t n,
@@ -208,7 +277,6 @@ static int check_pieces(const struct leaf *l, const struct pq_piece *pieces, siz
 
 int pq_writer_column(struct pq_writer *w, const struct pq_piece *pieces, size_t n, struct err *e)
 {
-    int64_t began = clock_thread_cpu_ns(), packing = w->cost->compress_ns;
     invariant(w->in_group && w->leaf < w->n_leaves);
     struct group *g = &w->groups[w->n_groups];
     struct leaf *l = &w->leaves[w->leaf];
@@ -221,8 +289,6 @@ int pq_writer_column(struct pq_writer *w, const struct pq_piece *pieces, size_t 
     st->column_bytes += c->packed;
     st->values += c->values;
     st->nulls += c->nulls;
-    packing = w->cost->compress_ns - packing;
-    w->cost->encode_ns += clock_thread_cpu_ns() - began - packing;
     return 0;
 }
 
@@ -232,7 +298,9 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
         return err_set(e, ERR_INVALID, "a row group has %u of %u columns", w->leaf, w->n_leaves);
     w->rows += w->groups[w->n_groups++].rows;
     w->in_group = false;
-    drop_scratch(w);
+    scratch_end(w);
+    int64_t packing = w->cost->compress_ns - w->packing_ns;
+    w->cost->encode_ns += clock_thread_cpu_ns() - w->began_ns - packing;
     return 0;
 }
 
@@ -335,10 +403,11 @@ int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct
     w->leaves = now.leaves;
     w->n_leaves = now.n_leaves;
     w->stats = now.stats;
+    scratch_begin(w, NULL);
     for (uint32_t i = 0; i < w->n_leaves && rc == 1; i++)
         for (uint32_t g = 0; old[i] == UINT32_MAX && g < w->n_groups && rc == 1; g++)
             rc = fill_chunk(w, &w->groups[g], i, e) ? -1 : 1;
-    drop_scratch(w);
+    scratch_end(w);
     free(old);
     return rc;
 }

@@ -61,6 +61,15 @@ struct segment {
     const uint32_t *index; /* dictionary: of the piece's first value; for a constant its one */
 };
 
+struct pq_scratch {
+    struct dict dict;
+    struct segment *segments;
+    uint32_t n_segments, cap_segments;
+    struct buf page, packed, dict_page, dict_packed, seen;
+    struct compress_zstd *zstd;
+    int zstd_level;
+};
+
 struct pq_writer {
     struct pq_options o;
     struct pq_schema schema;
@@ -72,16 +81,14 @@ struct pq_writer {
     struct buf *out;
     int64_t offset, rows;
     struct pq_cost *cost, own_cost;
-    struct compress_zstd *zstd;
     struct pq_leaf_stats *stats;
     int64_t *splits;
-    /* reused from chunk to chunk */
-    struct dict dict;
-    struct segment *segments;
-    uint32_t n_segments, cap_segments;
-    struct buf page, packed, dict_page, dict_packed, seen;
+    struct pq_scratch *s, *own_scratch; /* while in a group; where the caller gave none */
+    int64_t began_ns, packing_ns;       /* of the group */
 };
 
+/* writer.c: what is known of a field, made if need be. */
+struct pq_hint *hint_of(struct pq_hints *h, int32_t field_id);
 /* chunk.c: all pages of a leaf. */
 int chunk_write(struct pq_writer *w, struct leaf *l, struct chunk *c, const struct pq_piece *pieces,
                 size_t n, struct err *e);

@@ -122,7 +122,9 @@ static int encode_rows(struct commit_job *job, struct err *e)
                                 .shard_names = job->shard_names,
                                 .n_shards = job->n_shards,
                                 .zstd_level = job->config->zstd_level,
-                                .created_by = job->config->version};
+                                .created_by = job->config->version,
+                                .kept = job->table->kept,
+                                .scratch = job->scratch};
     struct files_env env = {.encode = &encode,
                             .table = &job->table->st,
                             .partition = job->table->partition,

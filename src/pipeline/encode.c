@@ -25,25 +25,31 @@ struct leaf {
     } groups[PATH_MAX_DEPTH];
 };
 
-/* A row set's columns under the names that the table gives them. */
-struct placed {
-    int32_t field_id;
-    const struct column *col;
+struct encode_kept {
+    struct leaf *leaves;
+    uint32_t n_leaves, cap_leaves;
+    struct leaf_id {
+        int32_t field_id;
+        uint32_t leaf;
+    } *ids; /* sorted */
+    int32_t schema_id;
+    struct pq_hints hints;
 };
+
+/* A row set's columns, each at the leaf that the table gives it. */
 struct set_view {
     struct rowset *set;
-    struct placed *placed;
-    uint32_t n_placed;
+    const struct column **placed; /* as many as leaves; NULL: not met */
     struct column **owned; /* merged or derived columns, freed after the group */
     uint32_t n_owned, cap_owned;
 };
 
 struct build {
     const struct encode_env *env;
-    struct leaf *leaves;
-    uint32_t n_leaves;
+    const struct encode_kept *k;
     struct set_view *views;
     size_t n_views;
+    const struct column **placed; /* of all views */
     struct pq_piece *pieces;
     size_t n_pieces, cap_pieces;
 };
@@ -133,7 +139,7 @@ static enum col_type memory_type(enum pq_type t)
 }
 
 /* Walks one node and what is below it; returns the node after them. */
-static uint32_t add_leaves(struct build *b, const struct pq_schema *s, uint32_t at,
+static uint32_t add_leaves(struct encode_kept *k, const struct pq_schema *s, uint32_t at,
                            struct leaf above)
 {
     const struct pq_node *node = &s->nodes[at++];
@@ -141,8 +147,11 @@ static uint32_t add_leaves(struct build *b, const struct pq_schema *s, uint32_t 
     if (node->type != PQ_GROUP && node->type != PQ_LIST) {
         above.field_id = node->field_id;
         above.type = memory_type(node->type);
-        b->leaves = mem_regrow(b->leaves, b->n_leaves + 1, sizeof *b->leaves);
-        b->leaves[b->n_leaves++] = above;
+        if (k->n_leaves == k->cap_leaves) {
+            k->cap_leaves = k->cap_leaves * 2 + 16;
+            k->leaves = mem_regrow(k->leaves, k->cap_leaves, sizeof *k->leaves);
+        }
+        k->leaves[k->n_leaves++] = above;
         return at;
     }
     invariant(above.n_groups < PATH_MAX_DEPTH);
@@ -154,8 +163,54 @@ static uint32_t add_leaves(struct build *b, const struct pq_schema *s, uint32_t 
         above.max_rep++;
     }
     for (uint32_t i = 0; i < node->n_children; i++)
-        at = add_leaves(b, s, at, above);
+        at = add_leaves(k, s, at, above);
     return at;
+}
+
+static int by_field_id(const void *a, const void *b)
+{
+    const struct leaf_id *x = a, *y = b;
+    return (x->field_id > y->field_id) - (x->field_id < y->field_id);
+}
+
+struct encode_kept *encode_kept_new(void)
+{
+    return mem_zalloc(sizeof(struct encode_kept));
+}
+
+void encode_kept_free(struct encode_kept *k)
+{
+    if (!k)
+        return;
+    pq_hints_fini(&k->hints);
+    free(k->leaves);
+    free(k->ids);
+    free(k);
+}
+
+static void keep_leaves(struct encode_kept *k, const struct schema *of)
+{
+    if (k->n_leaves && k->schema_id == of->schema_id)
+        return;
+    struct pq_schema *schema = encode_schema(of);
+    k->n_leaves = 0;
+    for (uint32_t at = 0; at < schema->n_nodes;)
+        at = add_leaves(k, schema, at, (struct leaf){0});
+    encode_schema_free(schema);
+    k->ids = mem_regrow(k->ids, k->n_leaves + 1u, sizeof *k->ids);
+    for (uint32_t i = 0; i < k->n_leaves; i++)
+        k->ids[i] = (struct leaf_id){k->leaves[i].field_id, i};
+    qsort(k->ids, k->n_leaves, sizeof *k->ids, by_field_id);
+    k->schema_id = of->schema_id;
+}
+
+/* UINT32_MAX: there is none. */
+static uint32_t leaf_of(const struct encode_kept *k, int32_t field_id)
+{
+    struct leaf_id key = {.field_id = field_id};
+    const struct leaf_id *found =
+        k->n_leaves ? bsearch(&key, k->ids, k->n_leaves, sizeof *k->ids, by_field_id) : NULL;
+    return found ? found->leaf : UINT32_MAX;
 }
 
 /* ---- columns made here ---- */
@@ -207,11 +262,13 @@ static void merge_numbers(struct set_view *v, const struct column *longs,
     *out_inexact = x;
 }
 
-static void place(struct set_view *v, int32_t field_id, const struct column *col)
+static void place(const struct encode_kept *k, struct set_view *v, int32_t field_id,
+                  const struct column *col)
 {
     invariant(field_id > 0); /* the registry agreed every kind that was seen with the table */
-    v->placed = mem_regrow(v->placed, v->n_placed + 1, sizeof *v->placed);
-    v->placed[v->n_placed++] = (struct placed){field_id, col};
+    uint32_t leaf = leaf_of(k, field_id);
+    if (leaf != UINT32_MAX && !v->placed[leaf])
+        v->placed[leaf] = col;
 }
 
 static const struct column *kind_of(const struct rowset *r, const struct rnode *node, enum kind kind)
@@ -222,12 +279,12 @@ static const struct column *kind_of(const struct rowset *r, const struct rnode *
     return NULL;
 }
 
-static void place_column(struct set_view *v, const struct rowset_column *c)
+static void place_column(const struct encode_kept *k, struct set_view *v, const struct rowset_column *c)
 {
     bool merge = false;
     int32_t inexact = 0;
     if (!c->node) {
-        place(v, c->envelope_id, &c->col);
+        place(k, v, c->envelope_id, &c->col);
         return;
     }
     int32_t id = registry_target(c->node, c->kind, &merge, &inexact);
@@ -245,24 +302,16 @@ static void place_column(struct set_view *v, const struct rowset_column *c)
             return; /* placed together with the longs */
     }
     if (!longs) {
-        place(v, id, &c->col);
+        place(k, v, id, &c->col);
         return;
     }
     struct column *d, *x;
     merge_numbers(v, longs, doubles, &d, &x);
-    place(v, id, d);
+    place(k, v, id, d);
     if (inexact)
-        place(v, inexact, x);
+        place(k, v, inexact, x);
     else
         invariant(x->n_values == 0);
-}
-
-static const struct column *placed_find(const struct set_view *v, int32_t field_id)
-{
-    for (uint32_t i = 0; i < v->n_placed; i++)
-        if (v->placed[i].field_id == field_id)
-            return v->placed[i].col;
-    return NULL;
 }
 
 /* ---- pieces ---- */
@@ -316,11 +365,11 @@ static void add_shards(struct build *b, const struct rowset *r)
 static const struct column *derive(struct build *b, struct set_view *v, const struct leaf *leaf)
 {
     for (uint32_t g = leaf->n_groups; g-- > 0;)
-        for (uint32_t l = 0; l < b->n_leaves; l++) {
-            const struct leaf *other = &b->leaves[l];
+        for (uint32_t l = 0; l < b->k->n_leaves; l++) {
+            const struct leaf *other = &b->k->leaves[l];
             if (other->n_groups <= g || other->groups[g].id != leaf->groups[g].id)
                 continue;
-            const struct column *like = placed_find(v, other->field_id);
+            const struct column *like = v->placed[l];
             if (!like)
                 continue;
             uint8_t def = leaf->groups[g].def, rep = leaf->groups[g].rep;
@@ -345,7 +394,7 @@ static void event_pieces(struct build *b, struct set_view *v, const struct leaf 
     case COL_SHARD: add_shards(b, r); return;
     default: break;
     }
-    const struct column *col = placed_find(v, leaf->field_id);
+    const struct column *col = v->placed[leaf - b->k->leaves];
     if (!col && leaf->n_groups)
         col = derive(b, v, leaf);
     if (col)
@@ -385,23 +434,22 @@ static void build_fini(struct build *b)
             free(b->views[i].owned[k]);
         }
         free(b->views[i].owned);
-        free(b->views[i].placed);
     }
     free(b->views);
-    free(b->leaves);
+    free(b->placed);
     free(b->pieces);
 }
 
 static int write_columns(struct build *b, struct pq_writer *w, uint32_t rows, struct err *e)
 {
-    pq_writer_group_begin(w, rows);
-    for (uint32_t l = 0; l < b->n_leaves; l++) {
+    pq_writer_group_begin_with(w, rows, b->env->scratch);
+    for (uint32_t l = 0; l < b->k->n_leaves; l++) {
         b->n_pieces = 0;
         for (size_t i = 0; i < b->n_views; i++) {
             if (b->views[i].set->table)
-                event_pieces(b, &b->views[i], &b->leaves[l]);
+                event_pieces(b, &b->views[i], &b->k->leaves[l]);
             else
-                dead_pieces(b, &b->views[i], &b->leaves[l]);
+                dead_pieces(b, &b->views[i], &b->k->leaves[l]);
         }
         if (pq_writer_column(w, b->pieces, b->n_pieces, e))
             return -1;
@@ -411,7 +459,9 @@ static int write_columns(struct build *b, struct pq_writer *w, uint32_t rows, st
 
 struct pq_writer *encode_open(const struct encode_env *env, struct buf *out, struct pq_cost *cost)
 {
-    struct pq_options options = {.zstd_level = env->zstd_level, .created_by = env->created_by};
+    struct pq_options options = {.zstd_level = env->zstd_level,
+                                 .created_by = env->created_by,
+                                 .hints = &env->kept->hints};
     struct pq_schema *schema = encode_schema(env->schema);
     struct pq_writer *w = pq_writer_new(schema, &options, out, cost);
     encode_schema_free(schema);
@@ -421,21 +471,20 @@ struct pq_writer *encode_open(const struct encode_env *env, struct buf *out, str
 int encode_group(const struct encode_env *env, struct pq_writer *w, struct rowset **sets, size_t n,
                  struct err *e)
 {
-    struct build b = {.env = env, .n_views = n};
+    struct build b = {.env = env, .k = env->kept, .n_views = n};
     uint32_t rows = 0;
     qsort(sets, n, sizeof *sets, by_subtype);
+    keep_leaves(env->kept, env->schema);
     b.views = mem_array(n, sizeof *b.views);
+    b.placed = mem_array(n * b.k->n_leaves + 1, sizeof *b.placed);
     for (size_t i = 0; i < n; i++) {
         b.views[i].set = sets[i];
+        b.views[i].placed = b.placed + i * b.k->n_leaves;
         for (uint32_t c = 0; c < sets[i]->n_cols; c++)
-            place_column(&b.views[i], &sets[i]->cols[c]);
+            place_column(b.k, &b.views[i], &sets[i]->cols[c]);
         invariant(!__builtin_add_overflow(rows, sets[i]->rows, &rows));
     }
-    struct pq_schema *schema = encode_schema(env->schema);
-    for (uint32_t at = 0; at < schema->n_nodes;)
-        at = add_leaves(&b, schema, at, (struct leaf){0});
     int rc = write_columns(&b, w, rows, e);
-    encode_schema_free(schema);
     build_fini(&b);
     return rc;
 }

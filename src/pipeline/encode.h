@@ -8,6 +8,12 @@
 #include "schema/schema.h"
 #include "shred/shred.h"
 
+/* What is kept of a table from row group to row group: its leaves, and what its columns taught. One
+ * thread at a time (who holds the table). */
+struct encode_kept;
+struct encode_kept *encode_kept_new(void);
+void encode_kept_free(struct encode_kept *k);
+
 struct encode_env {
     const struct schema *schema;          /* agreed */
     const char *stream;                   /* dead letters' stream column; NULL: null */
@@ -15,6 +21,8 @@ struct encode_env {
     uint32_t n_shards;
     int zstd_level;
     const char *created_by;
+    struct encode_kept *kept;
+    struct pq_scratch *scratch;           /* the thread's; NULL: made for each row group */
 };
 
 /* The Parquet schema of an Iceberg schema: what it cannot hold (maps, uuids, times of others' making)

@@ -29,6 +29,7 @@ struct ptable {
     struct rowset *pending;   /* of closed epochs, not encoded */
     size_t pending_bytes;
     uint64_t pending_rows;
+    struct encode_kept *kept; /* belongs to the committer while `busy`, as the handle */
     struct file_build *files; /* encoded, uncommitted */
     size_t files_bytes;
     uint64_t files_rows;
@@ -84,6 +85,7 @@ struct commit_job {
     const struct pipeline_config *config;
     struct lease_store *leases;
     const char *owner;
+    struct pq_scratch *scratch; /* of the committer */
     const char **shard_names; /* what _shard says: NULL for files */
     const char **shard_identities;
     char **shard_ids;         /* own copies */

@@ -24,6 +24,7 @@ void router_fini(struct router *r)
             t->pending = next;
         }
         files_free(&t->files);
+        encode_kept_free(t->kept);
         table_free(t->handle);
         registry_free(t->st.registry);
         free(t);
@@ -88,6 +89,7 @@ static struct ptable *make_table(struct router *r, const char *name)
     struct schema base;
     t->config = config_of(r->config, name);
     t->st.number = r->count;
+    t->kept = encode_kept_new();
     snprintf(t->st.name, sizeof t->st.name, "%s", name);
     t->st.registry = registry_new(&r->config->limits, t->config ? t->config->columns : NULL,
                                   t->config ? t->config->n_columns : 0);

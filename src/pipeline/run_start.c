@@ -27,13 +27,16 @@ static void *committer_main(void *arg)
 {
     struct run *r = arg;
     struct commit_job *job;
+    struct pq_scratch *scratch = pq_scratch_new();
     while ((job = queue_pop(r->commits))) {
+        job->scratch = scratch;
         commit_job_run(job);
         struct msg *m = mem_zalloc(sizeof *m);
         m->ev.kind = (enum source_event_kind)MSG_COMMIT_DONE;
         m->job = job;
         invariant(queue_push(r->inbox, m));
     }
+    pq_scratch_free(scratch);
     return NULL;
 }
 
