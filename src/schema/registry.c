@@ -462,7 +462,9 @@ static bool propose_scalar(const struct node *x, struct field *parent, int32_t *
     if (x->numbers_merge && (plain == KIND_LONG || plain == KIND_DOUBLE))
         plain = KIND_DOUBLE;
     for (int pass = 0; pass < 2; pass++)
-        for (int k = 0; k < KIND_COUNT; k++) {
+        for (int i = 0; i < KIND_COUNT; i++) {
+            /* The double before the long: binding a long alone ends the merging of numbers. */
+            int k = i == KIND_LONG ? KIND_DOUBLE : i == KIND_DOUBLE ? KIND_LONG : i;
             char name[600];
             bool is_plain = (enum kind)k == plain && !x->pub.table_kinds;
             if (!(kinds & 1u << k) || is_plain != (pass == 0))

@@ -338,12 +338,13 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     s->row = set->rows;
     s->rescued.n = 0;
     s->last_wins = false;
-    if (!walk_event(s)) { /* a key came twice: the last wins */
+    if (!walk_event(s)) { /* a key came twice, or what is new to us: the last of equal keys wins */
         shred_roll_back(set, s->row);
         json_last_wins(&s->tape, s->p);
         s->last_wins = true;
         s->rescued.n = 0;
         walk_event(s);
+        s->last_wins = false;
     }
     s->counts.slow_rows++;
     finish_row(s, r, uuid, t,

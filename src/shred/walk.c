@@ -249,10 +249,20 @@ struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_
     return c;
 }
 
+/* May what is new be made of this value? Not before equal keys are marked: a value that another supersedes
+ * leaves no trace in the table. */
+static bool may_learn(struct shredder *s)
+{
+    s->again |= !s->last_wins;
+    return s->last_wins;
+}
+
 static bool allow_kind(struct shredder *s, struct lnode *n, enum kind kind)
 {
     if (__builtin_expect((n->r->kinds & 1u << kind) != 0, 1))
         return true;
+    if (!may_learn(s))
+        return false;
     s->counts.conflicts++;
     return registry_add_kind(s->shape->table->registry, n->r, kind);
 }
@@ -268,6 +278,8 @@ bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth
         column_real(walk_begin(s, in, depth, n, KIND_DOUBLE, rep), (double)number);
         return true;
     }
+    if (!exact && !__atomic_load_n(&n->r->inexact_long, __ATOMIC_RELAXED) && !may_learn(s))
+        return false;
     if (!exact && list && !registry_allow_inexact(s->shape->table->registry, n->r))
         return false;
     if (!exact)
@@ -377,7 +389,7 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
         up->expect = c->index + 1;
         return c;
     }
-    if (!can_make(s->p, s->tape.toks, at))
+    if (!can_make(s->p, s->tape.toks, at) || !may_learn(s))
         return NULL;
     const struct json_tok *v = &s->tape.toks[at];
     struct rnode *r = registry_child(s->shape->table->registry, up->r, key, n, place_of(v), kind_of(v));

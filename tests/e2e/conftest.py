@@ -42,13 +42,16 @@ class Lake:
 
     def duckdb(self, table, select="*"):
         """Rows as dicts, through DuckDB's Iceberg extension."""
+        return self.duckdb_arrow(table, select).to_pylist()
+
+    def duckdb_arrow(self, table, select="*"):
         import duckdb
         location = self.pyiceberg(table).metadata_location
         con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
         for name in ("avro", "iceberg"):
             con.execute(f"LOAD '{extension(name)}'")
         con.execute("SET TimeZone='UTC'")
-        return con.execute(f"SELECT {select} FROM iceberg_scan('{location}')").to_arrow_table().to_pylist()
+        return con.execute(f"SELECT {select} FROM iceberg_scan('{location}')").to_arrow_table()
 
     def rows(self, table):
         return self.duckdb(table)

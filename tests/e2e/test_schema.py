@@ -149,3 +149,20 @@ def test_what_cannot_be_read_again_is_not_said_to_be_loaded(lake, tmp_path, pipe
     assert set(rows) == {e["event_uuid"] for e in first + more}
     for e in more:
         assert json.loads(rows[e["event_uuid"]]["_rescued"]) == {"/plan": "b"}
+
+
+def test_a_superseded_value_leaves_no_column(lake):
+    """The first of two equal keys once made the column, and the last one's list was rescued ever after."""
+    e = [event() for _ in range(3)]
+    lines = [json.dumps(x)[:-1].encode() + b', "k": 1, "o": {"x": 1, "x": "s"}, "k": ["a"]}' for x in e]
+    load(lake, b"\n".join(lines) + b"\n")
+    assert {f.name for f in lake.pyiceberg("payment").schema().fields[11:]} == {"o", "k"}
+    assert str(column(lake, "payment", "k")) == "list<string>" and str(column(lake, "payment", "o.x")) == "string"
+    assert all(r["_rescued"] is None and r["k"] == ["a"] for r in lake.rows("payment"))
+
+
+def test_numbers_merge_also_after_a_string(lake):
+    """With a string first and a long that no double holds, the two number columns once did not merge."""
+    load(lake, [event(at="x"), event(at=1), event(at=0.5), event(at=2**53 + 1)])
+    rows = [(r["at"], r["at_double"], r["at_long"]) for r in lake.rows("payment")]
+    assert sorted(rows, key=str) == sorted([("x", None, None), (None, 1.0, None), (None, 0.5, None), (None, None, 2**53 + 1)], key=str)
