@@ -2,13 +2,13 @@
 SHELL := /bin/bash
 CC ?= gcc
 B ?= build
-PKGS := libcurl openssl jansson libzstd zlib libxxhash sqlite3 yaml-0.1
+PKGS := libcurl openssl jansson libzstd zlib libxxhash sqlite3 yaml-0.1 expat
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
         -Wcast-qual -Wwrite-strings -Wundef -Wvla -Werror
 OPT ?= -O2 -g
 SAN ?=
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DXXH_INLINE_ALL -Isrc $(OPT) $(WARN) $(SAN) -fno-strict-aliasing -pthread -MMD -MP $(CFLAGS)
-LIBS := -lcurl -lcrypto -ljansson -lzstd -lz -lxxhash -lsqlite3 -lyaml -lmicrohttpd -lm -pthread
+LIBS := -lcurl -lcrypto -ljansson -lzstd -lz -lxxhash -lsqlite3 -lyaml -lexpat -lmicrohttpd -lm -pthread
 SRCS := $(shell find src -name '*.c' ! -path src/cli/main.c)
 OBJS := $(SRCS:%.c=$(B)/obj/%.o)
 UNITS := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)

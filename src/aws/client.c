@@ -7,21 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "aws/sigv4.h"
+#include "aws/profile.h"
+#include "aws/time.h"
+#include "aws/xml.h"
 #include "base/mem.h"
-
-static const char *env(const char *name)
-{
-    const char *v = getenv(name);
-    return v && *v ? v : NULL;
-}
 
 static char *find_region(const struct aws_options *o)
 {
-    const char *v = o->region && *o->region ? o->region : env("AWS_REGION");
+    const char *v = o->region && *o->region ? o->region : profile_env("AWS_REGION");
     if (!v)
-        v = env("AWS_DEFAULT_REGION");
-    return v ? mem_strdup(v) : credentials_profile_get(o->profile, "region");
+        v = profile_env("AWS_DEFAULT_REGION");
+    return v ? mem_strdup(v) : profile_get(o->profile, "region");
 }
 
 static char *find_endpoint(const char *service, const char *region, const struct aws_options *o)
@@ -30,12 +26,12 @@ static char *find_endpoint(const char *service, const char *region, const struct
     int n = snprintf(name, sizeof name, "AWS_ENDPOINT_URL_%s", service);
     for (int i = 0; i < n && i < (int)sizeof name; i++)
         name[i] = (char)toupper((unsigned char)name[i]);
-    const char *v = o->endpoint && *o->endpoint ? o->endpoint : env(name);
+    const char *v = o->endpoint && *o->endpoint ? o->endpoint : profile_env(name);
     if (!v)
-        v = env("AWS_ENDPOINT_URL");
+        v = profile_env("AWS_ENDPOINT_URL");
     if (v)
         return mem_strdup(v);
-    char *profile = credentials_profile_get(o->profile, "endpoint_url");
+    char *profile = profile_get(o->profile, "endpoint_url");
     if (profile)
         return profile;
     return mem_printf("https://%s.%s.amazonaws.com%s", service, region,
@@ -66,6 +62,15 @@ static int set_host(struct aws_client *c, struct err *e)
     return 0;
 }
 
+static int set_credentials(struct aws_client *c, const char *profile, struct err *e)
+{
+    struct credentials keys = {0};
+    c->credentials = credential_provider_open(profile, c->clock);
+    int rc = credential_provider_get(c->credentials, &keys, e);
+    credentials_fini(&keys);
+    return rc;
+}
+
 int aws_client_open(struct aws_client *c, const char *service, const struct aws_options *o,
                     const struct clock *clock, struct err *e)
 {
@@ -82,7 +87,7 @@ int aws_client_open(struct aws_client *c, const char *service, const struct aws_
         rc = set_host(c, e);
     }
     if (rc == 0)
-        rc = credentials_load(&c->credentials, o->profile, e);
+        rc = set_credentials(c, o->profile, e);
     if (rc)
         aws_client_close(c);
     return rc;
@@ -94,52 +99,132 @@ void aws_client_close(struct aws_client *c)
     free(c->region);
     free(c->endpoint);
     free(c->host);
-    credentials_fini(&c->credentials);
+    credential_provider_close(c->credentials);
     *c = (struct aws_client){0};
 }
 
-void aws_json_sign(struct aws_json_request *q, const struct aws_client *c, const char *content_type,
-                   const char *target, const void *body, size_t n)
+static bool one_of(const char *code, const char *const *list)
 {
-    char hash[SIGV4_HASH_TEXT], date[17];
-    struct buf authorization = {0};
-    sigv4_hash(body, n, hash);
-    struct sigv4_header signed_headers[] = {
-        {"Content-Type", content_type}, {"Host", c->host}, {"X-Amz-Target", target}};
-    struct sigv4_request s = {.method = "POST",
-                              .path = "/",
-                              .headers = signed_headers,
-                              .n_headers = 3,
-                              .payload_hash = hash,
-                              .region = c->region,
-                              .service = c->service,
-                              .time_s = clock_wall_us(c->clock) / 1000000};
-    sigv4_sign(&s, &c->credentials, date, &authorization);
-    for (int i = 0; i < 6; i++)
-        q->lines[i].n = 0;
-    for (int i = 0; i < 3; i++)
-        buf_printf(&q->lines[i], "%s: %s", signed_headers[i].name, signed_headers[i].value);
-    buf_printf(&q->lines[3], "X-Amz-Date: %s", date);
-    buf_printf(&q->lines[4], "Authorization: %s", buf_cstr(&authorization));
-    int lines = 5;
-    if (c->credentials.token)
-        buf_printf(&q->lines[lines++], "X-Amz-Security-Token: %s", c->credentials.token);
-    for (int i = 0; i < lines; i++)
-        q->headers[i] = buf_cstr(&q->lines[i]);
-    q->headers[lines] = NULL;
-    q->http = (struct http_request){.method = "POST",
-                                    .url = c->endpoint,
-                                    .headers = q->headers,
-                                    .body = body,
-                                    .n_body = n,
-                                    .timeout_ms = 30000};
-    buf_fini(&authorization);
+    for (; *list; list++)
+        if (strcmp(code, *list) == 0)
+            return true;
+    return false;
 }
 
-void aws_json_fini(struct aws_json_request *q)
+static void put_line(struct aws_request *q, size_t *n, const char *name, const char *value)
 {
-    for (int i = 0; i < 6; i++)
+    invariant(*n < AWS_HEADERS_MAX);
+    struct buf *line = &q->lines[*n];
+    line->n = 0;
+    buf_printf(line, "%s: %s", name, value);
+    q->headers[(*n)++] = buf_cstr(line);
+    q->headers[*n] = NULL;
+}
+
+static void put_url(struct aws_request *q, const struct aws_client *c, const struct aws_call *call)
+{
+    q->url.n = 0;
+    buf_printf(&q->url, "%s%s%s%s", call->endpoint ? call->endpoint : c->endpoint, call->path,
+               call->query ? "?" : "", call->query ? call->query : "");
+}
+
+int aws_sign(struct aws_request *q, const struct aws_client *c, const struct aws_call *call,
+             struct err *e)
+{
+    struct credentials keys = {0};
+    if (credential_provider_get(c->credentials, &keys, e))
+        return -1;
+    char hash[SIGV4_HASH_TEXT], date[17];
+    const char *service = call->service ? call->service : c->service;
+    struct sigv4_header signed_headers[AWS_HEADERS_MAX];
+    struct buf authorization = {0};
+    size_t n = 0, lines = 0;
+    invariant(call->n_headers + 6 <= AWS_HEADERS_MAX);
+    for (; n < call->n_headers; n++)
+        signed_headers[n] = call->headers[n];
+    signed_headers[n++] = (struct sigv4_header){"Host", call->host ? call->host : c->host};
+    if (!call->payload_hash)
+        sigv4_hash(call->body, call->n_body, hash);
+    const char *payload = call->payload_hash ? call->payload_hash : hash;
+    if (strcmp(service, "s3") == 0 || strcmp(service, "s3tables") == 0)
+        signed_headers[n++] = (struct sigv4_header){"X-Amz-Content-Sha256", payload};
+    struct sigv4_request s = {.method = call->method,
+                              .path = call->path,
+                              .query = call->query,
+                              .headers = signed_headers,
+                              .n_headers = n,
+                              .payload_hash = payload,
+                              .region = call->region ? call->region : c->region,
+                              .service = service,
+                              .time_s = aws_time_s(c->clock)};
+    sigv4_sign(&s, &keys, date, &authorization);
+    for (size_t i = 0; i < n; i++)
+        put_line(q, &lines, signed_headers[i].name, signed_headers[i].value);
+    put_line(q, &lines, "X-Amz-Date", date);
+    put_line(q, &lines, "Authorization", buf_cstr(&authorization));
+    if (keys.token)
+        put_line(q, &lines, "X-Amz-Security-Token", keys.token);
+    snprintf(q->access_key, sizeof q->access_key, "%s", keys.access_key);
+    put_url(q, c, call);
+    q->http = (struct http_request){.method = call->method,
+                                    .url = buf_cstr(&q->url),
+                                    .headers = q->headers,
+                                    .body = call->body,
+                                    .n_body = call->n_body,
+                                    .timeout_ms = 30000};
+    buf_fini(&authorization);
+    credentials_fini(&keys);
+    return 0;
+}
+
+int aws_json_sign(struct aws_request *q, const struct aws_client *c, const char *content_type,
+                  const char *target, const void *body, size_t n, struct err *e)
+{
+    struct sigv4_header headers[] = {{"Content-Type", content_type}, {"X-Amz-Target", target}};
+    struct aws_call call = {.method = "POST", .path = "/", .headers = headers, .n_headers = 2,
+                            .body = body, .n_body = n};
+    return aws_sign(q, c, &call, e);
+}
+
+void aws_request_fini(struct aws_request *q)
+{
+    for (int i = 0; i < AWS_HEADERS_MAX; i++) {
+        if (q->lines[i].p)
+            explicit_bzero(q->lines[i].p, q->lines[i].cap);
         buf_fini(&q->lines[i]);
+    }
+    buf_fini(&q->url);
+}
+
+bool aws_client_heal(const struct aws_client *c, const struct aws_request *q,
+                     const struct aws_fault *f, const struct http_response *r)
+{
+    static const char *const late[] = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture",
+                                       "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure", NULL};
+    static const char *const expired[] = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired",
+                                          "RequestExpired", NULL};
+    size_t n = 0;
+    const char *date = one_of(f->code, late) ? http_header(r, "Date", &n) : NULL;
+    if (date && aws_time_correct(c->clock, date, n))
+        return true;
+    return one_of(f->code, expired) && credential_provider_expired(c->credentials, q->access_key);
+}
+
+/* S3's errors, or within STS's and other query answers. */
+static void parse_xml(struct aws_fault *f, const struct http_response *r)
+{
+    if (!r->body.n || r->body.p[0] != '<')
+        return;
+    char *code = xml_text(r->body.p, r->body.n, "Error/Code");
+    if (!code)
+        code = xml_text(r->body.p, r->body.n, "/Error/Code");
+    char *message = xml_text(r->body.p, r->body.n, "Error/Message");
+    if (!message)
+        message = xml_text(r->body.p, r->body.n, "/Error/Message");
+    snprintf(f->code, sizeof f->code, "%s", code ? code : "");
+    snprintf(f->message, sizeof f->message, "%s", message ? message : "");
+    free(code);
+    free(message);
 }
 
 void aws_fault_parse(struct aws_fault *f, const struct http_response *r)
@@ -160,14 +245,8 @@ void aws_fault_parse(struct aws_fault *f, const struct http_response *r)
     if (message)
         snprintf(f->message, sizeof f->message, "%s", message);
     json_decref(j);
-}
-
-static bool one_of(const char *code, const char *const *list)
-{
-    for (; *list; list++)
-        if (strcmp(code, *list) == 0)
-            return true;
-    return false;
+    if (!*f->code)
+        parse_xml(f, r);
 }
 
 bool aws_fault_throttled(const struct aws_fault *f, int status)
@@ -175,7 +254,7 @@ bool aws_fault_throttled(const struct aws_fault *f, int status)
     static const char *const codes[] = {
         "ProvisionedThroughputExceededException", "LimitExceededException", "ThrottlingException",
         "Throttling", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException",
-        "KMSThrottlingException", "SlowDown", "RequestThrottled", NULL};
+        "KMSThrottlingException", "SlowDown", "RequestThrottled", "ServiceUnavailable", "Busy", NULL};
     return status == 429 || one_of(f->code, codes);
 }
 
@@ -185,13 +264,15 @@ bool aws_fault_credentials(const struct aws_fault *f)
         "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignature",
         "IncompleteSignatureException", "MissingAuthenticationToken",
         "MissingAuthenticationTokenException", "ExpiredTokenException", "ExpiredToken",
-        "InvalidClientTokenId", "SignatureDoesNotMatch", "AuthFailure", "NotAuthorized", NULL};
+        "InvalidClientTokenId", "SignatureDoesNotMatch", "AuthFailure", "NotAuthorized",
+        "InvalidAccessKeyId", "InvalidToken", "TokenRefreshRequired", NULL};
     return one_of(f->code, codes);
 }
 
 bool aws_fault_denied(const struct aws_fault *f)
 {
     static const char *const codes[] = {"AccessDeniedException", "AccessDenied",
-                                        "KMSAccessDeniedException", "OptInRequired", NULL};
+                                        "KMSAccessDeniedException", "OptInRequired",
+                                        "AccessForbidden", "AllAccessDisabled", "KMS.AccessDeniedException", NULL};
     return one_of(f->code, codes);
 }

@@ -1,131 +1,175 @@
-/* credentials: see credentials.h. The shared files are INI: [default] in both, [name] in the
- * credentials file, [profile name] in the config file; indented lines belong to nested settings. */
+/* credentials: the providers of this process, one for each profile, and when they renew. */
 #include "aws/credentials.h"
 
-#include <stdbool.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "aws/credentials_int.h"
+#include "aws/time.h"
+#include "base/log.h"
 #include "base/mem.h"
 
-#define FILE_BYTES_MAX ((size_t)1 << 20)
+#define RENEW_MS (5 * 60000)     /* before they expire, in the background */
+#define LAST_MOMENT_MS 15000     /* a request signed now must still arrive in time */
+#define AGAIN_MS 10000           /* between failed renewals */
+#define REFUSED_AGAIN_MS 30000   /* asking again for refused keys */
 
-static const char *env(const char *name)
+struct credential_provider {
+    struct credential_provider *next;
+    char *profile; /* NULL: of the environment */
+    const struct clock *clock;
+    int users;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct credentials now; /* access_key NULL: none yet */
+    bool renewing, refused, told;
+    bool thread_begun; /* to be joined */
+    pthread_t thread;
+    int64_t tried_ms, refused_ms; /* boot time */
+};
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct credential_provider *list;
+
+static bool same(const char *a, const char *b)
 {
-    const char *v = getenv(name);
-    return v && *v ? v : NULL;
+    return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static char *trim(char *s)
+struct credential_provider *credential_provider_open(const char *profile, const struct clock *clock)
 {
-    while (*s == ' ' || *s == '\t')
-        s++;
-    for (size_t n = strlen(s); n && strchr(" \t\r\n", s[n - 1]); n--)
-        s[n - 1] = '\0';
-    return s;
-}
-
-static bool is_section(const char *name, const char *profile, bool config)
-{
-    if (config && strncmp(name, "profile ", 8) == 0) {
-        name += 8;
-        name += strspn(name, " \t");
-        return strcmp(name, profile) == 0;
+    pthread_mutex_lock(&list_lock);
+    struct credential_provider *p = list;
+    while (p && (p->clock != clock || !same(p->profile, profile)))
+        p = p->next;
+    if (!p) {
+        p = mem_zalloc(sizeof *p);
+        p->profile = profile ? mem_strdup(profile) : NULL;
+        p->clock = clock;
+        pthread_mutex_init(&p->lock, NULL);
+        pthread_cond_init(&p->changed, NULL);
+        p->next = list;
+        list = p;
     }
-    return strcmp(name, profile) == 0 && (!config || strcmp(profile, "default") == 0);
+    p->users++;
+    pthread_mutex_unlock(&list_lock);
+    return p;
 }
 
-static char *ini_get(const char *path, const char *profile, bool config, const char *key)
+void credential_provider_close(struct credential_provider *p)
 {
-    FILE *f = fopen(path, "re");
-    char *line = NULL, *found = NULL;
-    size_t cap = 0, total = 0;
-    bool in = false;
-    ssize_t n;
-    while (f && total < FILE_BYTES_MAX && (n = getline(&line, &cap, f)) >= 0) {
-        total += (size_t)n;
-        if (line[0] == ' ' || line[0] == '\t' || line[0] == '#' || line[0] == ';')
-            continue;
-        char *s = trim(line), *eq, *close;
-        if (*s == '[' && (close = strchr(s, ']'))) {
-            *close = '\0';
-            in = is_section(trim(s + 1), profile, config);
-        } else if (in && (eq = strchr(s, '='))) {
-            *eq = '\0';
-            if (strcmp(trim(s), key) == 0) {
-                free(found);
-                found = mem_strdup(trim(eq + 1));
-            }
+    if (!p)
+        return;
+    pthread_mutex_lock(&list_lock);
+    bool last = --p->users == 0;
+    for (struct credential_provider **at = &list; last && *at; at = &(*at)->next)
+        if (*at == p) {
+            *at = p->next;
+            break;
         }
-    }
-    free(line);
-    if (f)
-        fclose(f);
-    if (found && !*found) {
-        free(found);
-        found = NULL;
-    }
-    return found;
+    pthread_mutex_unlock(&list_lock);
+    if (!last)
+        return;
+    if (p->thread_begun)
+        pthread_join(p->thread, NULL);
+    credentials_fini(&p->now);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    free(p->profile);
+    free(p);
 }
 
-static char *shared_path(const char *variable, const char *in_home)
+/* How long the keys in hand are good; INT64_MAX where they do not expire. */
+static int64_t left_ms(const struct credential_provider *p)
 {
-    const char *path = env(variable), *home = env("HOME");
-    return path ? mem_strdup(path) : mem_printf("%s/.aws/%s", home ? home : "", in_home);
-}
-
-char *credentials_profile_get(const char *profile, const char *key)
-{
-    if (!profile)
-        profile = env("AWS_PROFILE");
-    if (!profile)
-        profile = "default";
-    char *path = shared_path("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-    char *v = ini_get(path, profile, false, key);
-    free(path);
-    if (!v) {
-        path = shared_path("AWS_CONFIG_FILE", "config");
-        v = ini_get(path, profile, true, key);
-        free(path);
-    }
-    return v;
-}
-
-int credentials_load(struct credentials *c, const char *profile, struct err *e)
-{
-    *c = (struct credentials){0};
-    const char *id = env("AWS_ACCESS_KEY_ID"), *secret = env("AWS_SECRET_ACCESS_KEY"),
-               *token = env("AWS_SESSION_TOKEN");
-    if (!profile && id && secret) {
-        c->access_key = mem_strdup(id);
-        c->secret_key = mem_strdup(secret);
-        c->token = token ? mem_strdup(token) : NULL;
+    if (!p->now.access_key || p->refused)
         return 0;
-    }
-    c->access_key = credentials_profile_get(profile, "aws_access_key_id");
-    c->secret_key = credentials_profile_get(profile, "aws_secret_access_key");
-    c->token = credentials_profile_get(profile, "aws_session_token");
-    if (c->access_key && c->secret_key)
-        return 0;
-    credentials_fini(c);
-    const char *name = profile ? profile : env("AWS_PROFILE");
-    return err_set(e, ERR_INVALID,
-                   "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put "
-                   "aws_access_key_id and aws_secret_access_key into profile %s of "
-                   "~/.aws/credentials (another is chosen by AWS_PROFILE)",
-                   name ? name : "default");
+    return p->now.expires_ms ? p->now.expires_ms - aws_time_s(p->clock) * 1000 : INT64_MAX;
 }
 
-void credentials_fini(struct credentials *c)
+/* With the lock held, which is released while the source is asked. */
+static int renew(struct credential_provider *p, struct err *e)
 {
-    if (c->secret_key)
-        explicit_bzero(c->secret_key, strlen(c->secret_key));
-    if (c->token)
-        explicit_bzero(c->token, strlen(c->token));
-    free(c->access_key);
-    free(c->secret_key);
-    free(c->token);
-    *c = (struct credentials){0};
+    struct credentials fresh = {0};
+    struct err local = {0};
+    p->renewing = true;
+    pthread_mutex_unlock(&p->lock);
+    int rc = credentials_resolve(p->profile, p->clock, &fresh, &local);
+    pthread_mutex_lock(&p->lock);
+    p->renewing = false;
+    p->tried_ms = clock_boot_ms(p->clock);
+    if (rc == 0) {
+        credentials_fini(&p->now);
+        p->now = fresh;
+        p->refused = p->told = false;
+    } else if (left_ms(p) > 0 && !p->told) {
+        log_warn("AWS credentials cannot be renewed (those in hand are good for %lld s more): %s",
+                 (long long)(left_ms(p) / 1000), local.text);
+        p->told = true;
+    }
+    if (rc)
+        err_set(e, local.kind, "%s", local.text);
+    pthread_cond_broadcast(&p->changed);
+    return rc;
+}
+
+static void *renew_main(void *arg)
+{
+    struct credential_provider *p = arg;
+    pthread_mutex_lock(&p->lock);
+    renew(p, NULL);
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Others sign with the old ones meanwhile. */
+static void renew_in_background(struct credential_provider *p)
+{
+    if (p->tried_ms && clock_boot_ms(p->clock) - p->tried_ms < AGAIN_MS)
+        return;
+    if (p->thread_begun)
+        pthread_join(p->thread, NULL); /* it has ended: nobody is renewing */
+    p->renewing = true;
+    p->thread_begun = pthread_create(&p->thread, NULL, renew_main, p) == 0;
+    if (!p->thread_begun)
+        p->renewing = false;
+}
+
+static char *copy(const char *s)
+{
+    return s ? mem_strdup(s) : NULL;
+}
+
+int credential_provider_get(struct credential_provider *p, struct credentials *out, struct err *e)
+{
+    int rc = 0;
+    pthread_mutex_lock(&p->lock);
+    while (left_ms(p) <= LAST_MOMENT_MS && p->renewing)
+        pthread_cond_wait(&p->changed, &p->lock);
+    if (left_ms(p) <= LAST_MOMENT_MS) {
+        /* Keys with less than the last moment of life are used all the same, if there are no better. */
+        rc = renew(p, e) && left_ms(p) <= 0 ? -1 : 0;
+    } else if (left_ms(p) < RENEW_MS && !p->renewing) {
+        renew_in_background(p);
+    }
+    if (rc == 0)
+        *out = (struct credentials){copy(p->now.access_key), copy(p->now.secret_key), copy(p->now.token),
+                                    p->now.expires_ms};
+    pthread_mutex_unlock(&p->lock);
+    return rc;
+}
+
+bool credential_provider_expired(struct credential_provider *p, const char *access_key)
+{
+    pthread_mutex_lock(&p->lock);
+    bool others = p->now.access_key && strcmp(p->now.access_key, access_key) != 0;
+    int64_t now = clock_boot_ms(p->clock);
+    bool may = others || !p->refused_ms || now - p->refused_ms >= REFUSED_AGAIN_MS;
+    if (may && !others) {
+        p->refused = true;
+        p->refused_ms = now;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return may;
 }

@@ -15,7 +15,7 @@
 struct line {
     struct line *next;
     struct http *http;
-    struct aws_json_request request;
+    struct aws_request request;
 };
 
 struct aws_service {
@@ -47,7 +47,7 @@ struct aws_service *aws_service_open(const struct aws_service_options *o, const 
 static void line_free(struct line *l)
 {
     http_free(l->http);
-    aws_json_fini(&l->request);
+    aws_request_fini(&l->request);
     free(l);
 }
 
@@ -105,15 +105,16 @@ static void line_give(struct aws_service *s, struct line *l)
 }
 
 /* What an answer that is no 200 means. */
-static int refused(const struct aws_service *s, const char *action, const struct http_response *h,
-                   struct aws_reply *r, struct err *e)
+static int refused(const struct aws_service *s, const struct line *l, const char *action,
+                   const struct http_response *h, struct aws_reply *r, struct err *e)
 {
     const struct aws_client *c = &s->client;
     enum err_kind kind = ERR_INVALID;
     char hint[200] = "";
     aws_fault_parse(&r->fault, h);
     const char *code = r->fault.code;
-    if (aws_fault_throttled(&r->fault, h->status)) {
+    if (aws_fault_throttled(&r->fault, h->status) ||
+        aws_client_heal(c, &l->request, &r->fault, h)) {
         kind = ERR_RETRY;
     } else if (h->status >= 500 || h->status == 408) {
         kind = ERR_UNKNOWN;
@@ -136,10 +137,10 @@ static int attempt(struct aws_service *s, struct line *l, const char *action, co
 {
     struct http_response h = {0};
     r->fault = (struct aws_fault){{0}, {0}};
-    aws_json_sign(&l->request, &s->client, s->content_type, target, body, strlen(body));
-    if (http_do(l->http, &l->request.http, &h, e))
+    if (aws_json_sign(&l->request, &s->client, s->content_type, target, body, strlen(body), e) ||
+        http_do(l->http, &l->request.http, &h, e))
         return err_wrap(e, "%s %s", s->label, action);
-    int rc = h.status == 200 ? 0 : refused(s, action, &h, r, e);
+    int rc = h.status == 200 ? 0 : refused(s, l, action, &h, r, e);
     if (rc == 0) {
         r->json = json_loadb((const char *)h.body.p, h.body.n, 0, NULL);
         if (!json_is_object(r->json)) /* a cut answer: it has acted, or is not the service */

@@ -199,7 +199,10 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     curl_easy_setopt(c, CURLOPT_USERAGENT, "inlet");
     curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L << 10);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(q->connect_timeout_ms ? q->connect_timeout_ms : CONNECT_TIMEOUT_MS));
+    if (q->direct)
+        curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(q->timeout_ms ? q->timeout_ms : TIMEOUT_MS));
     x->next = h->active;
     if (h->active)
@@ -212,8 +215,9 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
 void http_submit(struct http *h, const struct http_request *q, http_done done, void *ctx)
 {
     struct exchange *x = mem_zalloc(sizeof *x);
-    buf_put(&x->body, q->body, q->n_body);
-    submit(h, q, x->body.p, done, ctx, x);
+    if (!q->body_borrowed)
+        buf_put(&x->body, q->body, q->n_body);
+    submit(h, q, q->body_borrowed ? q->body : x->body.p, done, ctx, x);
 }
 
 /* Whether the peer may have acted on the request: not if we never had a connection. */

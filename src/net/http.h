@@ -6,6 +6,7 @@
 #ifndef INLET_NET_HTTP_H
 #define INLET_NET_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,10 @@ struct http_request {
     const void *body;           /* copied by http_submit, borrowed by http_do */
     size_t n_body;
     int64_t timeout_ms;        /* of the whole exchange; 0: 60 s */
+    int64_t connect_timeout_ms; /* 0: 10 s */
     size_t response_bytes_max; /* 0: 64 MiB; more is ERR_NOMEM */
+    bool direct;        /* through no proxy */
+    bool body_borrowed; /* http_submit does not copy it either: it stays until the callback */
 };
 struct http_response {
     int status;

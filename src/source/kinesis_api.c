@@ -11,7 +11,7 @@
 struct kinesis_api {
     struct aws_client client;
     struct http *http;
-    struct aws_json_request request;
+    struct aws_request request;
 };
 
 struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const struct clock *clock,
@@ -37,7 +37,7 @@ void kinesis_api_close(struct kinesis_api *a)
     if (!a)
         return;
     http_free(a->http);
-    aws_json_fini(&a->request);
+    aws_request_fini(&a->request);
     aws_client_close(&a->client);
     free(a);
 }
@@ -47,8 +47,8 @@ const struct aws_client *kinesis_api_client(const struct kinesis_api *a)
     return &a->client;
 }
 
-int kinesis_judge(const struct aws_client *c, const char *action, const struct http_response *r,
-                  struct err *e)
+int kinesis_judge(const struct aws_client *c, const struct aws_request *q, const char *action,
+                  const struct http_response *r, struct err *e)
 {
     struct aws_fault f;
     if (r->status == 200)
@@ -56,7 +56,8 @@ int kinesis_judge(const struct aws_client *c, const char *action, const struct h
     aws_fault_parse(&f, r);
     const char *code = f.code, *hint = "";
     enum err_kind kind = ERR_INVALID;
-    if (aws_fault_throttled(&f, r->status) || r->status >= 500 || r->status == 408) {
+    if (aws_fault_throttled(&f, r->status) || r->status >= 500 || r->status == 408 ||
+        aws_client_heal(c, q, &f, r)) {
         kind = ERR_RETRY;
     } else if (strcmp(code, "ExpiredIteratorException") == 0) {
         kind = ERR_CONFLICT;
@@ -77,14 +78,14 @@ int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body
 {
     struct http_response r = {0};
     char *target = mem_printf("Kinesis_20131202.%s", action);
-    aws_json_sign(&a->request, &a->client, KINESIS_JSON, target, body, body_n);
+    int rc = aws_json_sign(&a->request, &a->client, KINESIS_JSON, target, body, body_n, e);
     free(target);
-    if (http_do(a->http, &a->request.http, &r, e)) {
+    if (rc || http_do(a->http, &a->request.http, &r, e)) {
         if (e && e->kind == ERR_UNKNOWN)
             e->kind = ERR_RETRY;
         return err_wrap(e, "Kinesis %s", action);
     }
-    int rc = kinesis_judge(&a->client, action, &r, e);
+    rc = kinesis_judge(&a->client, &a->request, action, &r, e);
     if (rc == 0) {
         buf_put(answer, r.body.p, r.body.n);
         memset(buf_reserve(answer, SOURCE_PAD), 0, SOURCE_PAD);

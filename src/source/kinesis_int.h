@@ -31,7 +31,8 @@ struct kinesis {
 
 const struct aws_client *kinesis_api_client(const struct kinesis_api *a);
 /* What a failed answer means: fills e (kinds as kinesis_api_call says); returns -1. 0 if status 200. */
-int kinesis_judge(const struct aws_client *c, const char *action, const struct http_response *r,
+int kinesis_judge(const struct aws_client *c, const struct aws_request *q, const char *action,
+                  const struct http_response *r,
                   struct err *e);
 /* Adds the shards of a ListShards answer's array (or ChildShards'), those with parent `only` if it is
  * not NULL. */

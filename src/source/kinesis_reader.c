@@ -43,7 +43,7 @@ struct reader {
     int64_t lag_ms;
     struct retry retry;
     bool troubled; /* a notice was given and not yet taken back */
-    struct aws_json_request request;
+    struct aws_request request;
     char *token; /* ListShards */
     struct source_shard *children;
     size_t n_children;
@@ -91,7 +91,7 @@ static void reader_free(struct reader *r)
         source_event_free(r->pending[i]);
     }
     source_shards_free(r->children, r->n_children);
-    aws_json_fini(&r->request);
+    aws_request_fini(&r->request);
     free(r->iterator);
     free(r->token);
     free(r->shard);
@@ -170,7 +170,7 @@ static int check(struct reader *r, const char *action, const struct http_respons
     r->in_flight = false;
     if (atomic_load(&r->stopped) || atomic_load(&r->k->stop))
         return -1;
-    if (p && kinesis_judge(kinesis_api_client(r->k->control), action, p, &failure) == 0) {
+    if (p && kinesis_judge(kinesis_api_client(r->k->control), &r->request, action, p, &failure) == 0) {
         recovered(r);
         return 0;
     }
@@ -194,12 +194,16 @@ static int check(struct reader *r, const char *action, const struct http_respons
 static void ask(struct reader *r, const char *action, struct buf *body, http_done done)
 {
     char *target = mem_printf("Kinesis_20131202.%s", action);
-    aws_json_sign(&r->request, kinesis_api_client(r->k->control), KINESIS_JSON, target, body->p,
-                  body->n);
+    struct err e = {0};
+    int rc = aws_json_sign(&r->request, kinesis_api_client(r->k->control), KINESIS_JSON, target, body->p,
+                           body->n, &e);
     free(target);
     r->in_flight = true;
     r->asked_ms = now_ms(r);
-    http_submit(r->k->http, &r->request.http, done, r);
+    if (rc)
+        done(r, NULL, &e);
+    else
+        http_submit(r->k->http, &r->request.http, done, r);
     buf_fini(body);
 }
 

@@ -27,7 +27,7 @@ static void as_botocore(void **state)
                                   .service = v->service, .time_s = 1795485784};
         char *id = mem_strdup(v->access_key), *secret = mem_strdup(v->secret_key),
              *token = v->token ? mem_strdup(v->token) : NULL;
-        struct credentials c = {id, secret, token};
+        struct credentials c = {id, secret, token, 0};
         struct buf a = {0};
         sigv4_sign(&q, &c, date, &a);
         assert_string_equal(date, "20261124T020304Z");

@@ -1,0 +1,19 @@
+/* profile: the shared files ~/.aws/config and ~/.aws/credentials (AWS_CONFIG_FILE,
+ * AWS_SHARED_CREDENTIALS_FILE), read anew at each question: a renewal sees what a person changed. */
+#ifndef INLET_AWS_PROFILE_H
+#define INLET_AWS_PROFILE_H
+
+#include <stdbool.h>
+
+/* The profile in force: `profile`, or AWS_PROFILE, or "default". Borrowed. */
+const char *profile_name(const char *profile);
+/* A profile's setting (heap), or NULL: of the credentials file, then the config file. */
+char *profile_get(const char *profile, const char *key);
+/* A setting of [sso-session NAME] in the config file (heap), or NULL. */
+char *profile_session_get(const char *session, const char *key);
+/* Is there a section of this name in either file? */
+bool profile_exists(const char *profile);
+/* A variable of the environment, NULL where it is not set or empty. */
+const char *profile_env(const char *name);
+
+#endif
