@@ -19,6 +19,27 @@ struct put_files { /* what has been put, for the manifest */
     uint32_t n;
 };
 
+/* A new table's columns: ours, and those that the rows at hand brought, so that it need not be changed at
+ * once. */
+static int first_schema(struct ptable *t, struct schema *out, struct err *e)
+{
+    struct schema more;
+    if (!t->st.number) {
+        schema_dead_letters(out);
+        return 0;
+    }
+    schema_event_base(out);
+    int rc = registry_propose(t->st.registry, out, schema_max_id(out), &more, e);
+    if (rc > 0) {
+        schema_fini(out);
+        *out = more;
+        out->schema_id = 0;
+    } else if (rc < 0) {
+        schema_fini(out);
+    }
+    return rc < 0 ? -1 : 0;
+}
+
 static int open_table(struct commit_job *job, struct err *e)
 {
     static const char *const properties[] = {"write.format.default", "parquet",
@@ -29,10 +50,8 @@ static int open_table(struct commit_job *job, struct err *e)
     struct schema base;
     if (t->handle)
         return 0;
-    if (t->st.number)
-        schema_event_base(&base);
-    else
-        schema_dead_letters(&base);
+    if (first_schema(t, &base, e))
+        return -1;
     struct sort_field sort[] = {{COL_EVENT_SUBTYPE}, {COL_EVENT_TIME}};
     struct table_spec spec = {.schema = &base,
                               .partition = t->partition,
