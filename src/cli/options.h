@@ -24,10 +24,17 @@ enum command_bit {
     CMD_CONFIG = 64,
     CMD_VERSION = 128,
     CMD_HELP = 256,
+    CMD_LAMBDA = 512,
+    CMD_INIT = 1024,
+    CMD_DOCTOR = 2048,
+    CMD_STATUS = 4096,
+    CMD_REPLAY = 8192,
+    CMD_VERIFY = 16384,
 };
-#define CMD_INGEST (CMD_RUN | CMD_LOAD | CMD_CONFIG)
+#define CMD_READ (CMD_RUN | CMD_LOAD | CMD_CONFIG) /* with leases, by intervals */
+#define CMD_INGEST (CMD_READ | CMD_LAMBDA)
 #define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA)
-#define CMD_ALL 511U
+#define CMD_ALL 32767U
 
 enum option_id {
     OPT_STREAM,
@@ -61,6 +68,7 @@ enum option_id {
     OPT_GEN_RATE,
     OPT_GEN_STREAM,
     OPT_GEN_AGGREGATE,
+    OPT_PARTIAL_FAILURES,
     OPT_HTTP,
     OPT_METRICS,
     OPT_METRICS_INTERVAL,

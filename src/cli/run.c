@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/render.h"
 #include "health/health.h"
+#include "lambda/lambda.h"
 
 static volatile sig_atomic_t stop;
 
@@ -234,4 +236,48 @@ int load_command(struct config *c, int n_args, char **args)
     p.files = (const char *const *)args;
     p.n_files = (size_t)n_args;
     return consume(c, &p);
+}
+
+/* Three quarters of what the function has, unless somebody said how much; lines as JSON where the
+ * function's log format is. */
+static void lambda_defaults(struct config *c)
+{
+    const char *mb = getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
+    const char *form = getenv("AWS_LAMBDA_LOG_FORMAT");
+    char text[32];
+    struct err ignored;
+    long n = mb ? strtol(mb, NULL, 10) : 0;
+    if (n > 0 && n < 1000000) {
+        snprintf(text, sizeof text, "%ldMB", n * 3 / 4);
+        options_set(&c->options, OPT_MEMORY, text, ORIGIN_DEFAULT, "memory", &ignored);
+    }
+    options_set(&c->options, OPT_THREADS, "1", ORIGIN_DEFAULT, "threads", &ignored);
+    if (form && strcmp(form, "JSON") == 0 &&
+        c->options.values[OPT_LOG_FORMAT].origin == ORIGIN_DEFAULT)
+        log_set_format(LOG_JSON);
+}
+
+int lambda_command(struct config *c, int n_args, char **args)
+{
+    struct pipeline_config p;
+    struct err e = {0};
+    const struct options *o = &c->options;
+    struct lambda_options l = {.api = getenv("AWS_LAMBDA_RUNTIME_API"),
+                               .partial_failures = options_flag(o, OPT_PARTIAL_FAILURES),
+                               .emf = options_number(o, OPT_METRICS) == 1,
+                               .metrics_tables = (uint32_t)options_number(o, OPT_METRICS_TABLES)};
+    (void)n_args, (void)args;
+    lambda_defaults(c);
+    if (!l.api || !*l.api) {
+        err_set(&e, ERR_INVALID, "AWS_LAMBDA_RUNTIME_API is not set: `inlet lambda` runs inside AWS "
+                                 "Lambda; elsewhere there is `inlet run`");
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
+    if (config_pipeline(c, &p, &e)) {
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
+    lambda_run(&l, &p, &e);
+    return commands_fail(&e);
 }

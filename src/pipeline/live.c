@@ -13,6 +13,7 @@
 struct live {
     pthread_mutex_t lock;
     struct live_stats stats;
+    struct live_stats before; /* counters of the runs that ended before this one */
     struct live_table *tables; /* [0, n), and then "_other" where there are more than tables_max */
     size_t n, tables_max;
     struct map by_name; /* index + 1 */
@@ -42,7 +43,24 @@ void live_state(struct live *l, enum live_state state)
         return;
     pthread_mutex_lock(&l->lock);
     l->stats.state = state;
+    if (state == LIVE_ENDED)
+        l->before = l->stats;
     pthread_mutex_unlock(&l->lock);
+}
+
+static void add_counters(struct live_stats *s, const struct live_stats *more)
+{
+    uint64_t *to = (uint64_t *)(void *)&s->counts;
+    const uint64_t *from = (const uint64_t *)(const void *)&more->counts;
+    for (size_t i = 0; i < sizeof s->counts / sizeof *to; i++)
+        to[i] += from[i];
+    s->commits += more->commits;
+    s->commit_failures += more->commit_failures;
+    s->files += more->files;
+    s->rows_committed += more->rows_committed;
+    s->bytes_committed += more->bytes_committed;
+    s->restarts += more->restarts;
+    s->commit_wall_ns += more->commit_wall_ns;
 }
 
 void live_publish(struct live *l, const struct live_stats *s)
@@ -53,6 +71,7 @@ void live_publish(struct live *l, const struct live_stats *s)
     enum live_state state = l->stats.state;
     int64_t last_commit = l->stats.last_commit_wall_ms; /* a new incarnation has made none yet */
     l->stats = *s;
+    add_counters(&l->stats, &l->before);
     l->stats.state = state;
     if (!s->last_commit_wall_ms)
         l->stats.last_commit_wall_ms = last_commit;

@@ -1,7 +1,7 @@
 /* live: what a running pipeline says of itself to other threads: health, metrics, status.
  *
  * The pipeline publishes a snapshot about once a second; readers take copies. Counters only grow, over
- * restarts too. Thread-safe. */
+ * restarts and further runs too. Thread-safe. */
 #ifndef INLET_PIPELINE_LIVE_H
 #define INLET_PIPELINE_LIVE_H
 

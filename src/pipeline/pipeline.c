@@ -411,7 +411,7 @@ static void store_checkpoints(struct run *r, bool force)
     int64_t now = clock_boot_ms(r->clock);
     struct err e = {0};
     bool ended = false;
-    if (!force && now - r->last_checkpoint_ms < CHECKPOINT_MS)
+    if (!force && now - r->last_checkpoint_ms < (r->config->feed ? 0 : CHECKPOINT_MS))
         return;
     r->last_checkpoint_ms = now;
     for (uint32_t i = 0; i < r->n_shards; i++) {
@@ -488,9 +488,9 @@ static void tick(struct run *r)
     maybe_cut(r, now);
     collect_ready(r);
     send_jobs(r, now);
+    progress_tell(r, r->config->feed != NULL); /* before the checkpoint that tells it to be done */
     store_checkpoints(r, r->shard_ending && !r->committing);
     progress_line(r, false);
-    progress_tell(r, false);
 }
 
 static void loop(struct run *r)

@@ -27,11 +27,21 @@ struct pipeline_table_config { /* from the YAML's tables: */
 
 enum pipeline_start { PIPELINE_TRIM_HORIZON, PIPELINE_LATEST, PIPELINE_AT_TIME };
 
+/* A source and leases of the caller's own (src/lambda), instead of a stream's or files'. Batches are
+ * committed as they come; the dedup window is not rebuilt from the lake. */
+struct source_env;
+struct pipeline_feed {
+    struct source *(*open_source)(void *ctx, const struct source_env *env, struct err *e);
+    struct lease_store *(*open_leases)(void *ctx, struct err *e);
+    void *ctx;
+};
+
 struct pipeline_config {
     /* Where from: a stream's name, or files ("-" is standard input). */
     const char *stream;
     const char *const *files;
     size_t n_files;
+    const struct pipeline_feed *feed; /* with `stream` its name; NULL: open one of the above */
     enum pipeline_start start;
     int64_t start_time_ms;
     bool until_caught_up; /* end once every shard is at its tip; files always end */

@@ -60,7 +60,7 @@ static int open_lake(struct run *r, struct err *e)
         goto done;
     if (r->lake.catalog->ops->namespace_ensure(r->lake.catalog, c->ns, e))
         goto done;
-    r->leases = lease_open_uri(leases, r->clock, e);
+    r->leases = c->feed ? c->feed->open_leases(c->feed->ctx, e) : lease_open_uri(leases, r->clock, e);
     rc = r->leases ? 0 : -1;
 done:
     free(catalog);
@@ -145,7 +145,7 @@ int run_open(struct run *r, struct err *e)
     r->fetched = budget_new(fetched);
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
-    if (open_lake(r, e) || load_tables(r, e) || run_restore_dedup(r, e))
+    if (open_lake(r, e) || load_tables(r, e) || (!c->feed && run_restore_dedup(r, e)))
         return -1;
     start_threads(r);
     return 0;
@@ -396,8 +396,9 @@ int run_sources(struct run *r, struct err *e)
     r->sources = mem_array(r->n_sources, sizeof *r->sources);
     for (size_t i = 0; i < r->n_sources; i++) {
         struct kinesis_options k = {.stream = c->stream};
-        r->sources[i] = c->stream ? source_kinesis_open(&k, &env, e)
-                                  : source_file_open(c->files[i], &env, e);
+        r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
+                        : c->stream ? source_kinesis_open(&k, &env, e)
+                                    : source_file_open(c->files[i], &env, e);
         if (!r->sources[i] || take_all_shards(r, r->sources[i], e))
             return -1;
     }

@@ -231,21 +231,46 @@ static void kinesis_close(struct source *s)
 }
 
 /* "<ARN>@<creation in ms>": a stream made again under its name is another one. */
+static char *identity_in(const json_t *answer, struct err *e)
+{
+    const json_t *d = json_object_get(answer, "StreamDescriptionSummary");
+    const char *arn = json_string_value(json_object_get(d, "StreamARN"));
+    double made = json_number_value(json_object_get(d, "StreamCreationTimestamp"));
+    if (arn && made >= 0 && made < 1e12)
+        return mem_printf("%s@%lld", arn, (long long)llround(made * 1000));
+    err_set(e, ERR_INVALID,
+            "Kinesis DescribeStreamSummary names no stream: is the endpoint Kinesis?");
+    return NULL;
+}
+
 static int identify(struct kinesis *k, struct err *e)
 {
     json_t *a = call(k, "DescribeStreamSummary", json_pack("{s:s}", "StreamName", k->stream), e);
     if (!a)
         return err_wrap(e, "stream %s", k->stream);
-    const json_t *d = json_object_get(a, "StreamDescriptionSummary");
-    const char *arn = json_string_value(json_object_get(d, "StreamARN"));
-    double made = json_number_value(json_object_get(d, "StreamCreationTimestamp"));
-    if (arn && made >= 0 && made < 1e12)
-        k->identity = mem_printf("%s@%lld", arn, (long long)llround(made * 1000));
+    k->identity = identity_in(a, e);
     json_decref(a);
-    return k->identity ? 0
-                       : err_set(e, ERR_INVALID,
-                                 "Kinesis DescribeStreamSummary names no stream: is the endpoint "
-                                 "Kinesis?");
+    return k->identity ? 0 : -1;
+}
+
+char *kinesis_identity_of_arn(const char *arn, struct err *e)
+{
+    struct kinesis_api *api = kinesis_api_open(e);
+    if (!api)
+        return NULL;
+    struct buf answer = {0};
+    json_t *q = json_pack("{s:s}", "StreamARN", arn);
+    char *body = q ? json_dumps(q, JSON_COMPACT) : NULL, *out = NULL;
+    if (body && kinesis_api_insist(api, "DescribeStreamSummary", body, strlen(body), &answer, e) == 0) {
+        json_t *a = json_loadb((const char *)answer.p, answer.n, 0, NULL);
+        out = identity_in(a, e);
+        json_decref(a);
+    }
+    free(body);
+    json_decref(q);
+    buf_fini(&answer);
+    kinesis_api_close(api);
+    return out;
 }
 
 struct source *source_kinesis_open(const struct kinesis_options *o, const struct source_env *env,

@@ -15,6 +15,10 @@ struct kinesis_options {
  * Throttled, 5xx or no connection: ERR_RETRY. ExpiredIterator: ERR_CONFLICT. ERR_NOTFOUND: no such
  * stream. One thread at a time for a handle. */
 struct kinesis_api;
+
+/* "<stream ARN>@<creation in ms>" (heap), what identity() says: one DescribeStreamSummary. */
+char *kinesis_identity_of_arn(const char *arn, struct err *e);
+
 struct kinesis_api *kinesis_api_open(struct err *e);
 struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const struct clock *clock,
                                           struct err *e);
