@@ -2,6 +2,7 @@
 #include "catalog/catalog.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "catalog/db.h"
 
@@ -18,16 +19,34 @@ const char *catalog_uri_path(const char *uri)
     return db_uri_path(uri);
 }
 
-int catalog_uri_check(const char *uri, struct err *e)
+const char *catalog_uri_namespace(const char *uri)
 {
-    if (catalog_uri_path(uri))
-        return 0;
-    return err_set(e, ERR_INVALID, "%.200s is no catalog: write sqlite:PATH", uri);
+    return strncmp(uri, "glue://", 7) == 0 ? uri + 7 : NULL;
 }
 
-struct catalog *catalog_open_uri(const char *uri, bool read_only, struct err *e)
+int catalog_uri_check(const char *uri, struct err *e)
 {
-    if (catalog_uri_check(uri, e))
+    const char *database = catalog_uri_namespace(uri);
+    size_t n = database ? strspn(database, "abcdefghijklmnopqrstuvwxyz0123456789_-") : 0;
+    if (catalog_uri_path(uri))
+        return 0;
+    if (!database)
+        return err_set(e, ERR_INVALID,
+                       "%.200s is no catalog: write sqlite:PATH or glue://DATABASE", uri);
+    if (!n || n > 255 || database[n])
+        return err_set(e, ERR_INVALID,
+                       "%.200s: a Glue database's name is of lower-case letters, digits, _ and -, "
+                       "at most 255",
+                       uri);
+    return 0;
+}
+
+struct catalog *catalog_open(const struct catalog_options *o, struct err *e)
+{
+    if (catalog_uri_check(o->uri, e))
         return NULL;
-    return catalog_sqlite_open(catalog_uri_path(uri), "default", read_only, e);
+    if (catalog_uri_path(o->uri))
+        return catalog_sqlite_open(catalog_uri_path(o->uri), "default", o->read_only, e);
+    struct catalog_glue_options glue = {.database = catalog_uri_namespace(o->uri), .aws = o->aws};
+    return catalog_glue_open(&glue, o->clock ? o->clock : &clock_system, e);
 }

@@ -1,7 +1,7 @@
 /* catalog: which metadata file a table stands at, changed by compare-and-swap only.
  *
- * SQLite in the schema of PyIceberg's SqlCatalog and Java's JdbcCatalog (V1: column iceberg_type);
- * Glue and Iceberg REST later by the same contract. Thread-safe. */
+ * SQLite in the schema of PyIceberg's SqlCatalog and Java's JdbcCatalog (V1: column iceberg_type), the
+ * Glue Data Catalog, and Iceberg's REST protocol. Thread-safe. */
 #ifndef INLET_CATALOG_CATALOG_H
 #define INLET_CATALOG_CATALOG_H
 
@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "aws/client.h"
 #include "base/clock.h"
 #include "base/err.h"
 
@@ -61,12 +62,29 @@ struct catalog {
 struct catalog *catalog_sqlite_open(const char *path, const char *name, bool read_only,
                                     struct err *e);
 
-/* "sqlite:PATH" (or sqlite:///PATH); read_only: nothing is made. */
-struct catalog *catalog_open_uri(const char *uri, bool read_only, struct err *e);
-/* Whether catalog_open_uri knows it: ERR_INVALID with what to write. */
+struct catalog_glue_options {
+    const char *database;
+    int64_t patience_ms; /* of one call, 0: 30 s */
+    struct aws_options aws;
+};
+/* The Glue Data Catalog. Its namespace is the database, whatever namespace is asked for. */
+struct catalog *catalog_glue_open(const struct catalog_glue_options *o, const struct clock *clock,
+                                  struct err *e);
+
+struct catalog_options {
+    const char *uri;
+    bool read_only; /* nothing is made by opening it */
+    const struct clock *clock;
+    struct aws_options aws;
+};
+/* sqlite:PATH, glue://DATABASE. */
+struct catalog *catalog_open(const struct catalog_options *o, struct err *e);
+/* Whether catalog_open knows it: ERR_INVALID with what to write. */
 int catalog_uri_check(const char *uri, struct err *e);
 /* The file of "sqlite:PATH" (borrowed), or NULL. */
 const char *catalog_uri_path(const char *uri);
+/* The namespace that the URI names itself ("glue://DATABASE"; borrowed), or NULL. */
+const char *catalog_uri_namespace(const char *uri);
 
 static inline void catalog_close(struct catalog *c)
 {

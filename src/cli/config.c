@@ -215,6 +215,19 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
     return 0;
 }
 
+const char *config_namespace(const struct config *c)
+{
+    const char *uri = options_text(&c->options, OPT_CATALOG);
+    const char *own = uri ? catalog_uri_namespace(uri) : NULL;
+    return own ? own : options_text(&c->options, OPT_NAMESPACE);
+}
+
+struct catalog_options config_catalog(const struct config *c, const char *uri)
+{
+    (void)c;
+    return (struct catalog_options){.uri = uri, .clock = &clock_system};
+}
+
 const char *config_stream_name(const char *uri, struct err *e)
 {
     if (strncmp(uri, "kinesis://", 10) == 0 && uri[10])
@@ -284,7 +297,6 @@ static int set_places(struct config *c, struct pipeline_config *out, struct err 
         return err_wrap(e, "--leases");
     out->catalog = catalog;
     out->leases = leases;
-    out->ns = options_text(o, OPT_NAMESPACE);
     return 0;
 }
 
@@ -300,6 +312,8 @@ int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e
                                                       : PIPELINE_AT_TIME;
     out->start_time_ms = options_number(&c->options, OPT_START) / 1000;
     out->until_caught_up = options_flag(&c->options, OPT_UNTIL_CAUGHT_UP);
+    out->ns = config_namespace(c);
+    out->catalog_options = config_catalog(c, NULL);
     out->tables = c->tables;
     out->n_tables = c->n_tables;
     out->hash_key = c->hash_key;

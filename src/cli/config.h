@@ -26,6 +26,10 @@ int config_load(struct config *c, char *const *environment, struct err *e);
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e);
 /* The lake's directory and the catalog's URI (heap). */
 int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e);
+/* The tables' namespace: what the catalog's URI names, else --namespace. Borrowed. */
+const char *config_namespace(const struct config *c);
+/* What catalog_open takes; borrows from c and `uri`. */
+struct catalog_options config_catalog(const struct config *c, const char *uri);
 /* "kinesis://NAME" to NAME, borrowed; NULL and ERR_INVALID for anything else. */
 const char *config_stream_name(const char *uri, struct err *e);
 /* The effective settings as YAML (with their origin as comments) or JSON. */

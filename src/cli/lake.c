@@ -50,7 +50,7 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     if (path && stat(path, &st))
         return err_set(e, ERR_NOTFOUND, "no catalog at %s", path);
     l->lake = (struct lake){.clock = &clock_system,
-                            .ns = options_text(&c->options, OPT_NAMESPACE),
+                            .ns = config_namespace(c),
                             .engine_version = "inlet " INLET_VERSION,
                             .snapshot_age_ms = INT64_C(86400000),
                             .snapshots_max = 500,
@@ -58,7 +58,9 @@ static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
     l->lake.store = store_local_open(dir, false, e);
     if (!l->lake.store)
         return -1;
-    l->lake.catalog = catalog_open_uri(l->catalog_uri, true, e);
+    struct catalog_options catalog = config_catalog(c, l->catalog_uri);
+    catalog.read_only = true;
+    l->lake.catalog = catalog_open(&catalog, e);
     return l->lake.catalog ? 0 : -1;
 }
 

@@ -27,8 +27,9 @@ static const struct option table[OPTION_COUNT] = {
                     CMD_RUN | CMD_CONFIG, OPTION_TEXT, 0, 0},
     [OPT_LAKE] = {"lake", "lake", "DIR", NULL, NULL, "the lake's directory, made if missing",
                   CMD_LAKE, OPTION_TEXT, 0, 0},
-    [OPT_CATALOG] = {"catalog", "catalog", "sqlite:PATH", NULL, NULL,
-                     "the Iceberg catalog; default: catalog.db in the lake", CMD_LAKE, OPTION_TEXT,
+    [OPT_CATALOG] = {"catalog", "catalog", "URI", NULL, NULL,
+                     "the Iceberg catalog: sqlite:PATH (default: catalog.db in the lake) or "
+                     "glue://DATABASE", CMD_LAKE, OPTION_TEXT,
                      0, 0},
     [OPT_LEASES] = {"leases", "leases", "URI", NULL, NULL,
                     "who reads what, and from where: sqlite:PATH (default: leases.db in the lake) "

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "catalog/catalog.h"
 #include "event/event.h"
 #include "pipeline/live.h"
 #include "schema/registry.h"
@@ -48,7 +49,8 @@ struct pipeline_config {
 
     /* Where to. */
     const char *lake;    /* a directory */
-    const char *catalog; /* a URI (catalog_open_uri); NULL: sqlite:<lake>/catalog.db */
+    const char *catalog; /* a URI (catalog_open); NULL: sqlite:<lake>/catalog.db */
+    struct catalog_options catalog_options; /* what else it takes; uri and clock are set here */
     const char *leases;  /* a URI (lease_open_uri); NULL: sqlite:<lake>/leases.db */
     const char *ns;      /* "events" */
     bool sync;           /* fsync what is committed */

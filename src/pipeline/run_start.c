@@ -55,7 +55,10 @@ static int open_lake(struct run *r, struct err *e)
     r->lake.store = store_local_open(c->lake, c->sync, e);
     if (!r->lake.store)
         goto done;
-    r->lake.catalog = catalog_open_uri(catalog, false, e);
+    struct catalog_options options = c->catalog_options;
+    options.uri = catalog;
+    options.clock = r->clock;
+    r->lake.catalog = catalog_open(&options, e);
     if (!r->lake.catalog)
         goto done;
     if (r->lake.catalog->ops->namespace_ensure(r->lake.catalog, c->ns, e))
