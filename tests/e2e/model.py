@@ -28,6 +28,10 @@ def same(a, b):
     return type(a) is type(b) is str and a == b or (not isinstance(a, str) and a == b)
 
 
+def key_of(field):
+    return field.name if field.doc is None else field.doc  # "" is a key
+
+
 def from_column(value, field_type):
     from pyiceberg.types import ListType, StructType
     if value is None:
@@ -37,7 +41,7 @@ def from_column(value, field_type):
         for f in field_type.fields:
             v = from_column(value[f.name], f.field_type)
             if v is not None:
-                out[f.doc or f.name] = v
+                out[key_of(f)] = v
         return out
     if isinstance(field_type, ListType):
         return [from_column(v, field_type.element_type) for v in value]
@@ -72,7 +76,7 @@ def rebuild(row, schema):
         if f.name not in ENVELOPE:
             v = from_column(row.get(f.name), f.field_type)
             if v is not None:
-                event[f.doc or f.name] = v
+                event[key_of(f)] = v
     for pointer, value in json.loads(row["_rescued"] or "{}").items():
         set_pointer(event, pointer, value)
     return event
