@@ -137,7 +137,7 @@ static size_t take_partition(struct commit_job *job, struct rowset **group)
 static int encode_rows(struct commit_job *job, struct err *e)
 {
     struct encode_env encode = {.schema = table_schema(job->table->handle),
-                                .stream = job->shard_identities[0],
+                                .streams = job->shard_identities,
                                 .shard_names = job->shard_names,
                                 .n_shards = job->n_shards,
                                 .zstd_level = job->config->zstd_level,

@@ -348,12 +348,13 @@ static void add_column(struct build *b, const struct column *col, uint32_t rows)
     add_nulls(b, rows - col->rows);
 }
 
-static void add_shards(struct build *b, const struct rowset *r)
+/* A text by the shard that each row came from. */
+static void add_by_shard(struct build *b, const struct rowset *r, const char *const *texts)
 {
     uint32_t rows = 0;
     for (uint32_t i = 0; i < r->n_shards; i++) {
         uint32_t shard = r->shards[i].shard;
-        const char *name = shard < b->env->n_shards ? b->env->shard_names[shard] : NULL;
+        const char *name = shard < b->env->n_shards ? texts[shard] : NULL;
         add_text(b, name, name ? strlen(name) : 0, r->shards[i].rows);
         rows += r->shards[i].rows;
     }
@@ -391,7 +392,7 @@ static void event_pieces(struct build *b, struct set_view *v, const struct leaf 
     case COL_EVENT_NAME: add_text(b, r->name, r->name_n, r->rows); return;
     case COL_EVENT_TYPE: add_text(b, r->type, r->type_n, r->rows); return;
     case COL_EVENT_SUBTYPE: add_text(b, r->subtype, r->subtype_n, r->rows); return;
-    case COL_SHARD: add_shards(b, r); return;
+    case COL_SHARD: add_by_shard(b, r, b->env->shard_names); return;
     default: break;
     }
     const struct column *col = v->placed[leaf - b->k->leaves];
@@ -406,11 +407,8 @@ static void event_pieces(struct build *b, struct set_view *v, const struct leaf 
 /* Dead letters: field 5 is the stream, 6 the shard; the rest are the row set's columns. */
 static void dead_pieces(struct build *b, struct set_view *v, const struct leaf *leaf)
 {
-    const char *stream = b->env->stream;
-    if (leaf->field_id == 5)
-        add_text(b, stream, stream ? strlen(stream) : 0, v->set->rows);
-    else if (leaf->field_id == 6)
-        add_shards(b, v->set);
+    if (leaf->field_id == 5 || leaf->field_id == 6)
+        add_by_shard(b, v->set, leaf->field_id == 5 ? b->env->streams : b->env->shard_names);
     else
         event_pieces(b, v, leaf);
 }

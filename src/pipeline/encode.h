@@ -16,8 +16,8 @@ void encode_kept_free(struct encode_kept *k);
 
 struct encode_env {
     const struct schema *schema;          /* agreed */
-    const char *stream;                   /* dead letters' stream column; NULL: null */
-    const char *const *shard_names;       /* by the number in shard_run; NULL entries are null */
+    const char *const *streams;           /* dead letters' stream column, and ... */
+    const char *const *shard_names;       /* ... _shard, by the number in shard_run; NULL entries are null */
     uint32_t n_shards;
     int zstd_level;
     const char *created_by;

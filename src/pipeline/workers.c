@@ -76,6 +76,7 @@ static void shred_batch(struct worker *w, const struct work_item *item)
                                  .seq = in.seq,
                                  .seq_text = in.seq_text,
                                  .seq_text_n = in.seq_text_n,
+                                 .sub = in.sub,
                                  .arrived_us = in.arrived_us,
                                  .defect = in.defect};
         shredder_record(w->shredder, &r, b->tag, item->check_positions, now_us);

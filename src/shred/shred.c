@@ -113,6 +113,25 @@ static void random_id(char out[37])
     uuid4_format(b, out);
 }
 
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+/* Their table is partitioned by the day of arrival: a row set for each. */
+static struct rowset *dead_of_day(struct shredder *s, int32_t day)
+{
+    for (struct rowset *d = s->dead; d; d = d->next)
+        if (d->time_partition == day)
+            return d;
+    struct rowset *d = rowset_new(dead_columns, DEAD_COLUMNS);
+    d->time_partition = day;
+    d->next = s->dead;
+    s->dead = d;
+    s->partitions++;
+    return d;
+}
+
 static void dead_letter(struct shredder *s, const struct shred_record *r, enum reason why,
                         const char *message, int64_t now_us, bool check)
 {
@@ -121,11 +140,7 @@ static void dead_letter(struct shredder *s, const struct shred_record *r, enum r
         s->counts.skipped++;
         return;
     }
-    if (!s->dead) {
-        s->dead = rowset_new(dead_columns, DEAD_COLUMNS);
-        s->partitions++;
-    }
-    struct rowset *d = s->dead;
+    struct rowset *d = dead_of_day(s, (int32_t)floor_div(r->arrived_us, DAY_US));
     struct rowset_column *c = d->cols;
     random_id(id);
     put_text(&c[0].col, d->rows, id, 36);
@@ -134,10 +149,11 @@ static void dead_letter(struct shredder *s, const struct shred_record *r, enum r
     put_text(&c[3].col, d->rows, r->payload, r->n);
     if (r->seq_text)
         put_text(&c[6].col, d->rows, r->seq_text, r->seq_text_n);
+    if (r->seq_text && r->sub >= 0)
+        put_number(&c[7].col, d->rows, r->sub);
     put_number(&c[8].col, d->rows, r->arrived_us);
     put_number(&c[9].col, d->rows, now_us);
     add_shard(d, r->shard);
-    d->time_partition = (int32_t)(r->arrived_us / DAY_US);
     d->rows++;
     s->counts.dead[why]++;
 }
@@ -176,11 +192,6 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
     s->last = sh;
     *why = !sh->table ? sh->why : sh->table->unavailable ? REASON_TABLE_UNAVAILABLE : REASON_NONE;
     return sh;
-}
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
 }
 
 static int32_t time_partition(uint8_t transform, int64_t us)
@@ -470,8 +481,8 @@ struct rowset *shredder_cut(struct shredder *s)
     struct rowset *out = s->dead;
     struct map_entry *entry;
     size_t at = 0;
-    if (s->dead)
-        s->dead->bytes = rowset_bytes(s->dead);
+    for (struct rowset *d = s->dead; d; d = d->next)
+        d->bytes = rowset_bytes(d);
     s->dead = NULL;
     while ((entry = map_next(&s->shapes, &at))) {
         struct shape *sh = entry->value;
@@ -528,7 +539,9 @@ void shredder_free(struct shredder *s)
 size_t shredder_bytes(const struct shredder *s)
 {
     struct map_entry *entry;
-    size_t at = 0, n = s->dead ? rowset_bytes(s->dead) : 0;
+    size_t at = 0, n = 0;
+    for (const struct rowset *d = s->dead; d; d = d->next)
+        n += rowset_bytes(d);
     while ((entry = map_next(&s->shapes, &at))) {
         const struct shape *sh = entry->value;
         for (uint32_t i = 0; i < sh->n_sets; i++)

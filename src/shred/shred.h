@@ -77,7 +77,7 @@ struct rowset {
 void rowset_free(struct rowset *r);
 /* Dead letters have, instead, cols of these envelope_ids, in the order of schema_dead_letters' field
  * ids 1..10: letter_id (a random uuid), reason, message, payload, stream (left empty: the consumer's
- * constant), _shard (by shards[]), _sequence, sub_sequence, _arrived_at, recorded_at. */
+ * to tell by shards[]), _shard (likewise), _sequence, sub_sequence, _arrived_at, recorded_at. */
 
 struct shred_counts { /* added up; the consumer reads them with shredder_counts */
     uint64_t records, bytes, rows, duplicates, duplicates_different, duplicates_unknown_payload;
@@ -95,6 +95,7 @@ struct shred_record {
     struct seq seq;
     const char *seq_text;   /* NULL: _sequence is null */
     size_t seq_text_n;
+    int32_t sub;            /* within an aggregate, -1 if none; of no account without seq_text */
     int64_t arrived_us;
     const char *defect;     /* not NULL: dead letter at once */
     bool last_unterminated; /* unused by most */

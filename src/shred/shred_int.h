@@ -67,7 +67,7 @@ struct shredder {
     struct json_tape tape;
     struct map shapes;
     struct shape *last; /* the shape of the record before */
-    struct rowset *dead;
+    struct rowset *dead; /* dead letters, by the day of arrival */
     struct event_time_cache times;
     struct buf text, rescued;
     struct str path[PATH_MAX_STEPS]; /* keys and indices down to the value in hand; borrowed */

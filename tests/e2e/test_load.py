@@ -193,3 +193,14 @@ def test_a_fault_at_the_start_sends_nothing_to_dead_letters(lake):
     assert "inlet_dead_letters" not in lake.tables()
     load(lake, [e])
     assert sorted(r["n"] for r in lake.rows("payment")) == [1, 2]
+
+
+def test_dead_letters_name_their_file(lake, tmp_path):
+    """All were once said to come from the first file."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(f"bad {name}\n".encode() + ndjson([event()]))
+    lake.load(*(tmp_path / name for name in ("a", "b", "c")))
+    dead = lake.rows("inlet_dead_letters")
+    assert sorted((bytes(d["payload"]).decode()[-1], d["stream"].split("#")[0]) for d in dead) == [
+        (name, f"file:{(tmp_path / name).resolve()}") for name in ("a", "b", "c")]
+    assert all(d["_shard"] is None and d["_sequence"] is None and d["sub_sequence"] is None for d in dead)

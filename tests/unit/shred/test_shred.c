@@ -473,6 +473,35 @@ static void what_is_no_event_says_why(void **state)
     finish(s);
 }
 
+/* Their table is partitioned by that day; all once went into the last one's. */
+static void dead_letters_stand_by_their_day_of_arrival(void **state)
+{
+    (void)state;
+    static const int64_t days[] = {20000, 20001, 20000, -1};
+    struct shredder *s = begin(&wide, NULL, 0);
+    uint8_t bad[80] = "bad";
+    unsigned sets = 0, rows = 0;
+    for (size_t i = 0; i < 4; i++) {
+        struct shred_record r = {.payload = bad, .n = 3, .seq = seq_of(5), .seq_text = "5/7", .seq_text_n = 3, .sub = 7,
+                                 .arrived_us = days[i] * 86400000000 + 1};
+        shredder_record(s, &r, 1, false, 0);
+    }
+    for (struct rowset *r = shredder_cut(s), *next; r; r = next, sets++) {
+        next = r->next;
+        rows += r->rows;
+        assert_int_equal(r->rows, r->time_partition == 20000 ? 2 : 1);
+        for (uint32_t i = 0; i < r->rows; i++) {
+            int64_t at = r->cols[8].col.longs[i];
+            assert_int_equal((at - 1) / 86400000000, r->time_partition);
+            assert_int_equal(r->cols[7].col.longs[i], 7); /* sub_sequence */
+        }
+        rowset_free(r);
+    }
+    assert_int_equal(sets, 3);
+    assert_int_equal(rows, 4);
+    finish(s);
+}
+
 static const char *const one = "{\"event_uuid\":\"u1\",\"event_name\":\"t\",\"created_at\":1700000000,\"n\":1}";
 
 static void duplicates_are_counted_and_positions_skip(void **state)
@@ -577,6 +606,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_event_says_why),
+        cmocka_unit_test(dead_letters_stand_by_their_day_of_arrival),
         cmocka_unit_test(duplicates_are_counted_and_positions_skip),
         cmocka_unit_test(declared_columns_convert_or_rescue),
         cmocka_unit_test(columns_and_rescued_give_back_the_event),
