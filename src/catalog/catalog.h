@@ -37,6 +37,8 @@ struct catalog_change {
 
 struct catalog_ops {
     int (*namespace_ensure)(struct catalog *c, const char *ns, struct err *e);
+    /* NULL where the catalog cannot say. */
+    int (*namespace_exists)(struct catalog *c, const char *ns, bool *exists, struct err *e);
     int (*list)(struct catalog *c, const char *ns, catalog_list_fn *each, void *ctx, struct err *e);
     /* ERR_NOTFOUND; a view or another kind is ERR_INVALID. *out is zero before, caller's after. */
     int (*load)(struct catalog *c, const char *ns, const char *table, struct catalog_table *out,

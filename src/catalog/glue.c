@@ -99,26 +99,35 @@ refused:
     return NULL;
 }
 
-static int glue_namespace_ensure(struct catalog *c, const char *ns, struct err *e)
+static int glue_namespace_exists(struct catalog *c, const char *ns, bool *exists, struct err *e)
 {
     struct glue_catalog *g = glue_of(c);
     struct aws_reply r;
     struct err local = {0};
-    json_t *q = json_object(), *input = json_object();
+    json_t *q = json_object();
     (void)ns;
-    e = e ? e : &local;
     json_object_set_new(q, "Name", json_string(g->database));
-    int rc = call(g, "GetDatabase", q, &r, e);
+    int rc = call(g, "GetDatabase", q, &r, &local);
     aws_reply_fini(&r);
-    if (rc && e->kind == ERR_NOTFOUND) {
-        q = json_object();
-        json_object_set_new(input, "Name", json_string(g->database));
-        json_object_set(q, "DatabaseInput", input);
-        rc = call(g, "CreateDatabase", q, &r, e);
-        if (rc && aws_reply_is(&r, "AlreadyExistsException")) /* somebody, perhaps we, was first */
-            rc = 0;
-        aws_reply_fini(&r);
-    }
+    *exists = rc == 0;
+    return !rc || local.kind == ERR_NOTFOUND ? 0 : err_set(e, local.kind, "%s", local.text);
+}
+
+static int glue_namespace_ensure(struct catalog *c, const char *ns, struct err *e)
+{
+    struct glue_catalog *g = glue_of(c);
+    struct aws_reply r;
+    bool there;
+    int rc = glue_namespace_exists(c, ns, &there, e);
+    if (rc || there)
+        return rc;
+    json_t *q = json_object(), *input = json_object();
+    json_object_set_new(input, "Name", json_string(g->database));
+    json_object_set(q, "DatabaseInput", input);
+    rc = call(g, "CreateDatabase", q, &r, e);
+    if (rc && aws_reply_is(&r, "AlreadyExistsException")) /* somebody, perhaps we, was first */
+        rc = 0;
+    aws_reply_fini(&r);
     json_decref(input);
     return rc;
 }
@@ -277,6 +286,7 @@ static void glue_close(struct catalog *c)
 
 static const struct catalog_ops glue_ops = {
     .namespace_ensure = glue_namespace_ensure,
+    .namespace_exists = glue_namespace_exists,
     .list = glue_list,
     .load = glue_load,
     .create = glue_create,

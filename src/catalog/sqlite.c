@@ -45,11 +45,11 @@ static int finish(struct db *db, int rc, struct err *e)
     return -1;
 }
 
-static int sqlite_namespace_ensure(struct catalog *c, const char *ns, struct err *e)
+static int sqlite_namespace_exists(struct catalog *c, const char *ns, bool *exists, struct err *e)
 {
     struct sqlite_catalog *s = sqlite_of(c);
     const char *texts[] = {s->name, ns};
-    db_lock(s->db); /* mostly it is there, and then nobody need wait for the write lock */
+    db_lock(s->db);
     struct sqlite3_stmt *q =
         db_prepare(s->db,
                    "SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ?1 AND "
@@ -58,8 +58,18 @@ static int sqlite_namespace_ensure(struct catalog *c, const char *ns, struct err
     int rc = q ? db_step(s->db, q, e) : -1;
     db_done(q);
     db_unlock(s->db);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
+    *exists = rc > 0;
+    return rc < 0 ? -1 : 0;
+}
+
+static int sqlite_namespace_ensure(struct catalog *c, const char *ns, struct err *e)
+{
+    struct sqlite_catalog *s = sqlite_of(c);
+    const char *texts[] = {s->name, ns};
+    bool there; /* mostly it is, and then nobody need wait for the write lock */
+    int rc = sqlite_namespace_exists(c, ns, &there, e);
+    if (rc || there)
+        return rc;
     if (db_begin(s->db, e))
         return -1;
     rc = db_run(s->db,
@@ -202,6 +212,7 @@ static void sqlite_close(struct catalog *c)
 
 static const struct catalog_ops sqlite_ops = {
     .namespace_ensure = sqlite_namespace_ensure,
+    .namespace_exists = sqlite_namespace_exists,
     .list = sqlite_list,
     .load = sqlite_load,
     .create = sqlite_create,

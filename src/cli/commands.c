@@ -19,6 +19,13 @@ static const struct command table[] = {
      run_command},
     {"load", "FILE...", "newline-delimited JSON files (plain, .gz, .zst) or - into the lake",
      "inlet load --lake lake events.ndjson.gz", CMD_LOAD, 1, 100000, load_command},
+    {"init", "", "make what is missing: lake, catalog, namespace, declared tables, dead letters, leases",
+     "inlet init --lake lake --config inlet.yaml --dry-run", CMD_INIT, 0, 0, init_command},
+    {"doctor", "", "can we reach, and may we use, stream, lake, catalog and leases",
+     "inlet doctor --lake s3://bucket/lake --catalog glue://events --stream kinesis://events",
+     CMD_DOCTOR, 0, 0, doctor_command},
+    {"status", "", "last commits, rates, positions and lag, of a lake or of a running worker",
+     "inlet status --lake lake --stream kinesis://events", CMD_STATUS, 0, 0, status_command},
     {"lambda", "", "as an AWS Lambda custom runtime, on the stream's event source mapping",
      "inlet lambda --lake s3://bucket/lake --catalog glue://events", CMD_LAMBDA, 0, 0,
      lambda_command},
@@ -34,6 +41,8 @@ static const struct command table[] = {
      inspect_command},
     {"config", "", "the settings in force, and where each comes from",
      "inlet config --config inlet.yaml", CMD_CONFIG, 0, 0, config_command},
+    {"options", "", "the table of all settings, as Markdown", "inlet options", CMD_OPTIONS, 0, 0,
+     options_command},
     {"help", "[COMMAND]", "this text, or a command's", "inlet help load", CMD_HELP, 0, 1,
      help_command},
     {"version", "", "the version", "inlet version", CMD_VERSION, 0, 0, version_command},
@@ -93,6 +102,8 @@ static void overview(struct buf *out)
                   "typed, deduplicated, exactly once\n\nUsage: inlet COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMANDS; i++) {
         struct buf left = {0};
+        if (table[i].bit == CMD_OPTIONS) /* for `make docs` */
+            continue;
         buf_printf(&left, "%s %s", table[i].name, table[i].args);
         buf_printf(out, "  %-15s %s\n", buf_cstr(&left), table[i].summary);
         buf_fini(&left);

@@ -1,68 +1,14 @@
 /* tables, schema: what is in the lake, read through the catalog as any engine would. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "cli/commands.h"
+#include "cli/open.h"
 #include "cli/render.h"
 #include "codec/civil.h"
-#include "table/table.h"
-
-struct open_lake {
-    struct lake lake;
-    char *catalog_uri;
-};
-
-static void random_bytes(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    for (uint8_t *at = p; n;) {
-        ssize_t got = getrandom(at, n < 256 ? n : 256, 0);
-        invariant(got > 0 || errno == EINTR);
-        at += got > 0 ? got : 0;
-        n -= got > 0 ? (size_t)got : 0;
-    }
-}
-
-static void lake_close(struct open_lake *l)
-{
-    catalog_close(l->lake.catalog);
-    store_close(l->lake.store);
-    free(l->catalog_uri);
-}
-
-/* Looking must not make anything: what is not there is an error. */
-static int lake_open(struct open_lake *l, const struct config *c, struct err *e)
-{
-    const char *dir;
-    struct stat st;
-    memset(l, 0, sizeof *l);
-    if (config_lake(c, &dir, &l->catalog_uri, e))
-        return -1;
-    const char *path = catalog_uri_path(l->catalog_uri);
-    if (stat(dir, &st) || !S_ISDIR(st.st_mode))
-        return err_set(e, ERR_NOTFOUND, "no lake at %s", dir);
-    if (path && stat(path, &st))
-        return err_set(e, ERR_NOTFOUND, "no catalog at %s", path);
-    l->lake = (struct lake){.clock = &clock_system,
-                            .ns = config_namespace(c),
-                            .engine_version = "inlet " INLET_VERSION,
-                            .snapshot_age_ms = INT64_C(86400000),
-                            .snapshots_max = 500,
-                            .random = random_bytes};
-    l->lake.store = store_local_open(dir, false, e);
-    if (!l->lake.store)
-        return -1;
-    struct catalog_options catalog = config_catalog(c, l->catalog_uri);
-    catalog.read_only = true;
-    l->lake.catalog = catalog_open(&catalog, e);
-    return l->lake.catalog ? 0 : -1;
-}
 
 struct listing {
     bool json;
@@ -170,8 +116,8 @@ int tables_command(struct config *c, int n_args, char **args)
     int rc = EXIT_DONE;
     (void)n_args, (void)args;
     list_begin(&l);
-    if (lake_open(&lake, c, &e) || lake_tables(&lake.lake, &names, &n, &e))
-        rc = commands_fail(&e);
+    if (open_lake(&lake, c, OPEN_LOOK, NULL, &e) || lake_tables(&lake.lake, &names, &n, &e))
+        rc = open_lake_failed(c, &e);
     for (size_t i = 0; i < n; i++) {
         if (list_one(&l, &lake.lake, names[i], &e))
             rc = commands_fail(&e); /* the others are shown all the same */
@@ -185,7 +131,7 @@ int tables_command(struct config *c, int n_args, char **args)
     }
     buf_fini(&l.out);
     render_table_fini(&l.table);
-    lake_close(&lake);
+    open_lake_close(&lake);
     return rc;
 }
 
@@ -311,9 +257,9 @@ int schema_command(struct config *c, int n_args, char **args)
     struct buf out = {0};
     int rc;
     (void)n_args;
-    if (lake_open(&lake, c, &e)) {
-        lake_close(&lake);
-        return commands_fail(&e);
+    if (open_lake(&lake, c, OPEN_LOOK, NULL, &e)) {
+        open_lake_close(&lake);
+        return open_lake_failed(c, &e);
     }
     struct table *t = table_load(&lake.lake, args[0], &e);
     if (t) {
@@ -323,6 +269,6 @@ int schema_command(struct config *c, int n_args, char **args)
     } else {
         rc = no_table(&lake.lake, args[0], &e);
     }
-    lake_close(&lake);
+    open_lake_close(&lake);
     return rc;
 }

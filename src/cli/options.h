@@ -30,11 +30,13 @@ enum command_bit {
     CMD_STATUS = 4096,
     CMD_REPLAY = 8192,
     CMD_VERIFY = 16384,
+    CMD_OPTIONS = 32768,
 };
 #define CMD_READ (CMD_RUN | CMD_LOAD | CMD_CONFIG) /* with leases, by intervals */
 #define CMD_INGEST (CMD_READ | CMD_LAMBDA)
-#define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA)
-#define CMD_ALL 32767U
+#define CMD_SETUP (CMD_INIT | CMD_DOCTOR)
+#define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA | CMD_SETUP | CMD_STATUS)
+#define CMD_ALL 65535U
 
 enum option_id {
     OPT_STREAM,
@@ -69,6 +71,9 @@ enum option_id {
     OPT_GEN_STREAM,
     OPT_GEN_AGGREGATE,
     OPT_PARTIAL_FAILURES,
+    OPT_DRY_RUN,
+    OPT_FUNCTION,
+    OPT_WORKER,
     OPT_HTTP,
     OPT_METRICS,
     OPT_METRICS_INTERVAL,

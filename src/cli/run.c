@@ -223,15 +223,15 @@ int load_command(struct config *c, int n_args, char **args)
 {
     struct pipeline_config p;
     struct err e = {0};
+    if (config_pipeline(c, &p, &e)) {
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
     for (int i = 0; i < n_args; i++)
         if (strcmp(args[i], "-") != 0 && access(args[i], R_OK) != 0) {
             fprintf(stderr, "inlet load: %s cannot be read: %m\n", args[i]);
             return EXIT_FAILED;
         }
-    if (config_pipeline(c, &p, &e)) {
-        commands_fail(&e);
-        return EXIT_USAGE;
-    }
     p.stream = NULL;
     p.files = (const char *const *)args;
     p.n_files = (size_t)n_args;

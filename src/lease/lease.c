@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "catalog/db.h"
 
@@ -43,12 +44,28 @@ int lease_uri_check(const char *uri, struct err *e)
                    uri);
 }
 
-struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, struct err *e)
+struct lease_store *lease_find_uri(const char *uri, const struct clock *clock, bool make, bool *made,
+                                   struct err *e)
 {
+    const char *path = db_uri_path(uri);
+    *made = false;
     if (lease_uri_check(uri, e))
         return NULL;
-    if (db_uri_path(uri))
-        return lease_sqlite_open(db_uri_path(uri), e);
-    struct lease_dynamodb_options o = {.table = dynamodb_table(uri), .make = true};
-    return lease_dynamodb_open(&o, clock, NULL, e);
+    if (!path) {
+        struct lease_dynamodb_options o = {.table = dynamodb_table(uri), .make = make};
+        return lease_dynamodb_open(&o, clock, made, e);
+    }
+    bool there = access(path, F_OK) == 0;
+    if (!there && !make) {
+        err_set(e, ERR_NOTFOUND, "there are no leases at %s", path);
+        return NULL;
+    }
+    *made = !there;
+    return lease_sqlite_open(path, e);
+}
+
+struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, struct err *e)
+{
+    bool made;
+    return lease_find_uri(uri, clock, true, &made, e);
 }

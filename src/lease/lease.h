@@ -71,7 +71,11 @@ struct lease_dynamodb_options {
 struct lease_store *lease_dynamodb_open(const struct lease_dynamodb_options *o,
                                         const struct clock *clock, bool *made, struct err *e);
 
-/* "sqlite:PATH" (or sqlite:///PATH) or "dynamodb://TABLE"; made where missing. */
+/* "sqlite:PATH" (or sqlite:///PATH) or "dynamodb://TABLE". What is missing is made (*made: it was), or with
+ * `make` false ERR_NOTFOUND. */
+struct lease_store *lease_find_uri(const char *uri, const struct clock *clock, bool make, bool *made,
+                                   struct err *e);
+/* The same, made where missing. */
 struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, struct err *e);
 /* Whether lease_open_uri knows it: ERR_INVALID with what to write. */
 int lease_uri_check(const char *uri, struct err *e);

@@ -40,13 +40,12 @@ static int first_schema(struct ptable *t, struct schema *out, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
-static int open_table(struct commit_job *job, struct err *e)
+int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
 {
     static const char *const properties[] = {"write.format.default", "parquet",
                                              "write.parquet.compression-codec", "zstd",
                                              "write.metadata.delete-after-commit.enabled", "true",
                                              "write.metadata.previous-versions-max", "100", NULL};
-    struct ptable *t = job->table;
     struct schema base;
     if (t->handle)
         return 0;
@@ -59,7 +58,7 @@ static int open_table(struct commit_job *job, struct err *e)
                               .sort = sort,
                               .n_sort = t->st.number ? 2 : 0,
                               .properties = properties};
-    t->handle = table_create(job->lake, t->st.name, &spec, e);
+    t->handle = table_create(lake, t->st.name, &spec, e);
     schema_fini(&base);
     if (t->handle)
         t->spec_id = table_spec_id(t->handle);
@@ -281,7 +280,7 @@ static int commit(struct commit_job *job, struct err *e)
 void commit_job_run(struct commit_job *job)
 {
     job->err = (struct err){0};
-    job->rc = open_table(job, &job->err);
+    job->rc = commit_open_table(job->table, job->lake, &job->err);
     if (!job->rc && job->rows)
         job->rc = agree(job, &job->err);
     if (!job->rc)

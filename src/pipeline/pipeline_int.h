@@ -102,6 +102,8 @@ struct commit_job {
     int64_t write_ns, commit_ns, write_wall_ns, commit_wall_ns;
 };
 void commit_job_run(struct commit_job *job);
+/* Opens the table, making it if need be; t->handle. */
+int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e);
 void commit_job_free(struct commit_job *job); /* and its rows */
 
 /* Messages to the coordinator beside the sources' own. */

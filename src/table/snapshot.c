@@ -189,3 +189,28 @@ void snapshot_add(struct table *t, struct table_change *c, const struct append *
     trim_snapshots(t, c, table_json_number(meta, "last-updated-ms"));
 }
 
+
+/* ---- looking ---- */
+
+static int64_t summary_number(const json_t *summary, const char *key)
+{
+    const char *text = table_json_text(summary, key);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+void table_snapshots(const struct table *t, void (*each)(void *, const struct table_snapshot *),
+                     void *ctx)
+{
+    const json_t *list = json_object_get(t->meta, "snapshots");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *j = json_array_get(list, i), *summary = json_object_get(j, "summary");
+        const char *operation = table_json_text(summary, "operation");
+        struct table_snapshot s = {.id = table_json_number(j, "snapshot-id"),
+                                   .made_ms = table_json_number(j, "timestamp-ms"),
+                                   .added_rows = summary_number(summary, "added-records"),
+                                   .added_files = summary_number(summary, "added-data-files"),
+                                   .added_bytes = summary_number(summary, "added-files-size"),
+                                   .operation = operation ? operation : ""};
+        each(ctx, &s);
+    }
+}

@@ -161,6 +161,13 @@ struct table_facts {
     int64_t last_commit_ms;
 };
 int table_facts(struct table *t, struct table_facts *out, struct err *e);
+/* The snapshots that the metadata still has, in its order; what a summary does not say is 0. */
+struct table_snapshot {
+    int64_t id, made_ms, added_rows, added_files, added_bytes;
+    const char *operation; /* "append", ...; borrowed */
+};
+void table_snapshots(const struct table *t, void (*each)(void *, const struct table_snapshot *),
+                     void *ctx);
 /* The live data files of the current snapshot, newest first by sequence number. `lower`/`upper` of
  * `field_id` (8-byte LE) are given where known. Stops early when `each` returns false. */
 struct table_file {

@@ -1,0 +1,188 @@
+"""The commands as somebody meets them first: help, nonsense, init, doctor, status."""
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+import model
+from conftest import INLET, ndjson, run
+from test_health import Worker, until
+from test_run import consume, make, put
+
+COMMANDS = re.findall(r"^  ([a-z]+)", run("help").stdout.decode().split("Usage")[1].split("`inlet COMMAND")[0], re.M)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    text = run(command, "--help").stdout.decode()
+    assert text.startswith(f"inlet {command}: ") and f"\nExample:\n  inlet {command}" in text
+    assert run("help", command).stdout.decode() == text
+    assert max(map(len, text.splitlines())) <= 110
+    options = set(re.findall(r"^  --([a-z-]+)", text, re.M))
+    example = set(re.findall(r"--([a-z-]+)", text.split("Example:")[1]))
+    assert example <= options, "the example has options that the command does not take"
+
+
+@pytest.mark.parametrize("args, says", [
+    (["lod"], "did you mean \"load\"?"),
+    (["load", "--lak", "x", "y"], "did you mean --lake?"),
+    (["load", "--lake", "x"], "FILE"),
+    (["load", "y"], "--lake DIR is needed"),
+    (["tables"], "--lake DIR is needed"),
+    (["schema", "order"], "--lake DIR is needed"),
+    (["status"], "--worker ADDR"),
+    (["init"], "--lake DIR is needed"),
+    (["doctor"], "--lake DIR is needed"),
+    (["load", "--lake", "x", "--memory", "12", "y"], "too small: at least 32MB"),
+    (["load", "--lake", "x", "--zstd-level", "99", "y"], "too large: at most 19"),
+    (["load", "--lake", "x", "--commit-interval", "9d", "y"], "too large: at most 1d"),
+    (["load", "--lake", "x", "--commit-interval", "5", "y"], "write 250ms, 60s"),
+    (["load", "--lake", "x", "--created-at-unit", "weeks", "y"], "auto|s|ms|us|ns"),
+    (["run", "--lake", "x", "--stream", "events"], "kinesis://NAME"),
+    (["run", "--lake", "x", "--stream", "kinesis://a", "extra"], "\"extra\" is too much"),
+    (["config", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
+])
+def test_nonsense_is_answered_with_what_to_do(args, says, tmp_path):
+    r = subprocess.run([INLET, *args], capture_output=True, cwd=tmp_path, timeout=60)
+    assert r.returncode == 2 and r.stdout == b"", r
+    assert says in r.stderr.decode() and len(r.stderr.decode().splitlines()) == 1, r.stderr
+    assert os.listdir(tmp_path) == [], "nothing was made"
+
+
+def test_a_failed_load_says_only_why(tmp_path):
+    (tmp_path / "a").write_text("{}\n")
+    r = run("load", "--lake", tmp_path / "a", tmp_path / "a", check=False)
+    assert r.returncode == 1 and len(r.stderr.decode().splitlines()) == 1, r.stderr
+
+
+CONFIG = """
+tables:
+  order:
+    partition_by: [event_subtype, hour(event_time)]
+    columns: {price: "decimal(12,2)", user.email: string, debug: drop, paid_at: timestamptz}
+  refund:
+    columns: {amount: double}
+"""
+
+
+def states(r):
+    return {o["name"]: o["state"] for o in json.loads(r.stdout)["objects"] if o["object"] in ("table", "namespace")}
+
+
+def test_init(lake, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text(CONFIG)
+    init = ["init", "--lake", lake.path, "--config", config]
+    assert b"to be made" in run(*init, "--dry-run").stdout and not lake.path.exists()
+    r = run(*init, "--json")
+    assert states(r) == {"events": "made", "inlet_dead_letters": "made", "order": "made", "refund": "made"}
+    before = {p: p.read_bytes() for p in lake.path.rglob("*") if p.is_file()}
+    r = run(*init, "--json")
+    assert json.loads(r.stdout)["changed"] == 0 and set(states(r).values()) == {"exists"}
+    assert before == {p: p.read_bytes() for p in lake.path.rglob("*") if p.is_file()}, "again: nothing changes"
+    schema = lake.pyiceberg("order").schema()
+    assert str(schema.find_type("price")) == "decimal(12, 2)" and str(schema.find_type("user.email")) == "string"
+    assert str(schema.find_type("paid_at")) == "timestamptz" and "debug" not in schema.column_names
+    assert [str(f.transform) for f in lake.pyiceberg("order").spec().fields] == ["identity", "hour"]
+    assert lake.pyiceberg("inlet_dead_letters").scan().to_arrow().num_rows == 0
+    # a column that is declared later
+    config.write_text(CONFIG.replace("{amount: double}", "{amount: double, more.deep: long}"))
+    assert states(run(*init, "--dry-run", "--json"))["refund"] == "to be changed"
+    assert "more" not in lake.pyiceberg("refund").schema().column_names
+    assert states(run(*init, "--json"))["refund"] == "changed"
+    assert str(lake.pyiceberg("refund").schema().find_type("more.deep")) == "long"
+    # and it is a lake to load into
+    lake.load("-", "--config", config, stdin=ndjson([
+        {"event_uuid": "u", "event_name": "order:paid", "created_at": 1700000000, "price": 1.25, "user": {"email": "x"}, "debug": 1},
+        {"event_uuid": "v", "event_name": "refund", "created_at": 1700000000, "amount": 1, "more": {"deep": 5}}, "no"]))
+    assert lake.rows("order")[0]["user"] == {"email": "x"} and lake.rows("refund")[0]["more"] == {"deep": 5}
+    assert len(lake.rows("inlet_dead_letters")) == 1
+
+
+def test_init_fails_in_parts(lake, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("tables:\n  Bad-Name: {}\n  inlet_mine: {}\n  good: {}\n")
+    r = run("init", "--lake", lake.path, "--config", config, "--json", check=False)
+    assert r.returncode == 1
+    assert states(r) == {"events": "made", "inlet_dead_letters": "made", "Bad-Name": "failed", "inlet_mine": "failed", "good": "made"}
+    r = run("init", "--lake", config, check=False)
+    assert r.returncode == 1 and b"Not a directory" in r.stdout and b"0 made or changed, 1 failed" in r.stdout
+
+
+def checks(r):
+    out = {}
+    for c in json.loads(r.stdout)["checks"]:
+        out.setdefault(c["check"], []).append((c["status"], c["found"], c["mend"]))
+    return out
+
+
+def test_doctor(lake, kinesis):
+    client, env = kinesis
+    client.create_stream(StreamName="patient", ShardCount=2)
+    args = ["doctor", "--lake", lake.path, "--stream", "kinesis://patient", "--json"]
+    r = run(*args, env=env, check=False)
+    c = checks(r)
+    assert r.returncode == 1 and c["lake"][0][0] == "failed" and c["lake"][0][2] == "run `inlet init`"
+    assert not lake.path.exists(), "looking makes nothing"
+    run("init", "--lake", lake.path)
+    files = sorted(p for p in lake.path.rglob("*") if "metadata" not in str(p))
+    r = run(*args, env=env)
+    c = checks(r)
+    for what in ("settings", "memory", "lake", "catalog", "catalog commit", "leases", "stream", "stream reading", "clock"):
+        assert c[what][0][0] == "ok", (what, c)
+    assert "2 open shards" in c["stream"][0][1] and c["stream retention"][0][0] == "warning"
+    assert sorted(p for p in lake.path.rglob("*") if "metadata" not in str(p)) == files, "the probes are gone"
+    assert lake.pyiceberg("inlet_dead_letters").properties["inlet.doctor"]
+    text = run(*args[:-1], env=env).stdout.decode()
+    assert "\033" not in text and re.search(r"^ok    lake  +file://", text, re.M)
+
+
+def test_doctor_finds_what_is_wrong(lake, kinesis):
+    _, env = kinesis
+    run("init", "--lake", lake.path)
+    args = ["doctor", "--lake", lake.path, "--json"]
+    c = checks(run(*args, "--stream", "kinesis://nowhere", env=env, check=False))
+    assert c["stream"][0][0] == "failed" and "nowhere" in c["stream"][0][1]
+    assert "kinesis:DescribeStreamSummary" in c["stream"][0][2]
+    c = checks(run(*args, "--stream", "kinesis://x", env={**env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, check=False))
+    assert c["stream"][0][0] == "failed" and "127.0.0.1:1" in c["stream"][0][1]
+    (lake.path / "leases.db").write_bytes(b"broken" * 1000)
+    c = checks(run(*args, check=False))
+    assert c["leases"][0][0] == "failed" and c["lake"][0][0] == "ok"
+    (lake.path / "catalog.db").write_bytes(b"broken" * 1000)
+    c = checks(run(*args, check=False))
+    assert c["catalog"][0][0] == "failed" and c["lake"][0][0] == "ok"
+
+
+def test_status(lake, kinesis, tmp_path):
+    client, env = kinesis
+    client.create_stream(StreamName="state", ShardCount=2)
+    events = make(100)
+    put(client, "state", events)
+    consume(lake, "state", env)
+    f = tmp_path / "f.ndjson"
+    f.write_bytes(ndjson(make(5)))
+    lake.load(f)
+    put(client, "state", make(10))
+    args = ["status", "--lake", lake.path, "--stream", "kinesis://state"]
+    s = json.loads(run(*args, "--json", env=env).stdout)
+    assert [(t["table"], t["rows"], t["rows_last_hour"], t["commits_last_hour"]) for t in s["tables"]] == [("order", 105, 105, 2)]
+    assert [x["shard"] for x in s["shards"]] == ["shardId-000000000000", "shardId-000000000001"]
+    for x in s["shards"]:
+        assert x["stream"].startswith("arn:aws:kinesis:") and x["owner"] is None
+        assert x["checkpoint"] == x["least_position"] == x["greatest_position"] and x["lag_seconds"] >= 0
+    assert s["files_loaded"] == 1
+    text = run(*args, env=env).stdout.decode()
+    head, row = text.splitlines()[:2]
+    assert "1 files loaded" in text and head.index("LAST COMMIT") == re.search(r"20\d\d-", row).start()
+    # a running worker, by its own word
+    w = Worker(lake, "state", env, tmp_path, "--http", "127.0.0.1:0")
+    until(lambda: w.get("/readyz")[0] == 200)
+    worker = json.loads(run("status", "--worker", f"127.0.0.1:{w.port()}", "--json").stdout)
+    assert worker["health"]["ok"] and worker["ready"]["ok"] and worker["shards"] == 2
+    assert w.stop() == 0
+    r = run("status", "--worker", "127.0.0.1:1", check=False)
+    assert r.returncode == 1 and b"127.0.0.1:1" in r.stderr
