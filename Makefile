@@ -18,7 +18,7 @@ UNIT_BINS := $(UNITS:tests/unit/%.c=$(B)/unit/%)
 all: $(B)/inlet
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile tools/aws.mk
 
 deps: ## install what is missing (apt, Python packages into build/venv)
 	@tools/deps.sh
@@ -76,6 +76,8 @@ test-asan: deps ## the same suite under AddressSanitizer and UBSan
 
 test-tsan: deps ## the unit and load tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread"
+
+include tools/aws.mk
 
 PREFIX ?= /usr/local
 install: $(B)/inlet ## copy the program to $(PREFIX)/bin
