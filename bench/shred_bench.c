@@ -1,5 +1,5 @@
 /* Parse and shred alone: a file of events in memory, through one shredder, row sets freed at each cut.
- * shred_bench FILE [rounds]: MB/s and events/s of each round. */
+ * shred_bench FILE [rounds [level]]: MB/s and events/s of each round; level as shred_env.fast_level. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,8 @@ int main(int argc, char **argv)
         at += (size_t)got;
     }
     close(fd);
-    struct shred_env env = {.record_bytes_max = (size_t)10 << 20, .route = route, .passed = passed};
+    struct shred_env env = {.record_bytes_max = (size_t)10 << 20, .route = route, .passed = passed,
+                            .fast_level = argc > 3 ? (unsigned)atoi(argv[3]) : 0};
     for (int round = 0; round < rounds; round++) {
         env.dedup = dedup_new((size_t)80 << 20, (int64_t)3600 * 1000000);
         struct shredder *s = shredder_new(&env);

@@ -83,7 +83,7 @@ __attribute__((constructor)) static void dedup_start(void)
         hex_of[(unsigned char)"0123456789abcdef"[i]] = (uint8_t)i;
 }
 
-static bool canonical(uint64_t id[2], const uint8_t *p, size_t n)
+bool dedup_canonical(uint64_t id[2], const uint8_t *p, size_t n)
 {
     static const uint8_t at[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
     uint8_t bytes[16], bad = 0;
@@ -98,11 +98,17 @@ static bool canonical(uint64_t id[2], const uint8_t *p, size_t n)
     return !(bad & 0x80);
 }
 
+void dedup_key_canonical(struct dedup_key *k)
+{
+    k->hash = XXH3_64bits_withSeed(k->id, 16, seed);
+    k->text = NULL;
+    k->n = 0;
+}
+
 void dedup_key(struct dedup_key *k, const uint8_t *p, size_t n)
 {
-    *k = (struct dedup_key){0};
-    if (canonical(k->id, p, n)) {
-        k->hash = XXH3_64bits_withSeed(k->id, 16, seed);
+    if (dedup_canonical(k->id, p, n)) {
+        dedup_key_canonical(k);
         return;
     }
     invariant(n <= UINT32_MAX);

@@ -24,6 +24,9 @@ struct dedup_key {
 };
 /* Makes the key of an id; `p` has 64 readable bytes past n. */
 void dedup_key(struct dedup_key *k, const uint8_t *p, size_t n);
+/* In two steps, for who knows a faster way to the 16 bytes of a canonical uuid (36 bytes, lower case). */
+bool dedup_canonical(uint64_t id[2], const uint8_t *p, size_t n);
+void dedup_key_canonical(struct dedup_key *k); /* k->id is set: the rest */
 void dedup_prefetch(const struct dedup *d, const struct dedup_key *k);
 
 enum dedup_verdict {

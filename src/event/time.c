@@ -136,9 +136,12 @@ static enum time_unit unit_of(u128 integer)
                                      : UNIT_NANOS;
 }
 
-/* "YYYY-MM-DDTHH:MM:SS", 19 bytes. */
-static void put_second(int64_t second, struct event_time_cache *cache, char *out)
+void event_time_second(int64_t second, struct event_time_cache *cache, char *out)
 {
+    if (cache->valid && cache->second == second) {
+        memcpy(out, cache->text, sizeof cache->text);
+        return;
+    }
     int64_t day = second / 86400;
     unsigned s = (unsigned)(second - day * 86400);
     if (!cache->valid || cache->day != day) {
@@ -153,6 +156,8 @@ static void put_second(int64_t second, struct event_time_cache *cache, char *out
     civil_put2(out + 14, s / 60 % 60);
     out[16] = ':';
     civil_put2(out + 17, s % 60);
+    cache->second = second;
+    memcpy(cache->text, out, 19);
 }
 
 /* m / 10^f to the nearest double, ties to even; whole and part are its quotient and remainder.
@@ -226,7 +231,7 @@ static bool parse_fast(const struct number *x, enum time_unit unit, struct event
     }
     uint64_t micros = all <= 6 ? part * pow10_u64[6 - all] : part / pow10_u64[all - 6];
     out->time_us = (int64_t)second * 1000000 + (int64_t)micros;
-    put_second((int64_t)second, cache, out->datetime);
+    event_time_second((int64_t)second, cache, out->datetime);
     unsigned n = 19;
     if (all) {
         out->datetime[n++] = '.';
@@ -318,7 +323,7 @@ static enum reason parse_slow(const struct number *x, enum time_unit unit,
     if (second >= (u128)CIVIL_END_S)
         return REASON_CREATED_AT_OUT_OF_RANGE;
     out->time_us = (int64_t)second * 1000000 + (int64_t)digits_value(x, end, 6);
-    put_second((int64_t)second, cache, out->datetime);
+    event_time_second((int64_t)second, cache, out->datetime);
     int64_t last = (int64_t)all > point ? (int64_t)all : point, fraction = last - end;
     unsigned n = 19;
     if (fraction > DATETIME_FRACTION_MAX)

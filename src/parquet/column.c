@@ -17,45 +17,75 @@ void column_init(struct column *c, enum col_type type, unsigned max_def, unsigne
 
 void column_fini(struct column *c)
 {
-    free(c->def);
-    free(c->rep);
-    free(c->values);
-    free(c->bytes);
+    if (!c->arena) {
+        free(c->def);
+        free(c->rep);
+        free(c->values);
+        free(c->bytes);
+    }
     *c = (struct column){0};
 }
 
 size_t column_heap_bytes(const struct column *c)
 {
     size_t levels = c->cap_levels;
+    if (c->arena)
+        return 0;
     return levels * ((size_t)(c->max_def > 0) + (c->max_rep > 0)) +
            (size_t)c->cap_values * widths[c->type] + c->cap_bytes;
 }
 
-static uint32_t grown(uint32_t cap, uint32_t used, uint32_t more)
+/* Half as much again, or four times as much while that is little beside what is expected in the end; then
+ * that, and a little more. */
+static size_t grown(size_t cap, size_t used, size_t more, size_t hint, size_t least)
 {
-    uint32_t need, want = cap + cap / 2 + 16;
+    size_t need, want;
     invariant(!__builtin_add_overflow(used, more, &need));
+    if (cap < hint && hint / 8 <= cap)
+        want = hint + hint / 16 + least;
+    else if (cap < hint)
+        want = cap * 4 + least;
+    else
+        want = cap + cap / 2 + least;
     return want > need ? want : need;
+}
+
+static uint32_t grown32(uint32_t cap, uint32_t used, uint32_t more, uint32_t hint)
+{
+    size_t want = grown(cap, used, more, hint, 16);
+    invariant((size_t)used + more <= UINT32_MAX);
+    return want < UINT32_MAX ? (uint32_t)want : UINT32_MAX;
+}
+
+static void *regrow(const struct column *c, void *p, size_t old, size_t used, size_t n)
+{
+    return c->arena ? arena_regrow(c->arena, p, old, used, n, n >= 1024 ? 64 : 8) : mem_realloc(p, n);
 }
 
 void column_grow_levels(struct column *c, uint32_t more)
 {
-    c->cap_levels = grown(c->cap_levels, c->n_levels, more);
-    if (c->max_def)
-        c->def = mem_realloc(c->def, c->cap_levels);
-    if (c->max_rep)
-        c->rep = mem_realloc(c->rep, c->cap_levels);
+    uint32_t was = c->cap_levels;
+    c->cap_levels = grown32(was, c->n_levels, more, c->hint.levels);
+    if (c->max_def) {
+        c->def = regrow(c, c->def, was, was, c->cap_levels);
+        memset(c->def + was, 0, c->cap_levels - was);
+    }
+    if (c->max_rep) {
+        c->rep = regrow(c, c->rep, was, was, c->cap_levels);
+        memset(c->rep + was, 0, c->cap_levels - was);
+    }
 }
 
 void column_grow_values(struct column *c, uint32_t more)
 {
-    c->cap_values = grown(c->cap_values, c->n_values, more);
-    c->values = mem_regrow(c->values, c->cap_values, widths[c->type]);
+    size_t width = widths[c->type], was = c->cap_values * width;
+    c->cap_values = grown32(c->cap_values, c->n_values, more, c->hint.values);
+    c->values = regrow(c, c->values, was, c->n_values * width, c->cap_values * width);
 }
 
 void column_grow_bytes(struct column *c, size_t more)
 {
-    size_t want = c->cap_bytes + c->cap_bytes / 2 + 64;
-    c->cap_bytes = want > c->n_bytes + more ? want : c->n_bytes + more;
-    c->bytes = mem_realloc(c->bytes, c->cap_bytes);
+    size_t was = c->cap_bytes;
+    c->cap_bytes = grown(was, c->n_bytes, more, c->hint.bytes, 64);
+    c->bytes = regrow(c, c->bytes, was, c->n_bytes, c->cap_bytes);
 }

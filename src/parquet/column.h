@@ -8,7 +8,9 @@
  *   values    longs[j] / doubles[j] / bools[j] / lens[j] + bytes     j < n_values, densely packed
  *
  * Invariants: n_values == number of def[i] == max_def (all entries where max_def is 0);
- * rows == number of rep[i] == 0 (all entries where max_rep is 0); n_bytes == sum of lens.
+ * rows == number of rep[i] == 0 (all entries where max_rep is 0); n_bytes == sum of lens; in a column
+ * under construction def and rep are zero from n_levels to cap_levels (so that rows without an entry
+ * are skipped, not written: column_entry).
  * Not thread-safe; moves from its shredder to an encoder whole. */
 #ifndef INLET_PARQUET_COLUMN_H
 #define INLET_PARQUET_COLUMN_H
@@ -17,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "base/arena.h"
 
 enum col_type {
     COL_BOOL,   /* u8 0 or 1 */
@@ -43,6 +47,11 @@ struct column { /* what a value of a flat column touches lies in the first 64 by
     uint8_t *bytes;
     size_t n_bytes, cap_bytes;
     uint8_t *rep;
+    struct arena *arena; /* the owner's: where the arrays are, and go with; NULL: the heap */
+    struct column_hint { /* how much another one like it held in the end, 0 where not known */
+        uint32_t levels, values;
+        size_t bytes;
+    } hint;
 };
 
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep);
@@ -74,12 +83,19 @@ static inline void column_pad(struct column *c, uint32_t rows)
     uint32_t more = rows - c->rows;
     if (c->cap_levels - c->n_levels < more)
         column_grow_levels(c, more);
-    if (c->max_def)
-        memset(c->def + c->n_levels, 0, more);
-    if (c->max_rep)
-        memset(c->rep + c->n_levels, 0, more);
-    c->n_levels += more;
+    c->n_levels += more; /* zeros already */
     c->rows = rows;
+}
+/* The place of a new entry's levels, after `rows` rows (its own too, if it goes on with one): those that
+ * are missing are null. The caller writes def and rep there, and sets c->rows. Without a branch on
+ * whether any are. */
+static inline uint32_t column_entry(struct column *c, uint32_t rows)
+{
+    uint32_t at = c->n_levels + (rows - c->rows);
+    if (__builtin_expect(at >= c->cap_levels, 0))
+        column_grow_levels(c, at + 1 - c->n_levels);
+    c->n_levels = at + 1;
+    return at;
 }
 static inline void column_text(struct column *c, const void *p, size_t n)
 {

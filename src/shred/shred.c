@@ -35,23 +35,30 @@ void shred_more_columns(struct rowset *r, uint32_t n)
 {
     if (n > r->cap_cols) {
         uint32_t cap = r->cap_cols * 2 > n ? r->cap_cols * 2 : n + 8;
-        struct rowset_column *cols = mem_lines(cap, sizeof *cols);
-        if (r->n_cols)
-            memcpy(cols, r->cols, r->n_cols * sizeof *cols);
-        free(r->cols);
-        r->cols = cols;
+        size_t one = sizeof *r->cols;
+        r->cols = arena_regrow(&r->arena, r->cols, r->cap_cols * one, r->n_cols * one, cap * one, 64);
+        memset(r->cols + r->n_cols, 0, (cap - r->n_cols) * one);
         r->cap_cols = cap;
     }
     r->n_cols = n > r->n_cols ? n : r->n_cols;
 }
 
-static struct rowset *rowset_new(const struct envelope_column *columns, uint32_t n)
+/* `hints` may be NULL; `more` columns are to come. */
+static struct rowset *rowset_new(struct shredder *s, const struct envelope_column *columns, uint32_t n,
+                                 uint32_t more, const struct column_hint *hints)
 {
     struct rowset *r = mem_zalloc(sizeof *r);
-    shred_more_columns(r, n);
+    r->arena.total = &s->bytes;
+    s->bytes += sizeof *r;
+    shred_more_columns(r, n + more);
+    r->n_cols = n;
     for (uint32_t i = 0; i < n; i++) {
+        struct column *c = &r->cols[i].col;
         r->cols[i].envelope_id = columns[i].id;
-        column_init(&r->cols[i].col, columns[i].type, columns[i].max_def, 0);
+        column_init(c, columns[i].type, columns[i].max_def, 0);
+        c->arena = &r->arena;
+        if (hints)
+            c->hint = hints[i];
     }
     r->min_time_us = INT64_MAX;
     r->max_time_us = INT64_MIN;
@@ -62,9 +69,7 @@ void rowset_free(struct rowset *r)
 {
     if (!r)
         return;
-    for (uint32_t i = 0; i < r->n_cols; i++)
-        column_fini(&r->cols[i].col);
-    free(r->cols);
+    arena_fini(&r->arena);
     free(r->shards);
     free(r->name);
     free(r->type);
@@ -74,10 +79,7 @@ void rowset_free(struct rowset *r)
 
 static size_t rowset_bytes(const struct rowset *r)
 {
-    size_t n = sizeof *r + r->cap_cols * sizeof *r->cols + r->n_shards * sizeof *r->shards;
-    for (uint32_t i = 0; i < r->n_cols; i++)
-        n += column_heap_bytes(&r->cols[i].col);
-    return n;
+    return sizeof *r + r->arena.bytes;
 }
 
 static void add_shard(struct rowset *r, uint32_t shard)
@@ -124,7 +126,7 @@ static struct rowset *dead_of_day(struct shredder *s, int32_t day)
     for (struct rowset *d = s->dead; d; d = d->next)
         if (d->time_partition == day)
             return d;
-    struct rowset *d = rowset_new(dead_columns, DEAD_COLUMNS);
+    struct rowset *d = rowset_new(s, dead_columns, DEAD_COLUMNS, 0, NULL);
     d->time_partition = day;
     d->next = s->dead;
     s->dead = d;
@@ -163,7 +165,10 @@ static void dead_letter(struct shredder *s, const struct shred_record *r, enum r
 static struct lnode *root_new(struct registry *registry)
 {
     struct lnode *root = lnode_new(registry_root(registry), NULL);
-    root->after_envelope = mem_array(3, sizeof *root->after_envelope);
+    root->after_envelope = mem_lines(3, sizeof *root->after_envelope);
+    root->first = fast_edges();
+    for (int i = 0; i < 3; i++)
+        fast_edges_init(root->after_envelope[i]);
     return root;
 }
 
@@ -194,27 +199,42 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
     return sh;
 }
 
+/* The microseconds of a partition, where they are all as long; else 0. */
+static int64_t partition_us(uint8_t transform)
+{
+    return transform == 'h' ? (int64_t)3600 * 1000000 : transform == 'd' ? DAY_US : 0;
+}
+
 static int32_t time_partition(uint8_t transform, int64_t us)
 {
     struct civil c;
     switch (transform) {
-    case 'h': return (int32_t)floor_div(us, (int64_t)3600 * 1000000);
-    case 'd': return (int32_t)floor_div(us, DAY_US);
+    case 'h':
+    case 'd': return (int32_t)floor_div(us, partition_us(transform));
     case 'm': c = civil_from_days(floor_div(us, DAY_US)); return (int32_t)((c.year - 1970) * 12 + c.month - 1);
     case 'y': c = civil_from_days(floor_div(us, DAY_US)); return (int32_t)(c.year - 1970);
     default: return 0;
     }
 }
 
+static struct rowset *found_set(struct shape *sh, uint32_t i)
+{
+    int64_t us = partition_us(sh->table->time_transform);
+    sh->last_set = i;
+    sh->last_from_us = sh->sets[i]->time_partition * us;
+    sh->last_until_us = sh->last_from_us + us;
+    return sh->sets[i];
+}
+
 struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us)
 {
+    if (time_us >= sh->last_from_us && time_us < sh->last_until_us && sh->n_sets)
+        return sh->sets[sh->last_set];
     int32_t partition = time_partition(sh->table->time_transform, time_us);
     for (uint32_t i = 0; i < sh->n_sets; i++)
-        if (sh->sets[i]->time_partition == partition) {
-            sh->last_set = i;
-            return sh->sets[i];
-        }
-    struct rowset *r = rowset_new(envelope, ENV_COLUMNS);
+        if (sh->sets[i]->time_partition == partition)
+            return found_set(sh, i);
+    struct rowset *r = rowset_new(s, envelope, ENV_COLUMNS, sh->n_columns, sh->envelope_hints);
     r->table = sh->table;
     r->time_partition = partition;
     r->name = mem_strdup(sh->name);
@@ -226,10 +246,9 @@ struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_u
         r->subtype_n = sh->parts.subtype.n;
     }
     sh->sets = mem_regrow(sh->sets, sh->n_sets + 1, sizeof *sh->sets);
-    sh->last_set = sh->n_sets;
     sh->sets[sh->n_sets++] = r;
     s->partitions++;
-    return r;
+    return found_set(sh, sh->n_sets - 1);
 }
 
 /* ---- the envelope ---- */
@@ -304,6 +323,10 @@ void shred_roll_back(struct rowset *r, uint32_t row)
                     c->n_bytes -= c->lens[c->n_values];
             }
             c->rows -= !c->max_rep || c->rep[at] == 0;
+            if (c->max_def)
+                c->def[at] = 0;
+            if (c->max_rep)
+                c->rep[at] = 0;
         }
     }
 }
@@ -349,6 +372,8 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     s->row = set->rows;
     s->rescued.n = 0;
     s->last_wins = false;
+    if (set->n_open != s->shape->n_columns)
+        walk_complete_set(s);
     if (!walk_event(s)) { /* a key came twice, or what is new to us: the last of equal keys wins */
         shred_roll_back(set, s->row);
         json_last_wins(&s->tape, s->p);
@@ -389,7 +414,7 @@ static enum reason parse(struct shredder *s, const struct shred_record *r, char 
 static bool is_duplicate(struct shredder *s, const struct shred_record *r,
                          const struct dedup_key *key, uint64_t epoch)
 {
-    uint64_t payload = XXH3_64bits(r->payload, r->n);
+    uint64_t payload = s->fast->hash(r->payload, r->n);
     enum dedup_verdict v =
         dedup_check(s->env.dedup, key, payload ? payload : 1, r->arrived_us, epoch);
     if (v == DEDUP_NEW)
@@ -405,8 +430,8 @@ static bool is_duplicate(struct shredder *s, const struct shred_record *r,
 static bool fast_record(struct shredder *s, const struct shred_record *r, uint64_t epoch, bool check)
 {
     struct fast_event ev;
-    if (r->defect || r->n > s->env.record_bytes_max || s->env.general_only ||
-        !fast_event(s, r->payload, r->n, &ev))
+    if (r->defect || r->n > s->env.record_bytes_max ||
+        s->env.fast_level == FAST_LEVEL_NONE || !s->fast->event(s, r->payload, r->n, &ev))
         return false;
     s->rescued.n = 0;
     if (check && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq)) {
@@ -463,17 +488,62 @@ void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t 
 
 /* ---- lifecycle ---- */
 
+/* A node that is no place in a table. */
+static struct lnode *bare_node(uint8_t op)
+{
+    struct lnode *n = mem_lines(1, sizeof *n);
+    n->op = op;
+    fast_edges_init(n->edges);
+    return n;
+}
+
 struct shredder *shredder_new(const struct shred_env *env)
 {
     struct shredder *s = mem_lines(1, sizeof *s);
     s->env = *env;
-    static const char *const keys[] = {"event_uuid", "event_name", "created_at"};
-    for (uint8_t i = 0; i < 3; i++) {
-        s->envelope[i] = mem_lines(1, sizeof *s->envelope[i]);
-        s->envelope[i]->envelope = (uint8_t)(i + 1);
-        fast_literal(s->envelope[i], keys[i], 10);
-    }
+    s->fast = fast_choose(env->fast_level);
+    for (uint8_t i = 0; i < 3; i++)
+        s->envelope[i] = bare_node((uint8_t)(FAST_ENVELOPE + i));
+    s->no_place = bare_node(FAST_OTHER);
+    s->no_place->first = fast_edges();
+    s->skipped = bare_node(FAST_SKIPPED);
+    s->close = bare_node(FAST_CLOSE);
     return s;
+}
+
+static struct column_hint hint_of(const struct column *c)
+{
+    return (struct column_hint){c->n_levels, c->n_values, c->n_bytes + 64};
+}
+
+/* How much memory the columns of the next row set may need. */
+static void keep_hints(struct shape *sh, const struct rowset *r)
+{
+    if (r->rows < sh->hint_rows)
+        return;
+    sh->hint_rows = r->rows;
+    for (uint32_t i = 0; i < ENV_COLUMNS; i++)
+        sh->envelope_hints[i] = hint_of(&r->cols[i].col);
+    for (uint32_t i = ENV_COLUMNS; i < r->n_cols; i++)
+        sh->columns[i - ENV_COLUMNS].hint = hint_of(&r->cols[i].col);
+}
+
+/* Out of the shredder's hands; NULL where it has no rows. */
+static struct rowset *detach(struct rowset *r)
+{
+    uint32_t n = ENV_COLUMNS;
+    for (uint32_t k = ENV_COLUMNS; r->table && k < r->n_cols; k++) /* squeeze out columns never met */
+        if (r->cols[k].col.n_levels)
+            r->cols[n++] = r->cols[k];
+    if (r->table)
+        r->n_cols = n;
+    if (!r->rows) {
+        rowset_free(r);
+        return NULL;
+    }
+    r->arena.total = NULL;
+    r->bytes = rowset_bytes(r);
+    return r;
 }
 
 struct rowset *shredder_cut(struct shredder *s)
@@ -482,29 +552,26 @@ struct rowset *shredder_cut(struct shredder *s)
     struct map_entry *entry;
     size_t at = 0;
     for (struct rowset *d = s->dead; d; d = d->next)
-        d->bytes = rowset_bytes(d);
+        detach(d);
     s->dead = NULL;
     while ((entry = map_next(&s->shapes, &at))) {
         struct shape *sh = entry->value;
+        if (sh->n_sets)
+            sh->hint_rows = 0;
         for (uint32_t i = 0; i < sh->n_sets; i++) {
-            struct rowset *r = sh->sets[i];
-            uint32_t n = ENV_COLUMNS;
-            for (uint32_t k = ENV_COLUMNS; k < r->n_cols; k++) /* squeeze out columns never met */
-                if (r->cols[k].col.live)
-                    r->cols[n++] = r->cols[k];
-            r->n_cols = n;
-            if (!r->rows) {
-                rowset_free(r);
+            keep_hints(sh, sh->sets[i]);
+            struct rowset *r = detach(sh->sets[i]);
+            if (!r)
                 continue;
-            }
-            r->bytes = rowset_bytes(r);
             r->next = out;
             out = r;
         }
         sh->n_sets = sh->last_set = 0;
+        sh->last_from_us = sh->last_until_us = 0;
         sh->routed = false;
     }
     s->partitions = 0;
+    s->bytes = 0;
     return out;
 }
 
@@ -529,6 +596,9 @@ void shredder_free(struct shredder *s)
     }
     for (int i = 0; i < 3; i++)
         free(s->envelope[i]);
+    lnode_free(s->no_place);
+    free(s->skipped);
+    free(s->close);
     map_fini(&s->shapes);
     json_tape_fini(&s->tape);
     buf_fini(&s->text);
@@ -538,16 +608,7 @@ void shredder_free(struct shredder *s)
 
 size_t shredder_bytes(const struct shredder *s)
 {
-    struct map_entry *entry;
-    size_t at = 0, n = 0;
-    for (const struct rowset *d = s->dead; d; d = d->next)
-        n += rowset_bytes(d);
-    while ((entry = map_next(&s->shapes, &at))) {
-        const struct shape *sh = entry->value;
-        for (uint32_t i = 0; i < sh->n_sets; i++)
-            n += rowset_bytes(sh->sets[i]);
-    }
-    return n;
+    return s->bytes;
 }
 
 uint32_t shredder_partitions(const struct shredder *s)

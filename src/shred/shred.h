@@ -44,7 +44,10 @@ struct shred_env {
     void *ctx;
     const uint8_t *hash_key; /* for KIND_HASH */
     size_t hash_key_n;
-    bool general_only; /* tests: without the fast path */
+    /* Tests: 0 the best that the processor has, else 1 portable, 2 AVX2, 3 AVX-512 (or the best below
+     * it); FAST_LEVEL_NONE: without the fast path. */
+    unsigned fast_level;
+#define FAST_LEVEL_NONE 9
 };
 
 /* One leaf: a place and a kind. rowset columns hold what was seen, not yet what the table calls it. */
@@ -69,9 +72,11 @@ struct rowset {
      * event_uuid, created_at, created_datetime, event_time, _arrived_at, _sequence, _rescued. */
     struct rowset_column *cols;
     uint32_t n_cols, cap_cols;
+    uint32_t n_open;           /* the shredder's: how many of its shape's columns it has */
     struct shard_run *shards;
     uint32_t n_shards;
-    size_t bytes;              /* heap bytes held, by capacity */
+    struct arena arena;        /* of the columns and their arrays */
+    size_t bytes;              /* held, by capacity */
     struct rowset *next;       /* in a list made by shredder_cut */
 };
 void rowset_free(struct rowset *r);

@@ -8,31 +8,57 @@
 #include "shred/shred.h"
 
 #define UUID_MAX 256
-#define FOLLOWERS 3 /* keys remembered after a key */
+#define EDGES 4       /* ways on that are remembered after a value */
+#define EDGE_BYTES 48
 
-/* A place as one shape (event name) meets it. Its first two cache lines are all that the fast path
- * reads: the key as it stands in a record, `"key":`, and who came after it; then its columns. */
+/* What stood between the end of a value and the start of the next, byte for byte (`,"key":`, with the
+ * spaces and escapes of who wrote it), and where that led. On a cache line. */
+struct edge {
+    uint8_t literal[EDGE_BYTES]; /* zeros after it */
+    struct lnode *to;
+    uint8_t n; /* free: 1, and a literal that no record has there */
+} __attribute__((aligned(64)));
+
+/* What to try first with a value of a place; whatever else comes goes through fast_other. */
+enum fast_op {
+    FAST_OTHER,
+    FAST_STRING,
+    FAST_LONG,
+    FAST_DOUBLE,
+    FAST_BOOL,
+    FAST_STRUCT,
+    FAST_LIST,
+    FAST_SKIPPED,  /* a null of no place, consumed */
+    FAST_CLOSE,    /* the end of the object */
+    FAST_ENVELOPE, /* the event's own three keys: these, in order */
+    FAST_UUID = FAST_ENVELOPE,
+    FAST_NAME,
+    FAST_TIME,
+};
+
+/* A place as one shape (event name) meets it. The first cache line and the edges are what the fast path
+ * reads. */
 struct lnode {
-    uint8_t literal[32]; /* its first bytes, zeros after it: compared by words */
-    uint64_t literal_mask; /* of the last word */
-    struct lnode *next[FOLLOWERS];
-    uint8_t literal_n;  /* 0: none, the key has escapes or is long */
-    uint8_t envelope;   /* 1 to 3: one of the event's own three keys, which have no place */
-    uint8_t place;      /* enum place, of r */
-    uint64_t seen;      /* the instance of its parent in which its key was met last */
-    uint64_t stamp;     /* ... in which it was written last */
-    struct rnode *r;
-    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
-
-    struct lnode *first[FOLLOWERS]; /* of its members, the first that came */
-    struct lnode *(*after_envelope)[FOLLOWERS]; /* of a root: after each of the three */
-    struct lnode *parent;
+    uint64_t seen;       /* the instance of its parent in which its key was met last */
+    uint64_t stamp;      /* ... in which it was written last */
+    struct edge *first;  /* EDGES, of its members; NULL until there are any */
     struct lnode **children; /* in the order they came */
-    uint32_t index;          /* in its parent's children */
+    struct rnode *r;
+    int32_t only;        /* the column of `op`, index into the row set's cols */
+    uint8_t op;          /* enum fast_op */
+    uint8_t place;       /* enum place, of r */
+    uint8_t max_def, max_rep; /* of r */
     uint32_t n_children;
+    uint32_t n_leaves;   /* columns at and below it, in the shape */
+    uint32_t index;      /* in its parent's children */
+    uint32_t expect;     /* the child that came after the last one, the last time */
+
+    struct edge edges[EDGES]; /* after its value */
+
+    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
+    struct edge (*after_envelope)[EDGES]; /* of a root: after each of the three */
+    struct lnode *parent;
     struct map by_key;
-    uint32_t expect;         /* the child that came after the last one, the last time */
-    uint32_t n_leaves;       /* columns at and below it, in the shape */
 } __attribute__((aligned(64)));
 
 enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUENCE, ENV_RESCUED, ENV_COLUMNS };
@@ -40,6 +66,7 @@ enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUEN
 struct shape_column {
     struct lnode *node;
     enum kind kind;
+    struct column_hint hint; /* what the largest of the last row sets held */
 };
 struct shape { /* one event name */
     char *name;
@@ -52,6 +79,9 @@ struct shape { /* one event name */
     uint32_t n_columns, cap_columns;
     struct rowset **sets; /* by time partition, few */
     uint32_t n_sets, last_set;
+    int64_t last_from_us, last_until_us; /* the times of that set, where known (else none) */
+    struct column_hint envelope_hints[ENV_COLUMNS];
+    uint32_t hint_rows; /* rows of the set they are from */
 };
 
 struct place_in { /* the instance that a value stands in */
@@ -62,8 +92,16 @@ struct place_in { /* the instance that a value stands in */
 
 #define PATH_MAX_STEPS 260 /* walk.c goes no deeper than 256 */
 
+struct fast_event;
+struct fast_level { /* the fast path as built for one kind of processor: fast_body.h */
+    const char *name;
+    bool (*event)(struct shredder *s, const uint8_t *p, size_t n, struct fast_event *out);
+    uint64_t (*hash)(const uint8_t *p, size_t n); /* XXH3_64bits */
+};
+
 struct shredder {
     struct shred_env env;
+    const struct fast_level *fast;
     struct json_tape tape;
     struct map shapes;
     struct shape *last; /* the shape of the record before */
@@ -73,7 +111,7 @@ struct shredder {
     struct str path[PATH_MAX_STEPS]; /* keys and indices down to the value in hand; borrowed */
     uint32_t n_path;
     struct shred_counts counts;
-    size_t bytes;
+    size_t bytes; /* of all open row sets */
     uint32_t partitions;
     uint64_t instance; /* of structs and lists, counted up for ever */
     /* the record in hand */
@@ -83,8 +121,9 @@ struct shredder {
     uint32_t row;
     bool again;     /* a key came twice: mark and walk once more */
     bool last_wins; /* the tape is marked */
-    /* the event's own three keys, for the fast path, and a place without members */
-    struct lnode *envelope[3], *envelope_first[FOLLOWERS], no_place;
+    /* For the fast path: the event's own three keys, the way to the first one, a place without members,
+     * and the two nodes that stand for no place. */
+    struct lnode *envelope[3], *no_place, *skipped, *close;
 };
 
 /* shred.c */
@@ -108,12 +147,15 @@ struct fast_event {
     struct event_time time;
     struct dedup_key key;
 };
-bool fast_event(struct shredder *s, const uint8_t *p, size_t n, struct fast_event *out);
-void fast_literal(struct lnode *n, const char *key, size_t len);
+const struct fast_level *fast_choose(unsigned level); /* see shred_env.fast_level */
+struct edge *fast_edges(void); /* EDGES, free ones */
+void fast_edges_init(struct edge edges[EDGES]);
 
 /* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is
  * undone). */
 bool walk_event(struct shredder *s);
+/* Opens what the row set in hand lacks of its shape's columns. */
+void walk_complete_set(struct shredder *s);
 /* Adds one entry {"pointer": raw} to s->rescued; the pointer is that of s->path. */
 void walk_rescue(struct shredder *s, const uint8_t *raw, size_t n);
 /* 1 event_uuid, 2 event_name, 3 created_at, else 0. */
@@ -124,6 +166,9 @@ struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_
                           struct lnode *n, enum kind kind, uint8_t rep);
 bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth, struct lnode *n,
                    int64_t number, uint8_t rep);
+/* What the fast path is to try first from now on: a kind that has a column in the shape. (Below the top
+ * level a place with several kinds always goes the long way: each needs an entry.) */
+void walk_expect(struct lnode *n, enum kind kind);
 /* A column whose type the config declares; false: rescue. */
 bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t depth,
                        struct lnode *n, const struct json_tok *v, uint8_t rep);

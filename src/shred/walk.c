@@ -12,12 +12,18 @@
 #include "shred/convert.h"
 #include "shred/shred_int.h"
 
+#define DEPTH_MAX 256
+
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
 {
     struct lnode *n = mem_lines(1, sizeof *n);
     n->r = r;
     n->place = (uint8_t)r->place;
+    n->max_def = r->max_def;
+    n->max_rep = r->max_rep;
+    n->op = n->place == PLACE_STRUCT ? FAST_STRUCT : n->place == PLACE_LIST ? FAST_LIST : FAST_OTHER;
     n->parent = parent;
+    fast_edges_init(n->edges);
     for (int k = 0; k < KIND_COUNT; k++)
         n->column[k] = -1;
     if (parent) {
@@ -25,7 +31,8 @@ struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
         n->index = parent->n_children;
         parent->children[parent->n_children++] = n;
         map_set(&parent->by_key, r->key, r->key_len, n);
-        fast_literal(n, r->key, r->key_len);
+        if (!parent->first)
+            parent->first = fast_edges();
     }
     return n;
 }
@@ -36,6 +43,7 @@ void lnode_free(struct lnode *n)
         lnode_free(n->children[i]);
     map_fini(&n->by_key);
     free(n->children);
+    free(n->first);
     free(n->after_envelope);
     free(n);
 }
@@ -177,6 +185,19 @@ static void derive_levels(struct shredder *s, struct column *to, const struct ln
     }
 }
 
+void walk_expect(struct lnode *n, enum kind kind)
+{
+    static const uint8_t ops[KIND_COUNT] = {[KIND_BOOL] = FAST_BOOL,
+                                            [KIND_LONG] = FAST_LONG,
+                                            [KIND_DOUBLE] = FAST_DOUBLE,
+                                            [KIND_STRING] = FAST_STRING};
+    unsigned kinds = 0;
+    for (int k = 0; k < KIND_COUNT; k++)
+        kinds += n->column[k] >= 0;
+    n->only = n->column[kind];
+    n->op = n->place != PLACE_SCALAR || (kinds > 1 && n->parent->parent) ? FAST_OTHER : ops[kind];
+}
+
 static struct column *open_column(struct shredder *s, struct lnode *n, enum kind kind,
                                   const struct place_in *in, uint32_t depth)
 {
@@ -187,19 +208,41 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
             sh->columns = mem_regrow(sh->columns, sh->cap_columns, sizeof *sh->columns);
         }
         n->column[kind] = (int32_t)(ENV_COLUMNS + sh->n_columns);
-        sh->columns[sh->n_columns++] = (struct shape_column){n, kind};
+        sh->columns[sh->n_columns++] = (struct shape_column){.node = n, .kind = kind};
         for (struct lnode *up = n; up; up = up->parent)
             up->n_leaves++;
+        walk_expect(n, kind);
     }
     uint32_t want = (uint32_t)n->column[kind] + 1;
     shred_more_columns(s->set, want);
     struct column made;
     column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
+    made.arena = &s->set->arena;
+    made.hint = sh->columns[want - 1 - ENV_COLUMNS].hint;
     if (depth)
         derive_levels(s, &made, n, kind, in, depth);
     struct rowset_column *rc = &s->set->cols[want - 1];
     *rc = (struct rowset_column){.node = n->r, .kind = kind, .col = made};
+    s->set->n_open++;
     return &rc->col;
+}
+
+void walk_complete_set(struct shredder *s)
+{
+    struct shape *sh = s->shape;
+    struct place_in in[DEPTH_MAX];
+    for (uint32_t i = 0; i < sh->n_columns; i++) {
+        struct lnode *n = sh->columns[i].node;
+        uint32_t depth = 0;
+        if (shred_column(s, n, sh->columns[i].kind))
+            continue;
+        for (const struct lnode *up = n->parent; up->parent; up = up->parent)
+            depth++;
+        uint32_t d = depth;
+        for (struct lnode *up = n->parent; up; up = up->parent, d--)
+            in[d] = (struct place_in){up, ++s->instance, 0}; /* none of it has been met */
+        open_column(s, n, sh->columns[i].kind, in, depth);
+    }
 }
 
 /* An entry without a value in every column at and below a place. */
@@ -219,8 +262,6 @@ void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint
 }
 
 /* ---- values ---- */
-
-#define DEPTH_MAX 256
 
 static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
                       uint32_t at, uint8_t rep);

@@ -1,0 +1,19 @@
+/* pages: runs of 4 KiB pages for what grows and goes by the megabyte, from slabs of 8 MiB that ask the kernel
+ * for huge pages. What is given back is used again, and stays mapped up to a limit: the next epoch's rows
+ * find their memory warm, without a page fault. Thread-safe.
+ *
+ * A buddy system: free runs are powers of two on their own boundary, and join their neighbours; a run
+ * taken may have any length, its tail stays free. The first page of a slab is its own. */
+#ifndef INLET_BASE_PAGES_H
+#define INLET_BASE_PAGES_H
+
+#include <stddef.h>
+
+#define PAGES_ONE ((size_t)4096)
+
+/* `bytes` is rounded up to whole pages. Never NULL. Not zeroed. */
+void *pages_take(size_t *bytes);
+void pages_give(void *p, size_t bytes); /* as pages_take rounded it */
+size_t pages_mapped(void);              /* bytes of all slabs, for tests */
+
+#endif

@@ -1,0 +1,440 @@
+/* The hot part of the fast path (see fast.c), compiled once for each kind of processor: whoever includes it
+ * has included bytes.h or one of its like before, and defines FAST_LEVEL, the name of what comes out.
+ *
+ * Positions are passed and returned, not kept in memory; NULL is "bail". Every function is called with
+ * p < end, and may return a position up to 66 bytes past `end`, which is looked at before anything is read
+ * there. */
+#include <xxhash.h>
+
+#include "base/mem.h"
+
+/* What a value stands in, known when this is compiled. */
+#define NESTED 1u  /* below the top level: in a struct or list */
+#define IN_LIST 2u /* a list is above it: it has repetition levels */
+#define ELEMENT 4u /* directly in a list */
+
+static const uint8_t *put_struct(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
+                                 uint8_t rep);
+static const uint8_t *put_struct_in_list(struct fast *f, const uint8_t *p, struct lnode *n,
+                                         uint32_t depth, uint8_t rep);
+static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
+                               uint8_t rep);
+
+static inline struct lnode *follow(struct fast *f, const uint8_t **p, struct lnode *up,
+                                   struct edge *edges)
+{
+    for (unsigned i = 0; i < EDGES; i++)
+        if (bytes_edge_at(&edges[i], *p)) {
+            *p += edges[i].n;
+            return edges[i].to;
+        }
+    return fast_find(f, p, up, edges);
+}
+
+/* ---- values */
+
+static inline void put_level(struct fast *f, struct column *c, uint8_t def, uint8_t rep,
+                             const unsigned where)
+{
+    bool more = where & IN_LIST && rep; /* of a row that has entries */
+    uint32_t at = column_entry(c, f->row + more);
+    c->def[at] = def;
+    if (where & IN_LIST)
+        c->rep[at] = rep;
+    c->rows = f->row + 1;
+}
+
+static inline void value_room(struct column *c)
+{
+    if (__builtin_expect(c->n_values == c->cap_values, 0))
+        column_grow_values(c, 1);
+}
+
+static inline void text_room(struct column *c, size_t n)
+{
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < n, 0))
+        column_grow_bytes(c, n);
+}
+
+/* Long, escaped, or not ASCII: p after the opening quote. Appends to the column's bytes; its length in
+ * *n. */
+static __attribute__((noinline)) const uint8_t *put_text(struct fast *f, const uint8_t *p,
+                                                         struct column *c, size_t *n)
+{
+    const uint8_t *start = p;
+    bool high = false, escaped = false;
+    for (;;) {
+        p = bytes_stop(p, f->end, &high);
+        if (p >= f->end)
+            return NULL;
+        if (*p == '"')
+            break;
+        if (*p != '\\')
+            return NULL;
+        escaped = true;
+        p += 2;
+    }
+    size_t len = (size_t)(p - start);
+    if ((high && !bytes_utf8(start, len)) || (escaped && !fast_escapes_valid(start, len)))
+        return NULL;
+    if (escaped) {
+        struct buf *text = &f->s->text;
+        text->n = 0;
+        json_unescape(start, len, text);
+        start = text->p;
+        len = text->n;
+    }
+    text_room(c, len + 64);
+    memcpy(c->bytes + c->n_bytes, start, len);
+    *n = len;
+    return p + 1;
+}
+
+static inline const uint8_t *put_string(struct fast *f, const uint8_t *p, struct column *c)
+{
+    unsigned k;
+    text_room(c, 64);
+    value_room(c);
+    if (__builtin_expect(bytes_string(p + 1, c->bytes + c->n_bytes, &k), 1)) {
+        c->lens[c->n_values++] = k;
+        c->n_bytes += k;
+        return p + 2 + k;
+    }
+    size_t n;
+    p = put_text(f, p + 1, c, &n);
+    if (!p)
+        return NULL;
+    c->lens[c->n_values++] = (uint32_t)n;
+    c->n_bytes += n;
+    return p;
+}
+
+/* Does a long of this place, which has a column of longs, go there? (Else to that of doubles, or it is to
+ * be learned.) See walk_put_long. */
+static inline bool long_fits(const struct lnode *n, int64_t v, const unsigned where)
+{
+    const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
+    const struct rnode *r = n->r;
+    if ((r->table_kinds & both) == 1u << KIND_DOUBLE)
+        return false;
+    if (where & ELEMENT)
+        return (r->kinds & both) == 1u << KIND_LONG && json_double_holds(v);
+    return __builtin_expect(json_double_holds(v), 1) ||
+           __atomic_load_n(&r->inexact_long, __ATOMIC_RELAXED);
+}
+
+static inline __attribute__((always_inline)) const uint8_t *
+put_value(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth, uint8_t rep,
+          bool *stored, const unsigned where)
+{
+    struct column *c = &f->cols[n->only].col;
+    const uint8_t *q;
+    union {
+        int64_t number;
+        double real;
+    } v;
+    *stored = true;
+    switch (n->op) {
+    case FAST_STRING:
+        if (*p != '"')
+            break;
+        if (!(p = put_string(f, p, c)))
+            return NULL;
+        put_level(f, c, c->max_def, rep, where);
+        return p;
+    case FAST_LONG:
+        if (!(q = bytes_long(p, &v.number)) || !long_fits(n, v.number, where))
+            break;
+        value_room(c);
+        c->longs[c->n_values++] = v.number;
+        put_level(f, c, c->max_def, rep, where);
+        return q;
+    case FAST_DOUBLE:
+        if (!(q = bytes_double(p, &v.real)))
+            break;
+        value_room(c);
+        c->doubles[c->n_values++] = v.real;
+        put_level(f, c, c->max_def, rep, where);
+        return q;
+    case FAST_BOOL: {
+        bool yes = *p == 't';
+        if (memcmp(p, yes ? "true" : "fals", 4) != 0 || (!yes && p[4] != 'e'))
+            break;
+        value_room(c);
+        c->bools[c->n_values++] = yes;
+        put_level(f, c, c->max_def, rep, where);
+        return p + 5 - yes;
+    }
+    case FAST_STRUCT:
+        if (*p != '{')
+            break;
+        return where & IN_LIST ? put_struct_in_list(f, p, n, depth, rep)
+                               : put_struct(f, p, n, depth, rep);
+    case FAST_LIST:
+        if (*p != '[')
+            break;
+        return put_list(f, p, n, depth, rep);
+    default: break;
+    }
+    p = fast_other(f, p, depth, n, rep);
+    *stored = f->stored;
+    return p;
+}
+
+/* ---- structs and lists */
+
+static inline void put_null(struct fast *f, struct lnode *n, uint8_t def, uint8_t rep,
+                            const unsigned where)
+{
+    if (n->place == PLACE_SCALAR && n->op != FAST_OTHER)
+        put_level(f, &f->cols[n->only].col, def, rep, where);
+    else
+        walk_put_nulls(f->s, n, def, rep);
+}
+
+/* The members of an object, p after its brace. */
+static inline __attribute__((always_inline)) const uint8_t *
+put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, uint8_t rep,
+            const unsigned where)
+{
+    struct edge *edges = up->first;
+    uint64_t instance = ++f->s->instance;
+    uint32_t count = 0;
+    bool stored;
+    if (depth >= FAST_DEPTH || !edges)
+        return NULL;
+    f->in[depth] = (struct place_in){up, instance, rep};
+    for (;;) {
+        if (p >= f->end)
+            return NULL;
+        struct lnode *n = follow(f, &p, up, edges);
+        if (!n)
+            return NULL;
+        if (n->op == FAST_CLOSE)
+            break;
+        if (n->op == FAST_SKIPPED)
+            continue;
+        if (n->seen == instance || p >= f->end)
+            return NULL;
+        n->seen = instance;
+        if (!(p = put_value(f, p, n, depth, rep, &stored, where)))
+            return NULL;
+        if (stored) {
+            n->stamp = instance;
+            count++;
+        }
+        edges = n->edges;
+    }
+    for (uint32_t i = 0; count < up->n_children && i < up->n_children; i++)
+        if (up->children[i]->stamp != instance)
+            put_null(f, up->children[i], up->max_def, rep, where);
+    return count ? p : NULL;
+}
+
+static const uint8_t *put_struct(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
+                                 uint8_t rep)
+{
+    return put_members(f, p + 1, n, depth + 1, rep, NESTED);
+}
+
+static const uint8_t *put_struct_in_list(struct fast *f, const uint8_t *p, struct lnode *n,
+                                         uint32_t depth, uint8_t rep)
+{
+    return put_members(f, p + 1, n, depth + 1, rep, NESTED | IN_LIST);
+}
+
+static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
+                               uint8_t rep)
+{
+    const uint8_t *end = f->end;
+    uint8_t element_rep = rep;
+    bool stored;
+    if (!n->n_leaves || depth + 1 >= FAST_DEPTH)
+        return NULL;
+    struct lnode *element = n->children[0];
+    p = fast_space(p + 1, end);
+    if (*p == ']') {
+        walk_put_nulls(f->s, n, n->max_def, rep);
+        return p + 1;
+    }
+    for (; p < end; element_rep = (uint8_t)(n->max_rep + 1)) {
+        f->in[depth + 1] = (struct place_in){n, ++f->s->instance, element_rep};
+        if (!(p = put_value(f, p, element, depth + 1, element_rep, &stored,
+                            NESTED | IN_LIST | ELEMENT)))
+            return NULL;
+        if (!stored) /* a null, for nothing else stores nothing here */
+            walk_put_nulls(f->s, n, (uint8_t)(n->max_def + 1), element_rep);
+        if (p >= end)
+            return NULL;
+        p = fast_space(p, end);
+        if (*p == ']')
+            return p + 1;
+        if (*p != ',')
+            return NULL;
+        p = fast_space(p + 1, end);
+    }
+    return NULL;
+}
+
+/* ---- the record */
+
+static inline const uint8_t *envelope_uuid(struct fast *f, const uint8_t *p)
+{
+    struct fast_event *out = f->out;
+    if (out->uuid.p)
+        return NULL;
+    if (__builtin_expect(*p != '"' || p[37] != '"' || !bytes_uuid(p + 1, out->key.id), 0))
+        return fast_uuid(f, p);
+    out->uuid = (struct str){(const char *)p + 1, 36};
+    dedup_key_canonical(&out->key);
+    dedup_prefetch(f->s->env.dedup, &out->key);
+    return p + 38;
+}
+
+static inline const uint8_t *envelope_name(struct fast *f, const uint8_t *p)
+{
+    uint8_t copy[64];
+    const char *name = (const char *)p + 1;
+    size_t n;
+    unsigned k;
+    bool escaped = false;
+    if (f->met_name || *p != '"')
+        return NULL;
+    f->met_name = true;
+    if (__builtin_expect(bytes_string(p + 1, copy, &k), 1)) {
+        n = k;
+        p += 2 + k;
+    } else {
+        p = fast_string(f, p + 1, &n, &escaped);
+        if (!p || escaped)
+            return NULL;
+    }
+    if (f->name) /* guessed before */
+        return f->name_n == n && memcmp(f->name, name, n) == 0 ? p : NULL;
+    return fast_enter_shape(f, name, n) ? p : NULL;
+}
+
+/* created_at as nearly all are: seconds in ten digits, and up to six after the point. Then a double holds
+ * all its digits, divided by a power of ten that is exact; and its text gives them back. */
+static inline const uint8_t *envelope_time(struct fast *f, const uint8_t *p)
+{
+    struct shredder *s = f->s;
+    static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
+    struct event_time *t = &f->out->time;
+    uint64_t whole, part = 0;
+    unsigned places = 0;
+    if (f->met_time)
+        return NULL;
+    f->met_time = true;
+    if (s->env.time_unit > UNIT_SECONDS || *p == '0' || bytes_digits16(p, &whole) != 10)
+        return fast_time(f, p);
+    if (p[10] == '.') {
+        places = bytes_digits16(p + 11, &part);
+        if (places == 0 || places > 6)
+            return fast_time(f, p);
+    }
+    const uint8_t *after = p + 10 + (places ? places + 1 : 0);
+    if ((*after | 0x20) == 'e')
+        return fast_time(f, p);
+    t->number = (double)(whole * tens[places] + part) / (double)tens[places];
+    t->exact = true;
+    t->time_us = (int64_t)(whole * 1000000 + part * tens[6 - places]);
+    event_time_second((int64_t)whole, &s->times, t->datetime);
+    memcpy(t->datetime + 19, p + 10, 8);
+    t->datetime[19 + (after - p - 10)] = 'Z';
+    t->datetime_n = (uint8_t)(20 + (after - p - 10));
+    f->out->created_at = (struct str){(const char *)p, (size_t)(after - p)};
+    return after;
+}
+
+static inline const uint8_t *envelope_member(struct fast *f, const uint8_t *p, unsigned op)
+{
+    return op == FAST_UUID ? envelope_uuid(f, p) : op == FAST_NAME ? envelope_name(f, p) : envelope_time(f, p);
+}
+
+/* p after the record's brace; past its closing one, or NULL. */
+static const uint8_t *put_root(struct fast *f, const uint8_t *p)
+{
+    struct shredder *s = f->s;
+    struct lnode *up = s->no_place;
+    struct edge *edges = up->first;
+    bool stored;
+    for (;;) {
+        if (p >= f->end)
+            return NULL;
+        const uint8_t *key = p;
+        struct lnode *n = follow(f, &p, up, edges);
+        if (!n && up == s->no_place && fast_choose_set(f)) { /* fields before the name */
+            p = key;
+            up = s->shape->root;
+            n = follow(f, &p, up, up->first);
+        }
+        if (!n || (p >= f->end && n->op != FAST_CLOSE))
+            return NULL;
+        if (n->op >= FAST_SKIPPED) {
+            if (n->op == FAST_CLOSE)
+                return p;
+            if (n->op == FAST_SKIPPED)
+                continue;
+            if (!(p = envelope_member(f, p, n->op)))
+                return NULL;
+            up = s->shape ? s->shape->root : s->no_place;
+            edges = s->shape ? up->after_envelope[n->op - FAST_ENVELOPE] : n->edges;
+            continue;
+        }
+        uint64_t instance = f->in[0].instance;
+        if ((!f->wrote && !fast_choose_set(f)) || n->seen == instance)
+            return NULL;
+        n->seen = instance;
+        if (!(p = put_value(f, p, n, 0, 0, &stored, 0)))
+            return NULL;
+        edges = n->edges;
+    }
+}
+
+static bool one_pass(struct fast *f, const uint8_t *p, size_t n)
+{
+    f->end = p + n;
+    f->met_name = f->met_time = f->wrote = false;
+    f->name = NULL;
+    f->out->uuid.p = NULL;
+    f->s->shape = NULL;
+    p = fast_space(p, f->end);
+    if (p >= f->end || *p != '{')
+        return false;
+    p = put_root(f, p + 1);
+    if (!p || p > f->end)
+        return false;
+    p = fast_space(p, f->end);
+    return p == f->end && f->met_name && f->met_time && f->out->uuid.p;
+}
+
+static bool event(struct shredder *s, const uint8_t *p, size_t n, struct fast_event *out)
+{
+    struct fast f;
+    f.s = s;
+    f.out = out;
+    /* Twice where created_at comes after values that went to another partition's rows; then that of the
+     * right one is the last used. */
+    for (int again = 0; again < 2; again++) {
+        if (!one_pass(&f, p, n)) {
+            if (f.wrote)
+                shred_roll_back(s->set, s->row);
+            return false;
+        }
+        struct rowset *right = shred_set_of(s, s->shape, out->time.time_us);
+        if (!f.wrote)
+            fast_enter_set(&f, right);
+        if (s->set == right)
+            return true;
+        shred_roll_back(s->set, s->row);
+    }
+    return false;
+}
+
+static uint64_t hash(const uint8_t *p, size_t n)
+{
+    return XXH3_64bits(p, n);
+}
+
+const struct fast_level FAST_LEVEL = {FAST_LEVEL_NAME, event, hash};
