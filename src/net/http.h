@@ -1,7 +1,8 @@
 /* http: requests over libcurl, the only place that knows it. Connections are kept and reused.
  *
  * A struct http belongs to one thread; only http_wake may be called from another. Answers come to
- * callbacks inside http_poll, or one at a time from http_do. TLS certificates are always checked.
+ * callbacks inside http_poll, or one at a time from http_do. TLS certificates are always checked, by the system's
+ * bundle or the one that AWS_CA_BUNDLE names.
  * Proxies come from the environment, as curl has it. */
 #ifndef INLET_NET_HTTP_H
 #define INLET_NET_HTTP_H
