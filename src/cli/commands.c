@@ -26,6 +26,8 @@ static const struct command table[] = {
      CMD_DOCTOR, 0, 0, doctor_command},
     {"status", "", "last commits, rates, positions and lag, of a lake or of a running worker",
      "inlet status --lake lake --stream kinesis://events", CMD_STATUS, 0, 0, status_command},
+    {"verify", "[TABLE...]", "read the lake back and check it: files, counts, bounds, positions, uniqueness",
+     "inlet verify --lake lake", CMD_VERIFY, 0, 100000, verify_command},
     {"lambda", "", "as an AWS Lambda custom runtime, on the stream's event source mapping",
      "inlet lambda --lake s3://bucket/lake --catalog glue://events", CMD_LAMBDA, 0, 0,
      lambda_command},
@@ -105,7 +107,7 @@ static void overview(struct buf *out)
         if (table[i].bit == CMD_OPTIONS) /* for `make docs` */
             continue;
         buf_printf(&left, "%s %s", table[i].name, table[i].args);
-        buf_printf(out, "  %-15s %s\n", buf_cstr(&left), table[i].summary);
+        buf_printf(out, "  %-18s %s\n", buf_cstr(&left), table[i].summary);
         buf_fini(&left);
     }
     buf_puts(

@@ -44,7 +44,7 @@ static const struct option table[OPTION_COUNT] = {
                              "end once every shard is at its tip", CMD_RUN | CMD_CONFIG,
                              OPTION_FLAG, 0, 0},
     [OPT_MEMORY] = {"memory", "memory", "SIZE", "256MB", NULL, "what the whole process may hold",
-                    CMD_INGEST | CMD_DOCTOR, OPTION_SIZE, 32 * MB, 1024 * GB},
+                    CMD_INGEST | CMD_DOCTOR | CMD_VERIFY, OPTION_SIZE, 32 * MB, 1024 * GB},
     [OPT_THREADS] = {"threads", "threads", "N", "0", NULL, "shredding threads; 0: one per core",
                      CMD_INGEST, OPTION_COUNT_OF, 0, 256},
     [OPT_COMMIT_INTERVAL] = {"commit-interval", "commit_interval", "TIME", "60s", NULL,

@@ -35,7 +35,7 @@ enum command_bit {
 #define CMD_READ (CMD_RUN | CMD_LOAD | CMD_CONFIG) /* with leases, by intervals */
 #define CMD_INGEST (CMD_READ | CMD_LAMBDA)
 #define CMD_SETUP (CMD_INIT | CMD_DOCTOR)
-#define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA | CMD_SETUP | CMD_STATUS)
+#define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA | CMD_SETUP | CMD_STATUS | CMD_VERIFY)
 #define CMD_ALL 65535U
 
 enum option_id {
