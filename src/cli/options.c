@@ -53,6 +53,10 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_COMMIT_BYTES] = {"commit-bytes", "commit_bytes", "SIZE", "32MB", NULL,
                           "commit a table earlier at so many encoded bytes", CMD_INGEST,
                           OPTION_SIZE, 64 * KB, 4 * GB},
+    [OPT_QUARANTINE_AFTER] = {"quarantine-after", "quarantine_after", "TIME", "15m", NULL,
+                              "of refusal (gone, a view, denied), then a table's events go to dead "
+                              "letters until it works again; a load waits for nothing",
+                              CMD_INGEST, OPTION_DURATION, 0, DAY},
     [OPT_DEDUP_WINDOW] = {"dedup-window", "dedup_window", "TIME", "1h", NULL,
                           "how long an event_uuid is remembered", CMD_INGEST, OPTION_DURATION, 0,
                           30 * DAY},

@@ -5,7 +5,6 @@
 #ifndef INLET_CODEC_COMPRESS_H
 #define INLET_CODEC_COMPRESS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,10 +15,8 @@ struct compress_zstd; /* a reused context */
 
 struct compress_zstd *compress_zstd_new(int level);
 void compress_zstd_free(struct compress_zstd *z);
-/* Appends one frame to `out`. `quick` looks for fewer matches: for ids and the like a third to a
- * half faster, and about as small; other texts get larger. Level 1 only, else it changes nothing.
- */
-int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n, bool quick,
+/* Appends one frame to `out`. */
+int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
                       struct err *e);
 
 /* The numbers are Parquet's CompressionCodec. */

@@ -19,10 +19,6 @@
 #define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
 #define TRIED_MIN 1000  /* values of a chunk that teaches the next ones */
 #define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
-#define COMPARED_MIN ((size_t)32 << 10) /* bytes of a page that tells whether the quick way does   \
-                                         */
-#define COMPARE_AGAIN 100
-#define QUICK_MAX 1.03 /* times as large is well worth the time */
 
 struct job { /* a chunk under way */
     struct pq_writer *w;
@@ -30,7 +26,6 @@ struct job { /* a chunk under way */
     struct chunk *c;
     struct err *e;
     struct pq_hint *hint;
-    bool quick;      /* compression */
     uint64_t values; /* of all pieces */
     unsigned index_width;
     struct range range; /* of the pages so far */
@@ -366,7 +361,7 @@ static const struct buf *compressed(struct job *j, const struct buf *raw, struct
     if (j->c->codec == COMPRESS_NONE)
         return raw;
     int64_t began = timed ? clock_thread_cpu_ns() : 0;
-    if (compress_zstd_put(j->w->s->zstd, packed, raw->p, raw->n, j->quick, j->e))
+    if (compress_zstd_put(j->w->s->zstd, packed, raw->p, raw->n, j->e))
         return NULL;
     if (timed)
         j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
@@ -433,25 +428,6 @@ static bool worth_trying(uint8_t *left, uint64_t values)
     return false;
 }
 
-/* A large page of texts is compressed both ways now and then: quickly from then on, where that is
- * about as small. */
-static const struct buf *compare_packing(struct job *j)
-{
-    struct pq_scratch *s = j->w->s;
-    const struct buf *body;
-    s->packed.n = 0;
-    j->quick = true;
-    if (!(body = compressed(j, &s->page, &s->packed)))
-        return NULL;
-    size_t quick = body->n;
-    j->quick = false;
-    if (!(body = compressed(j, &s->page, &s->packed)))
-        return NULL;
-    j->hint->quick = (double)quick <= QUICK_MAX * (double)body->n;
-    j->hint->packing = COMPARE_AGAIN;
-    return body;
-}
-
 /* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
 static const struct buf *first_page(struct job *j)
 {
@@ -467,10 +443,7 @@ static const struct buf *first_page(struct job *j)
     if (pack && !c->dictionary)
         pack = worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
-    bool compare = pack && !c->dictionary && j->l->type == COL_BYTES && s->page.n >= COMPARED_MIN &&
-                   worth_trying(&j->hint->packing, j->values);
-    j->quick = j->hint->quick && !c->dictionary;
-    if (!(body = compare ? compare_packing(j) : compressed(j, &s->page, &s->packed)))
+    if (!(body = compressed(j, &s->page, &s->packed)))
         return NULL;
     if (c->dictionary && !(dict = compressed(j, &s->dict_page, &s->dict_packed)))
         return NULL;

@@ -68,8 +68,6 @@ struct pq_piece {
 struct pq_hint {
     int32_t field_id;
     uint8_t no_dictionary, no_compression;
-    uint8_t packing; /* for so many chunks `quick` stands */
-    bool quick;
 };
 struct pq_hints {
     struct pq_hint *each; /* by field id */

@@ -1,6 +1,8 @@
 /* One table's job, on a committer's thread: open or make the table, agree the schema, encode the rows into
- * its files; and, for a commit, put the files and append them with the positions. Nothing here decides whether the commit is ours to
- * make: the plan does (protocol/), asked before each offer. */
+ * its files; and, for a commit, put the files and append them with the positions. Nothing here decides
+ * whether the commit is ours to make, or what follows from its end: the plan does (protocol/), asked
+ * before each offer. No job waits for an answer: a commit without one is looked up by jobs of its own. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +11,6 @@
 #include "base/mem.h"
 #include "pipeline/pipeline_int.h"
 #include "pipeline/positions.h"
-
-#define SETTLE_TRIES 10
-#define SETTLE_WAIT_MS 200
 
 struct put_files { /* what has been put, for the manifest */
     struct data_file *files;
@@ -66,9 +65,10 @@ int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
 }
 
 /* The rows were split by the spec that the table had; somebody may have given it another. */
-static int check_spec(const struct commit_job *job, struct err *e)
+static int check_spec(struct commit_job *job, struct err *e)
 {
-    if (table_spec_id(job->table->handle) == job->table->spec_id)
+    job->contradicted = table_spec_id(job->table->handle) != job->table->spec_id;
+    if (!job->contradicted)
         return 0;
     return err_set(e, ERR_FENCED,
                    "somebody changed its partitioning; the rows have to be read again");
@@ -223,7 +223,7 @@ static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
 {
     struct store *store = table_store(job->table->handle);
     for (uint32_t i = 0; i < fs->n; i++) {
-        if (rc && !job->offered) /* never offered: nobody can refer to it */
+        if (rc && !job->attempt.offered) /* never offered: nobody can refer to it */
             store->ops->remove(store, fs->files[i].key, NULL);
         free(fs->files[i].key);
         free(fs->leaves[i]);
@@ -234,31 +234,31 @@ static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
 
 /* ---- the commit ---- */
 
+static int validate(void *ctx, const struct table *t, bool rebased, struct err *e)
+{
+    struct positions_offer *o = ctx;
+    if (positions_validate(o, t, rebased, e))
+        return -1;
+    o->append->set_properties = o->pairs;
+    o->append->remove_properties = o->gone;
+    return 0;
+}
+
 static int append_files(struct commit_job *job, struct put_files *fs, struct err *e)
 {
-    struct append_attempt attempt = {0};
     struct positions_offer offer;
     positions_offer_init(&offer, job);
     struct append a = {.files = fs->files,
                        .n_files = fs->n,
                        .check_spec = true,
                        .spec_id = job->table->spec_id,
-                       .validate = positions_validate,
-                       .validate_ctx = &offer,
-                       .set_properties = offer.pairs};
-    int rc = table_append(job->table->handle, &a, &attempt, e);
-    for (int i = 0; rc && e->kind == ERR_UNKNOWN && i < SETTLE_TRIES; i++) {
-        enum settled settled = SETTLED_UNKNOWN;
-        struct err why = {0};
-        clock_system.sleep_ms(NULL, SETTLE_WAIT_MS << (i < 5 ? i : 5));
-        if (table_settle(job->table->handle, &attempt, &settled, &why) == 0 &&
-            settled == SETTLED_COMMITTED)
-            rc = 0;
-        else if (settled == SETTLED_NOT)
-            e->kind = ERR_CONFLICT;
-    }
-    job->offered = attempt.offered;
-    append_attempt_fini(&attempt);
+                       .validate = validate,
+                       .validate_ctx = &offer};
+    offer.append = &a;
+    int rc = table_append(job->table->handle, &a, &job->attempt, e);
+    job->unknown = rc && e->kind == ERR_UNKNOWN && job->attempt.offered;
+    if (rc && e->kind == ERR_FENCED && job->lost_shard == PROTOCOL_NO_SHARD && !job->aged)
+        job->contradicted = true; /* a column was dropped, the partitioning changed, the table made anew */
     positions_offer_fini(&offer);
     return rc;
 }
@@ -277,18 +277,68 @@ static int commit(struct commit_job *job, struct err *e)
     return rc;
 }
 
+/* A property of ours alone: whatever was offered against the base before cannot land any more. */
+int commit_move_base(struct table *t, const char *key, const char *value, struct err *e)
+{
+    const char *const pairs[] = {key, value, NULL};
+    struct append a = {.set_properties = pairs};
+    struct append_attempt attempt = {0};
+    int rc = table_append(t, &a, &attempt, e);
+    append_attempt_fini(&attempt);
+    return rc;
+}
+
+/* ---- after a lost answer */
+
+static void settle(struct commit_job *job)
+{
+    enum settled seen = SETTLED_UNKNOWN;
+    struct err why = {0};
+    int rc = table_settle(job->table->handle, &job->attempt, &seen, &why);
+    job->seen = rc                          ? PROTOCOL_UNKNOWN
+                : seen == SETTLED_COMMITTED ? PROTOCOL_COMMITTED
+                : seen == SETTLED_NOT       ? PROTOCOL_NOT
+                                            : PROTOCOL_UNKNOWN;
+    job->base_moved = job->seen == PROTOCOL_NOT; /* table_settle says so only then */
+    if (rc)
+        job->err = why;
+}
+
+/* ---- a quarantined table */
+
+/* It works if it can be opened and written: a commit that changes nothing shows it. */
+static int probe(struct commit_job *job, struct err *e)
+{
+    char when[32];
+    struct ptable *t = job->table;
+    if (!t->handle && commit_open_table(t, job->lake, e))
+        return -1;
+    struct table *fresh = table_load(job->lake, t->st.name, e);
+    snprintf(when, sizeof when, "%lld", (long long)clock_wall_ms(job->lake->clock));
+    if (!fresh || commit_move_base(fresh, "inlet.returned", when, e)) {
+        table_free(fresh);
+        return -1;
+    }
+    job->probed = fresh;
+    return 0;
+}
+
+static int write_rows(struct commit_job *job, struct err *e)
+{
+    if (commit_open_table(job->table, job->lake, e) || (job->rows && agree(job, e)) ||
+        check_spec(job, e) || encode_rows(job, e))
+        return -1;
+    return job->kind == JOB_COMMIT ? commit(job, e) : 0;
+}
+
 void commit_job_run(struct commit_job *job)
 {
     job->err = (struct err){0};
-    job->rc = commit_open_table(job->table, job->lake, &job->err);
-    if (!job->rc && job->rows)
-        job->rc = agree(job, &job->err);
-    if (!job->rc)
-        job->rc = check_spec(job, &job->err);
-    if (!job->rc)
-        job->rc = encode_rows(job, &job->err);
-    if (!job->rc && job->commit)
-        job->rc = commit(job, &job->err);
+    switch (job->kind) {
+    case JOB_SETTLE: settle(job); return;
+    case JOB_PROBE: job->rc = probe(job, &job->err); break;
+    default: job->rc = write_rows(job, &job->err); break;
+    }
     if (job->rc)
         err_wrap(&job->err, "table %s", job->table->st.name);
 }
@@ -306,6 +356,10 @@ void commit_job_free(struct commit_job *job)
     free(job->shard_ids);
     free(job->shard_names);
     free(job->shard_identities);
+    free(job->shard_ended);
+    free(job->cover_tables);
+    append_attempt_fini(&job->attempt);
+    table_free(job->probed);
     protocol_plan_fini(&job->plan);
     free(job);
 }

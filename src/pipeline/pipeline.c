@@ -19,9 +19,7 @@
 #define SMALL_BYTES ((size_t)1 << 20)
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
-#define REFUSED_MS (15 * 60 * 1000)
 #define TIP_SETTLE_MS 300     /* all shards at the tip for so long: caught up */
-#define RESTARTS_MAX 5
 
 void pipeline_config_init(struct pipeline_config *c)
 {
@@ -38,10 +36,11 @@ void pipeline_config_init(struct pipeline_config *c)
                                              .struct_fields = 200,
                                              .depth = 16,
                                              .name_bytes = 128},
+                                  .quarantine_after_ms = PROTOCOL_REFUSED_MAX_MS,
                                   .version = "inlet"};
 }
 
-static void fail(struct run *r, const struct err *e)
+void run_fail(struct run *r, const struct err *e)
 {
     if (!r->failed)
         r->error = *e;
@@ -67,6 +66,18 @@ static void on_batch(struct run *r, struct source_event *ev)
     workers_push(r->workers, b, seq_le(b->first, protocol_skip_until(r->protocol, b->shard)));
 }
 
+static int read_new_positions(struct run *r, uint32_t first, struct err *e)
+{
+    if (r->n_shards == first)
+        return 0;
+    bool *which = mem_array(r->n_shards, sizeof *which);
+    for (uint32_t i = first; i < r->n_shards; i++)
+        which[i] = true;
+    int rc = run_read_positions(r, which, e);
+    free(which);
+    return rc;
+}
+
 static void on_shard_end(struct run *r, struct source_event *ev)
 {
     struct pshard *s = &r->shards[ev->shard];
@@ -78,10 +89,10 @@ static void on_shard_end(struct run *r, struct source_event *ev)
     int rc = 0;
     for (size_t i = 0; !rc && i < ev->n_children; i++)
         rc = run_take_shard(r, source, &ev->children[i], &e);
-    if (rc || (r->n_shards > first && run_read_positions(r, first, &e)))
-        fail(r, &e);
+    if (rc || read_new_positions(r, first, &e))
+        run_fail(r, &e);
     if (!r->config->stream && run_start_ready(r, &e)) /* the next file */
-        fail(r, &e);
+        run_fail(r, &e);
 }
 
 static void count_job(struct pipeline_report *report, const struct commit_job *job)
@@ -113,56 +124,201 @@ static void take_back(struct ptable *t, struct commit_job *job)
     job->files = NULL;
 }
 
-static void on_commit_failed(struct run *r, struct commit_job *job)
+/* Waits twice as long each time. */
+static void back_off(struct ptable *t, int64_t now)
 {
-    struct ptable *t = job->table;
-    int64_t now = clock_boot_ms(r->clock);
-    r->report->commit_failures += job->commit;
-    bool give_up = !r->config->stream || r->draining || job->err.kind == ERR_INVALID;
-    bool again = job->err.kind == ERR_FENCED || job->contradicted;
-    if (again || job->err.kind == ERR_UNKNOWN) {
-        r->restart = again;
-        fail(r, &job->err);
-    } else if (give_up && job->err.kind != ERR_RETRY && job->err.kind != ERR_CONFLICT) {
-        fail(r, &job->err);
-    } else if (job->broken || (t->refused_since_ms && now - t->refused_since_ms > REFUSED_MS)) {
-        fail(r, &job->err);
-    }
-    if (job->commit)
-        protocol_commit_failed(r->protocol, t->st.number, &job->plan);
-    take_back(t, job);
-    if (!t->refused_since_ms)
-        t->refused_since_ms = now;
     int64_t wait = (int64_t)RETRY_MIN_MS << (t->attempts < 8 ? t->attempts : 8);
     t->retry_at_ms = now + (wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
     t->attempts++;
-    log_warn("%s; will try again in %lld ms", job->err.text, (long long)(t->retry_at_ms - now));
 }
 
-static void on_commit_done(struct run *r, struct commit_job *job)
+/* Is it this table that refuses (gone, a view, denied), rather than the lake, the disk or the network
+ * that fails? Where others can be written meanwhile, it is the table. */
+static bool refuses(const struct run *r, const struct ptable *t, const struct err *e)
+{
+    if (e->kind == ERR_INVALID || e->kind == ERR_NOTFOUND)
+        return true;
+    return e->kind == ERR_IO && t->refused_since_ms && r->last_commit_ms > t->refused_since_ms;
+}
+
+static bool may_pass(const struct err *e)
+{
+    return e->kind == ERR_RETRY || e->kind == ERR_CONFLICT || e->kind == ERR_UNKNOWN;
+}
+
+/* Nothing that waiting would mend, or nobody who waits. */
+static bool gives_up(const struct run *r, const struct ptable *t, const struct commit_job *job,
+                     bool refused, int64_t now)
+{
+    if (may_pass(&job->err))
+        return false;
+    if (refused)
+        return r->report->stopped;
+    return !r->config->stream || r->draining ||
+           now - t->refused_since_ms > r->config->quarantine_after_ms;
+}
+
+static void lose_all(struct run *r)
+{
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].leased && !r->shards[i].ended)
+            protocol_shard_lost(r->protocol, i);
+}
+
+static void on_job_failed(struct run *r, struct commit_job *job)
 {
     struct ptable *t = job->table;
+    int64_t now = clock_boot_ms(r->clock);
+    bool again = job->err.kind == ERR_FENCED || job->contradicted || job->broken;
+    bool refused = !again && refuses(r, t, &job->err);
+    enum protocol_action then = PROTOCOL_RETRY;
+    if (job->kind == JOB_COMMIT && refused)
+        then = protocol_commit_refused(r->protocol, t->st.number, &job->plan, now);
+    else if (job->kind == JOB_COMMIT)
+        protocol_commit_failed(r->protocol, t->st.number, &job->plan);
+    r->report->commit_failures += job->kind == JOB_COMMIT;
+    take_back(t, job);
+    if (!t->refused_since_ms)
+        t->refused_since_ms = now;
+    t->must_commit |= refused;
+    t->rebind |= job->contradicted;
+    back_off(t, now);
+    if (job->aged)
+        lose_all(r); /* who knows what became of the leases in an hour */
+    if (again || then == PROTOCOL_QUARANTINE)
+        restart_begin(r, job->lost_shard, &job->err);
+    else if (then == PROTOCOL_STOP || gives_up(r, t, job, refused, now))
+        run_fail(r, &job->err);
+    else
+        log_warn("%s; will try again in %lld ms", job->err.text,
+                 (long long)(t->retry_at_ms - now));
+}
+
+static void on_committed(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    t->refused_since_ms = t->retry_at_ms = t->attempts = 0;
+    t->must_commit = false;
+    if (!t->pending)
+        t->pending_since_ms = 0;
+    r->last_commit_ms = clock_boot_ms(r->clock);
+    r->report->commits++;
+    progress_tell_commit(r, job);
+    r->report->files += job->n_files;
+    r->report->rows_committed += job->files_rows + job->n_encoded;
+    for (struct file_build *f = job->files; f; f = f->next)
+        budget_give(r->budget, f->bytes);
+    dedup_commit_upto(r->dedup, protocol_committed_upto(r->protocol));
+}
+
+/* ---- commits without an answer: the table waits, and is looked up; others go on ---- */
+
+static void on_unknown(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    int64_t now = clock_boot_ms(r->clock);
+    if (job->kind == JOB_COMMIT) {
+        protocol_commit_unknown(r->protocol, t->st.number);
+        t->unsettled_since_ms = now;
+        t->attempts = 0;
+        r->unsettled++;
+    }
+    job->kind = JOB_SETTLE;
+    t->unsettled = job;
+    t->busy = true;
+    back_off(t, now);
+    log_warn("%s; whether table %s was committed is looked up in %lld ms", job->err.text,
+             t->st.name, (long long)(t->retry_at_ms - now));
+}
+
+/* True: the job is done with. */
+static bool on_settled(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    enum protocol_settled seen = protocol_commit_settled(r->protocol, t->st.number, &job->plan,
+                                                         job->seen, job->base_moved);
+    if (seen == PROTOCOL_UNKNOWN) {
+        on_unknown(r, job);
+        return false;
+    }
+    r->unsettled--;
+    log_info("table %s: the commit without an answer was %s", t->st.name,
+             seen == PROTOCOL_COMMITTED ? "made" : "not made");
+    if (seen == PROTOCOL_COMMITTED) {
+        on_committed(r, job);
+    } else {
+        take_back(t, job);
+        t->retry_at_ms = t->attempts = 0;
+    }
+    return true;
+}
+
+static void settle_jobs(struct run *r, int64_t now)
+{
+    bool waits = r->restarting || r->draining;
+    for (uint32_t i = 0; r->unsettled && i < router_count(&r->router); i++) {
+        struct ptable *t = router_at(&r->router, i);
+        struct commit_job *job = t->unsettled;
+        if (!job)
+            continue;
+        if (waits && now - t->unsettled_since_ms > r->config->quarantine_after_ms) {
+            err_set(&job->err, ERR_UNKNOWN,
+                    "table %s: whether its last commit was made cannot be found out; start again, "
+                    "then its positions tell",
+                    t->st.name);
+            run_fail(r, &job->err);
+        } else if (now >= t->retry_at_ms) {
+            t->unsettled = NULL;
+            r->committing++;
+            invariant(queue_push(r->commits, job));
+        }
+    }
+}
+
+/* ---- */
+
+static void on_probed(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    if (job->rc) {
+        log_debug("%s: still quarantined", job->err.text);
+        return;
+    }
+    table_free(t->handle);
+    t->handle = job->probed;
+    job->probed = NULL;
+    t->unopened = false;
+    t->rebind = true;
+    t->refused_since_ms = t->retry_at_ms = t->attempts = 0;
+    protocol_table_back(r->protocol, t->st.number);
+}
+
+static void on_job(struct run *r, struct commit_job *job)
+{
+    struct ptable *t = job->table;
+    bool over = true;
     t->busy = false;
     r->committing--;
-    count_job(r->report, job);
-    if (job->rc) {
-        on_commit_failed(r, job);
-    } else if (!job->commit) {
-        take_back(t, job);
+    if (job->kind == JOB_SETTLE) {
+        over = on_settled(r, job);
+    } else if (job->kind == JOB_PROBE) {
+        on_probed(r, job);
     } else {
-        protocol_commit_done(r->protocol, t->st.number, &job->plan);
-        t->refused_since_ms = t->attempts = 0;
-        if (!t->pending)
-            t->pending_since_ms = 0;
-        r->report->commits++;
-        progress_tell_commit(r, job);
-        r->report->files += job->n_files;
-        r->report->rows_committed += job->files_rows + job->n_encoded;
-        for (struct file_build *f = job->files; f; f = f->next)
-            budget_give(r->budget, f->bytes);
-        dedup_commit_upto(r->dedup, protocol_committed_upto(r->protocol));
+        count_job(r->report, job);
+        if (job->unknown) {
+            on_unknown(r, job);
+            over = false;
+        } else if (job->rc) {
+            on_job_failed(r, job);
+        } else if (job->kind == JOB_ENCODE) {
+            take_back(t, job);
+        } else {
+            protocol_commit_done(r->protocol, t->st.number, &job->plan);
+            on_committed(r, job);
+        }
     }
-    commit_job_free(job);
+    if (over)
+        commit_job_free(job);
 }
 
 static void on_event(struct run *r, struct source_event *ev)
@@ -184,7 +340,10 @@ static void on_event(struct run *r, struct source_event *ev)
         if (s && s->generation == ev->generation)
             on_shard_end(r, ev);
         break;
-    case SOURCE_FAILED: fail(r, &ev->error); break;
+    case SOURCE_FAILED:
+        if (!s || s->generation == ev->generation)
+            run_fail(r, &ev->error);
+        break;
     case SOURCE_NOTICE:
         log_warn("%s", ev->error.text);
         break;
@@ -223,11 +382,11 @@ static void on_message(struct run *r, struct msg *m)
         free(m);
         break;
     case MSG_COMMIT_DONE:
-        on_commit_done(r, m->job);
+        on_job(r, m->job);
         free(m);
         break;
     default:
-        if (r->n_deferred || full(r))
+        if (!r->restarting && (r->n_deferred || full(r)))
             defer(r, &m->ev);
         else
             on_event(r, &m->ev);
@@ -237,7 +396,7 @@ static void on_message(struct run *r, struct msg *m)
 
 static void handle_deferred(struct run *r)
 {
-    while (r->n_deferred && !full(r)) {
+    while (r->n_deferred && (r->restarting || !full(r))) {
         struct source_event *ev = r->deferred[r->deferred_head++];
         if (--r->n_deferred == 0)
             r->deferred_head = 0;
@@ -318,26 +477,41 @@ static void shard_texts(struct run *r, struct commit_job *job)
     job->shard_names = mem_array(r->n_shards, sizeof *job->shard_names);
     job->shard_identities = mem_array(r->n_shards, sizeof *job->shard_identities);
     job->shard_ids = mem_array(r->n_shards, sizeof *job->shard_ids);
+    job->shard_ended = mem_array(r->n_shards, sizeof *job->shard_ended);
     for (uint32_t i = 0; i < r->n_shards; i++) {
         job->shard_ids[i] = mem_strdup(r->shards[i].id);
         job->shard_names[i] = r->config->stream ? job->shard_ids[i] : NULL;
         job->shard_identities[i] = r->shards[i].identity;
+        job->shard_ended[i] = r->shards[i].ended;
     }
+    job->cover_tables = mem_array(job->plan.n_covers, sizeof *job->cover_tables);
+    for (uint32_t i = 0; i < job->plan.n_covers; i++)
+        job->cover_tables[i] = router_at(&r->router, job->plan.covers[i].table)->st.name;
 }
 
-/* Hands the table to a committer; `commit` false: to have its rows encoded only. */
-static void send_job(struct run *r, struct ptable *t, bool commit, int64_t now)
+/* The plan of its commit; else what is uncommitted is too old, or a restart is due. */
+static bool plan_job(struct run *r, struct ptable *t, struct commit_job *job, int64_t now)
+{
+    struct err e = {0};
+    if (!protocol_commit_plan(r->protocol, t->st.number, now, &job->plan, &e))
+        return true;
+    free(job);
+    if (!protocol_restart_due(r->protocol)) {
+        lose_all(r);
+        restart_begin(r, PROTOCOL_NO_SHARD, &e);
+    }
+    return false;
+}
+
+/* Hands the table to a committer. */
+void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now)
 {
     struct commit_job *job = mem_zalloc(sizeof *job);
-    struct err e = {0};
-    if (commit && protocol_commit_plan(r->protocol, t->st.number, now, &job->plan, &e)) {
-        free(job);
-        r->restart = true;
-        fail(r, &e);
+    if (kind == JOB_COMMIT && !plan_job(r, t, job, now))
         return;
-    }
     job->table = t;
-    job->commit = commit;
+    job->kind = kind;
+    job->lost_shard = PROTOCOL_NO_SHARD;
     job->rows = t->pending;
     job->bytes = t->pending_bytes;
     job->n_rows = t->pending_rows;
@@ -393,18 +567,30 @@ static void send_jobs(struct run *r, int64_t now)
 {
     struct pressure p = pressure(r);
     size_t large = budget_limit(r->budget) / 400;
-    for (uint32_t i = 0; i < router_count(&r->router); i++) {
+    for (uint32_t i = 0; i < router_count(&r->router) && !restart_waits(r); i++) {
         struct ptable *t = router_at(&r->router, i);
         if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files))
             continue;
-        if (commit_due(r, t, &p, now))
-            send_job(r, t, true, now);
+        if (t->must_commit || commit_due(r, t, &p, now))
+            run_send_job(r, t, JOB_COMMIT, now);
         else if (t->pending && (p.full || (p.rows && t->pending_bytes >= large)))
-            send_job(r, t, false, now);
+            run_send_job(r, t, JOB_ENCODE, now);
     }
 }
 
 /* ---- leases ---- */
+
+/* A lease store that does not answer is no reason to stop: positions fence, not leases. */
+static void lease_failed(struct run *r, uint32_t shard, struct err *e)
+{
+    err_wrap(e, "lease of shard %s", r->shards[shard].id);
+    if (e->kind == ERR_FENCED)
+        restart_begin(r, shard, e);
+    else if (may_pass(e))
+        log_warn("%s; will try again", e->text);
+    else
+        run_fail(r, e);
+}
 
 static void store_checkpoints(struct run *r, bool force)
 {
@@ -417,7 +603,7 @@ static void store_checkpoints(struct run *r, bool force)
     for (uint32_t i = 0; i < r->n_shards; i++) {
         struct pshard *s = &r->shards[i];
         struct seq at;
-        if (!s->leased || s->ended)
+        if (!s->leased || s->ended || !protocol_shard_held(r->protocol, i))
             continue;
         bool moved = protocol_checkpoint(r->protocol, i, &at) &&
                      seq_cmp(at, s->lease.checkpoint) != 0;
@@ -428,23 +614,24 @@ static void store_checkpoints(struct run *r, bool force)
                                                     protocol_checkpoint_note(r->protocol, i), &e)
                        : r->leases->ops->renew(r->leases, &s->lease, &e);
         if (rc) {
-            r->restart = e.kind == ERR_FENCED;
-            err_wrap(&e, "lease of shard %s", s->id);
-            fail(r, &e);
+            lease_failed(r, i, &e);
+            continue;
         }
         ended |= s->ended = end;
     }
-    if (ended && r->config->stream && run_start_ready(r, &e))
-        fail(r, &e);
+    if (ended && r->config->stream && !restart_waits(r) && run_start_ready(r, &e))
+        run_fail(r, &e);
 }
 
 /* ---- the loop ---- */
 
 static bool all_at_tip(struct run *r, int64_t now)
 {
-    for (uint32_t i = 0; i < r->n_shards; i++)
-        if (!r->shards[i].ended && !r->shards[i].closed_at_source && !r->shards[i].tip)
+    for (uint32_t i = 0; i < r->n_shards; i++) {
+        const struct pshard *s = &r->shards[i];
+        if (s->lost ? !s->elsewhere : !s->ended && !s->closed_at_source && !s->tip)
             return false;
+    }
     for (uint32_t i = 0; i < r->n_shards; i++) /* children still to come */
         if (r->shards[i].leased && !r->shards[i].started)
             return false;
@@ -465,7 +652,8 @@ static void begin_drain(struct run *r, const char *why)
 
 static bool drained(struct run *r)
 {
-    if (!r->draining || r->open_batches || r->committing || protocol_open_rows(r->protocol))
+    if (!r->draining || r->open_batches || r->committing || r->unsettled || restart_waits(r) ||
+        protocol_restart_due(r->protocol) || protocol_open_rows(r->protocol))
         return false;
     for (uint32_t i = 0; i < router_count(&r->router); i++)
         if (router_at(&r->router, i)->pending || router_at(&r->router, i)->files)
@@ -482,12 +670,16 @@ static void tick(struct run *r)
     }
     bool ends = !r->config->stream || r->config->until_caught_up;
     handle_deferred(r);
-    bool idle = r->open_batches == 0 && !r->n_deferred && queue_count(r->inbox) == 0;
+    restart_tick(r, now);
+    settle_jobs(r, now);
+    bool idle = !restart_waits(r) && r->open_batches == 0 && !r->n_deferred && queue_count(r->inbox) == 0;
     if (!r->draining && ends && idle && all_at_tip(r, now))
         begin_drain(r, "everything has been read");
-    maybe_cut(r, now);
-    collect_ready(r);
-    send_jobs(r, now);
+    if (!restart_waits(r) && !protocol_restart_due(r->protocol)) {
+        maybe_cut(r, now);
+        collect_ready(r);
+        send_jobs(r, now);
+    }
     progress_tell(r, r->config->feed != NULL); /* before the checkpoint that tells it to be done */
     store_checkpoints(r, r->shard_ending && !r->committing);
     progress_line(r, false);
@@ -521,14 +713,25 @@ static void add_counts(struct pipeline_report *report, struct run *r)
         report->dead_letters += c.dead[i];
 }
 
-/* One incarnation. 0: done; 1: fenced, begin anew; -1: failed. */
-static int incarnation(const struct pipeline_config *c, struct pipeline_report *report,
-                       struct err *e)
+static void sum_up(struct run *r)
+{
+    if (r->workers)
+        add_counts(r->report, r);
+    for (size_t i = 0; i < r->n_sources && r->sources[i]; i++)
+        r->report->read_ns += r->sources[i]->cpu_ns;
+    for (uint32_t i = 0; !r->config->stream && !r->failed && i < r->n_shards; i++)
+        r->report->already_loaded += !protocol_any_out(r->protocol, i);
+}
+
+int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
 {
     struct run r = {.config = c, .report = report, .clock = &clock_system};
+    int64_t began = clock_mono_ns();
+    log_set_before(progress_clear);
     int rc = run_open(&r, e);
     if (!rc)
         rc = run_sources(&r, e);
+    r.failed = rc != 0;
     if (!rc) {
         r.started_ms = r.last_cut_ms = r.last_checkpoint_ms = clock_boot_ms(r.clock);
         r.last_progress_ms = r.started_ms;
@@ -537,42 +740,14 @@ static int incarnation(const struct pipeline_config *c, struct pipeline_report *
         progress_clear();
         progress_line(&r, true);
         progress_tell(&r, true);
-        if (r.failed) {
+        rc = r.failed ? -1 : 0;
+        if (rc)
             *e = r.error;
-            rc = r.restart ? 1 : -1;
-        }
     }
-    if (r.workers)
-        add_counts(report, &r);
-    for (size_t i = 0; i < r.n_sources && r.sources[i]; i++) {
-        report->read_ns += r.sources[i]->cpu_ns;
-        if (rc == 1 && r.sources[i]->once)
-            rc = err_wrap(e, "%s cannot be read again, and not all of it is in the lake: load it once "
-                             "more (events that are there are dropped by their event_uuid)",
-                          strcmp(c->files[i], "-") == 0 ? "standard input" : c->files[i]);
-    }
-    if (!c->stream && !rc)
-        for (uint32_t i = 0; i < r.n_shards; i++)
-            report->already_loaded += !protocol_any_out(r.protocol, i);
+    sum_up(&r);
     run_close(&r);
-    return rc;
-}
-
-int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
-{
-    int64_t began = clock_mono_ns();
-    int rc = -1;
-    log_set_before(progress_clear);
-    for (int i = 0; i < RESTARTS_MAX; i++) {
-        rc = incarnation(c, report, e);
-        if (rc != 1)
-            break;
-        log_warn("%s: what is uncommitted is dropped and read again", e->text);
-        report->restarts++;
-        live_state(c->live, LIVE_STARTING);
-    }
     log_set_before(NULL);
     live_state(c->live, LIVE_ENDED);
     report->seconds = (double)(clock_mono_ns() - began) / 1e9;
-    return rc ? -1 : 0;
+    return rc;
 }

@@ -58,6 +58,7 @@ struct pipeline_config {
     size_t memory_bytes;      /* the whole process; default 256 MB */
     uint32_t threads;         /* shredders; 0: one per core */
     int64_t commit_interval_ms;
+    int64_t quarantine_after_ms; /* of a table's refusal; files wait for nothing */
     size_t commit_bytes;      /* 32 MB encoded */
     int64_t dedup_window_us;
     size_t dedup_bytes;       /* 0: a share of the memory */

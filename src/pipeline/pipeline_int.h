@@ -34,11 +34,16 @@ struct ptable {
     size_t files_bytes;
     uint64_t files_rows;
     int64_t pending_since_ms; /* boot time of the oldest rows of both */
-    bool busy;                /* a job of it is under way */
+    bool busy;                /* a job of it is under way, or its last commit is not settled */
+    bool must_commit;         /* so that its refusals are counted */
+    struct commit_job *unsettled; /* to be looked up at retry_at_ms; it holds the rows and files */
+    int64_t unsettled_since_ms;
     int64_t retry_at_ms, refused_since_ms; /* 0: not refused */
     uint32_t attempts;
-    bool quarantined;
     uint64_t told_duplicates, told_rescued; /* to config->live */
+    bool unopened;            /* it could not be opened at the start */
+    bool rebind;              /* its columns are at odds with ours: a new registry at the restart */
+    int64_t probe_at_ms;      /* quarantined: when it is tried again */
 };
 
 /* The tables, found by name from every shredder. */
@@ -56,6 +61,8 @@ struct ptable *router_table(struct router *r, const char *name);
 struct ptable *router_at(struct router *r, uint32_t number);
 uint32_t router_count(struct router *r);
 struct ptable *router_dead_letters(struct router *r);
+/* A new registry, bound to the table as it is now: no shredder may hold one of its nodes. */
+int router_rebind(struct router *r, struct ptable *t, struct err *e);
 /* Takes the handle and reads partitioning and schema from it. */
 int router_bind(struct ptable *t, struct table *handle, struct err *e);
 
@@ -66,15 +73,28 @@ struct pshard {
     char *id;
     struct lease lease;
     bool leased, started, ended, closed_at_source, tip;
+    bool lost;      /* given up: whoever has it may give it back */
+    bool elsewhere; /* lost, and somebody else is at work on it */
+    struct seq from; /* where reading begins (or began), and its note */
+    char from_note[PROTOCOL_NOTE_MAX];
+    uint64_t seen_counter; /* of a lost lease, and since when */
+    int64_t seen_since_ms;
     bool goes_on; /* it, or a parent of it, was read before this start */
     uint32_t generation;
     int64_t lag_ms;
 };
 
+enum job_kind {
+    JOB_ENCODE, /* the rows, into files in memory */
+    JOB_COMMIT,
+    JOB_SETTLE, /* looks up what came of a commit */
+    JOB_PROBE,  /* does a quarantined table work again? */
+};
+
 /* One table's encoding or commit, made by the coordinator, done by a committer, and sent back. */
 struct commit_job {
     struct ptable *table;
-    bool commit;              /* else the rows are only encoded */
+    enum job_kind kind;
     struct rowset *rows;      /* to encode; what is left of them after a failure */
     size_t bytes;             /* of rows */
     struct file_build *files; /* all that the table has under way */
@@ -89,13 +109,22 @@ struct commit_job {
     const char **shard_names; /* what _shard says: NULL for files */
     const char **shard_identities;
     char **shard_ids;         /* own copies */
+    bool *shard_ended;        /* and all of it is committed */
     uint32_t n_shards;
+    const char **cover_tables; /* names, by the plan's covers */
+    uint32_t settle_tries;
+    struct append_attempt attempt;
     /* results */
     int rc;
     struct err err;
-    bool offered;
-    bool contradicted; /* somebody's columns are at odds with ours: read again, with theirs */
-    bool broken; /* rows were lost from memory: only a restart helps */
+    uint32_t lost_shard; /* that another worker has; PROTOCOL_NO_SHARD: none */
+    bool aged;           /* the rows are too old to be committed */
+    bool contradicted;   /* somebody's columns are at odds with ours: read again, with theirs */
+    bool broken;         /* rows were lost from memory: only a restart helps */
+    bool unknown;        /* no answer: to be settled */
+    enum protocol_settled seen;
+    bool base_moved;
+    struct table *probed; /* the table that works again */
     uint32_t n_files;
     uint64_t bytes_written;
     struct pq_cost cost;
@@ -104,6 +133,8 @@ struct commit_job {
 void commit_job_run(struct commit_job *job);
 /* Opens the table, making it if need be; t->handle. */
 int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e);
+/* Sets one property and so moves the table's base, by a commit that moves no position. */
+int commit_move_base(struct table *t, const char *key, const char *value, struct err *e);
 void commit_job_free(struct commit_job *job); /* and its rows */
 
 /* Messages to the coordinator beside the sources' own. */
@@ -136,6 +167,8 @@ void workers_push(struct workers *w, struct source_batch *batch, bool check_posi
 /* All rows of epochs <= epoch, every batch of which is done: a list. */
 struct rowset *workers_collect(struct workers *w, uint64_t epoch);
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);
+/* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */
+void workers_forget(struct workers *w);
 uint32_t workers_partitions(struct workers *w);
 void workers_stop(struct workers *w); /* drops what is queued; joins */
 

@@ -85,7 +85,7 @@ static void tell_tables(struct run *r, struct live_stats *s, int64_t now)
             t->told_duplicates = duplicates;
             t->told_rescued = rescued;
         }
-        s->tables_unavailable += t->quarantined;
+        s->tables_unavailable += t->st.unavailable;
         bool waits = t->pending || t->files || t->busy;
         int64_t age = waits && t->pending_since_ms ? now - t->pending_since_ms : 0;
         if (age > s->uncommitted_age_ms)

@@ -25,6 +25,8 @@ void router_fini(struct router *r)
         }
         files_free(&t->files);
         encode_kept_free(t->kept);
+        if (t->unsettled)
+            commit_job_free(t->unsettled);
         table_free(t->handle);
         registry_free(t->st.registry);
         free(t);
@@ -83,23 +85,32 @@ static void configured_partition(struct ptable *t)
     }
 }
 
+/* With the envelope's columns, of an events' table. */
+static struct registry *new_registry(const struct pipeline_config *c, const struct ptable *t)
+{
+    struct schema base;
+    struct registry *made = registry_new(&c->limits, t->config ? t->config->columns : NULL,
+                                         t->config ? t->config->n_columns : 0);
+    if (t->st.number) {
+        schema_event_base(&base);
+        invariant(registry_bind(made, &base, NULL) == 0);
+        schema_fini(&base);
+    }
+    return made;
+}
+
 static struct ptable *make_table(struct router *r, const char *name)
 {
     struct ptable *t = mem_zalloc(sizeof *t);
-    struct schema base;
     t->config = config_of(r->config, name);
     t->st.number = r->count;
     t->kept = encode_kept_new();
     snprintf(t->st.name, sizeof t->st.name, "%s", name);
-    t->st.registry = registry_new(&r->config->limits, t->config ? t->config->columns : NULL,
-                                  t->config ? t->config->n_columns : 0);
+    t->st.registry = new_registry(r->config, t);
     if (r->count == 0) { /* the dead letters, partitioned by day(_arrived_at), field 9 */
         add_partition(t, 9, "day", "arrived_at_day");
     } else {
         configured_partition(t);
-        schema_event_base(&base);
-        invariant(registry_bind(t->st.registry, &base, NULL) == 0);
-        schema_fini(&base);
     }
     r->tables = mem_regrow(r->tables, r->count + 1, sizeof *r->tables);
     r->tables[r->count++] = t;
@@ -136,6 +147,18 @@ uint32_t router_count(struct router *r)
 struct ptable *router_dead_letters(struct router *r)
 {
     return router_at(r, 0);
+}
+
+int router_rebind(struct router *r, struct ptable *t, struct err *e)
+{
+    if (t->handle && table_reload(t->handle, e))
+        return -1;
+    registry_free(t->st.registry);
+    t->st.registry = new_registry(r->config, t);
+    t->rebind = false;
+    encode_kept_free(t->kept); /* a table made anew counts its schemas from 0 again */
+    t->kept = encode_kept_new();
+    return t->handle ? router_bind(t, t->handle, e) : 0;
 }
 
 static void bind_former(void *ctx, const struct schema *former)

@@ -1,5 +1,5 @@
-/* run_int: one incarnation of the pipeline: from reading positions to the last commit. A fence or a
- * quarantine ends it, and the next begins from the lake alone. */
+/* run_int: the state of a run, from reading positions to the last commit. All is the coordinator's own
+ * but for what has a lock or says otherwise. */
 #ifndef INLET_PIPELINE_RUN_INT_H
 #define INLET_PIPELINE_RUN_INT_H
 
@@ -11,6 +11,8 @@
 #define LEASE_RENEW_MS 3000
 #define LEASE_FAILOVER_MS 10000
 #define CHECKPOINT_MS 5000
+#define RESTARTS_MAX 20 /* in RESTARTS_MS; more: something is wrong that a restart does not mend */
+#define RESTARTS_MS ((int64_t)10 * 60 * 1000)
 
 struct run {
     const struct pipeline_config *config;
@@ -34,34 +36,59 @@ struct run {
     size_t n_sources, next_source; /* files are read one after the other */
     char owner[128];
 
-    /* What each table held of each shard when it was taken: skip[table * n_skip_shards + shard].
-     * Written before a shard is started, read by shredders under `skip_lock`. */
+    /* Up to where each table holds each shard, itself or in dead letters, when its reading began:
+     * skip[table * skip_shards + shard]. Read by shredders under `skip_lock`. */
     pthread_rwlock_t skip_lock;
-    struct map skip; /* "table number:shard number" -> struct seq * */
+    struct seq *skip;
+    uint32_t skip_tables, skip_shards;
 
     /* What the sources sent while there was no memory for more rows: kept in order. */
     struct source_event **deferred;
     size_t deferred_head, n_deferred, cap_deferred;
 
-    bool draining, failed, restart, shard_ending;
+    bool draining, failed, shard_ending;
+    bool restarting; /* what is under way comes back, then all uncommitted is dropped */
+    bool returning;  /* commits of tables that come back, before anything is read */
+    bool mark_due;   /* see protocol_must_mark */
+    int64_t restart_ms[RESTARTS_MAX]; /* when the last ones were; a ring */
+    uint32_t n_restarts;
+    int64_t restarting_since_ms, start_at_ms, last_commit_ms, last_retake_ms;
     struct err error;
     int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
     int64_t last_told_ms, last_commit_wall_ms;
     uint64_t open_batches, committing;
+    uint32_t unsettled; /* tables */
 };
 
 /* run_start.c */
 int run_open(struct run *r, struct err *e);
 int run_sources(struct run *r, struct err *e);
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
-                   struct err *e);
-/* For the shards taken from number `first` on, leases in hand and before any is started. */
-int run_read_positions(struct run *r, uint32_t first, struct err *e);
-int run_start_ready(struct run *r, struct err *e); /* starts every leased shard that may be */
 void run_close(struct run *r);
 bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
 struct shred_table *run_route(void *ctx, const struct event_name *name, enum reason *why);
 
+/* shards.c */
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
+                   struct err *e);
+int run_take_all(struct run *r, struct source *source, struct err *e);
+/* For the leased shards (NULL: all), before any of these is started. A restart may be due then. */
+int run_read_positions(struct run *r, const bool *which, struct err *e);
+void run_skips_refresh(struct run *r);
+int run_start_ready(struct run *r, struct err *e); /* starts every leased shard that may be */
+/* Lost shards whose leases are free again. */
+int run_retake(struct run *r, struct err *e);
+
+/* restart.c: being fenced, losing a shard, quarantine, and a table that comes back. */
+/* Nothing more goes out; what is under way comes back first. `lost`: this shard is given up. */
+void restart_begin(struct run *r, uint32_t lost, const struct err *why);
+/* What is due of all that. */
+void restart_tick(struct run *r, int64_t now);
+void restart_set_routes(struct run *r);
+bool restart_waits(const struct run *r); /* nothing is cut, sent or called drained meanwhile */
+void run_fail(struct run *r, const struct err *e);
+
+/* pipeline.c */
+void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now);
 
 /* restore.c: the hot window from the lake. */
 int run_restore_dedup(struct run *r, struct err *e);

@@ -1,7 +1,5 @@
 /* The beginning of an incarnation: stores, leases, and then, lease in hand, what every table holds of
  * every shard: in this order, for what we expect decides whether a later commit is ours to make. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +93,8 @@ static int load_tables(struct run *r, struct err *e)
             *e = why;
             rc = err_wrap(e, "table %s", names[i]);
         } else if (bad) {
-            t->st.unavailable = t->quarantined = true;
+            t->st.unavailable = t->unopened = true;
+            protocol_quarantine(r->protocol, t->st.number);
             log_error("table %s cannot be written: %s; its events go to dead letters "
                       "(table_unavailable)",
                       names[i], why.text);
@@ -148,6 +147,7 @@ int run_open(struct run *r, struct err *e)
     r->fetched = budget_new(fetched);
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
+    protocol_refuse_for(r->protocol, c->stream ? c->quarantine_after_ms : 0);
     if (open_lake(r, e) || load_tables(r, e) || (!c->feed && run_restore_dedup(r, e)))
         return -1;
     start_threads(r);
@@ -165,227 +165,26 @@ struct shred_table *run_route(void *ctx, const struct event_name *name, enum rea
     return t ? &t->st : NULL;
 }
 
-static size_t skip_key(char out[48], uint32_t table, uint32_t shard)
-{
-    return (size_t)snprintf(out, 48, "%u:%u", table, shard);
-}
-
 bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq)
 {
     struct run *r = ctx;
-    char key[48];
-    size_t n = skip_key(key, table ? table->number : 0, shard);
+    uint32_t number = table ? table->number : 0;
     pthread_rwlock_rdlock(&r->skip_lock);
-    const struct seq *held = map_get(&r->skip, key, n);
-    bool passed = held && seq_le(seq, *held);
+    bool passed = number < r->skip_tables && shard < r->skip_shards &&
+                  seq_le(seq, r->skip[(size_t)number * r->skip_shards + shard]);
     pthread_rwlock_unlock(&r->skip_lock);
     return passed;
 }
 
-/* ---- shards ---- */
+/* ---- sources ---- */
 
-static bool owner_is_dead(const char *owner)
+/* Tables that the worker before us had quarantined, and that can be opened now. */
+static void bring_back_covered(struct run *r)
 {
-    char host[64] = "";
-    long pid = 0;
-    gethostname(host, sizeof host - 1);
-    size_t n = strlen(host);
-    if (strncmp(owner, host, n) != 0 || owner[n] != ':' || sscanf(owner + n + 1, "%ld", &pid) != 1)
-        return false;
-    return pid > 0 && (pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH));
-}
-
-/* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
- * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
-static int take_lease(struct run *r, struct lease *l, struct err *e)
-{
-    uint64_t seen = l->counter;
-    int64_t since = clock_boot_ms(r->clock);
-    bool shared = r->leases->shared, told = false;
-    while (l->owner && (shared || !owner_is_dead(l->owner)) &&
-           clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
-        if (l->counter != seen && !(shared && r->config->stream))
-            return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", l->stream, l->shard,
-                           l->owner);
-        if (l->counter != seen) {
-            if (!told)
-                log_info("%s shard %s is being read by %s; standing by", l->stream, l->shard,
-                         l->owner);
-            told = true;
-            seen = l->counter;
-            since = clock_boot_ms(r->clock);
-        }
-        if (*r->config->stop)
-            return err_set(e, ERR_STOPPED, "stopped");
-        struct lease now = {0};
-        r->clock->sleep_ms(r->clock->ctx, 500);
-        if (r->leases->ops->read(r->leases, l->stream, l->shard, &now, e))
-            return -1;
-        lease_fini(l);
-        *l = now;
-    }
-    return r->leases->ops->take(r->leases, l, r->owner, e);
-}
-
-/* Was a parent of it read before, by us or whoever had the leases? Then what is in the child comes after
- * that, however it is asked to start: a split while nobody reads must lose nothing. */
-static bool goes_on(struct run *r, const struct pshard *s, const struct source_shard *shard)
-{
-    for (int p = 0; p < 2 && shard->parents[p]; p++) {
-        bool listed = false;
-        for (uint32_t i = 0; i < r->n_shards; i++) {
-            const struct pshard *up = &r->shards[i];
-            if (up->source != s->source || strcmp(up->id, shard->parents[p]) != 0)
-                continue;
-            listed = true;
-            if (up->goes_on || up->started)
-                return true;
-        }
-        struct lease l = {0};
-        if (listed || r->leases->ops->read(r->leases, s->identity, shard->parents[p], &l, NULL))
-            continue; /* not listed any more: its lease may still be there */
-        bool read_before = l.resolved;
-        lease_fini(&l);
-        if (read_before)
-            return true;
-    }
-    return false;
-}
-
-static int resolve_start(struct run *r, struct pshard *s, const struct source_shard *shard,
-                         struct err *e)
-{
-    const struct pipeline_config *c = r->config;
-    struct seq at = SEQ_NONE;
-    enum source_start_kind kind = c->start == PIPELINE_LATEST    ? START_LATEST
-                                  : c->start == PIPELINE_AT_TIME ? START_AT_TIME
-                                                                 : START_TRIM_HORIZON;
-    s->goes_on = goes_on(r, s, shard);
-    if (c->stream && kind != START_TRIM_HORIZON && !s->goes_on &&
-        s->source->ops->resolve(s->source, s->id, kind, c->start_time_ms, &at, e))
-        return -1;
-    return r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e);
-}
-
-static void hold(struct run *r, uint32_t table, uint32_t shard, struct seq at)
-{
-    char key[48];
-    struct seq *held = mem_alloc(sizeof *held);
-    *held = at;
-    protocol_table_position(r->protocol, table, shard, at);
-    pthread_rwlock_wrlock(&r->skip_lock);
-    free(map_set(&r->skip, key, skip_key(key, table, shard), held));
-    pthread_rwlock_unlock(&r->skip_lock);
-}
-
-/* What one table holds of the shards from `first` on; a stream's shards stand together. */
-static int table_positions(struct run *r, const struct table *t, uint32_t table, uint32_t first,
-                           struct err *e)
-{
-    struct position_map map = {0};
-    const char *identity = NULL;
-    int rc = 0;
-    for (uint32_t n = first; !rc && n < r->n_shards; n++) {
-        const struct pshard *s = &r->shards[n];
-        if (!s->leased)
-            continue;
-        if (s->identity != identity) {
-            position_map_fini(&map);
-            rc = positions_read(t, s->identity, &map, e);
-            identity = s->identity;
-        }
-        struct seq at = rc ? SEQ_NONE : position_map_at(&map, s->id);
-        if (seq_cmp(at, SEQ_NONE) != 0)
-            hold(r, table, n, at);
-    }
-    position_map_fini(&map);
-    return rc;
-}
-
-int run_read_positions(struct run *r, uint32_t first, struct err *e)
-{
-    for (uint32_t i = 0; i < router_count(&r->router); i++) {
-        struct ptable *t = router_at(&r->router, i);
-        struct table *fresh = t->handle ? table_load(&r->lake, t->st.name, e) : NULL;
-        int rc = fresh ? table_positions(r, fresh, i, first, e) : t->handle ? -1 : 0;
-        table_free(fresh);
-        if (rc)
-            return err_wrap(e, "positions in table %s", t->st.name);
-    }
-    return 0;
-}
-
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
-                   struct err *e)
-{
-    const char *identity = source->ops->identity(source);
-    const char *const parents[2] = {shard->parents[0], shard->parents[1]};
-    for (uint32_t i = 0; i < r->n_shards; i++)
-        if (r->shards[i].source == source && strcmp(r->shards[i].id, shard->id) == 0)
-            return 0;
-    uint32_t number = r->n_shards++;
-    r->shards = mem_regrow(r->shards, r->n_shards, sizeof *r->shards);
-    struct pshard *s = &r->shards[number];
-    *s = (struct pshard){.source = source, .identity = identity, .id = mem_strdup(shard->id)};
-    if (r->leases->ops->ensure(r->leases, identity, shard->id, parents, e) ||
-        r->leases->ops->read(r->leases, identity, shard->id, &s->lease, e))
-        return -1;
-    if (s->lease.resolved && seq_cmp(s->lease.checkpoint, SEQ_END) == 0) {
-        s->ended = s->started = true;
-        return 0;
-    }
-    if (take_lease(r, &s->lease, e))
-        return -1;
-    s->goes_on = s->lease.resolved;
-    if (!s->lease.resolved && resolve_start(r, s, shard, e))
-        return -1;
-    s->leased = true;
-    protocol_shard_taken(r->protocol, number, s->lease.checkpoint);
-    protocol_shard_note(r->protocol, number, s->lease.note);
-    return 0;
-}
-
-/* A child begins once its parents' leases are at SHARD_END, or are not there at all. */
-static bool parents_done(const struct run *r, const struct pshard *s)
-{
-    for (int p = 0; p < 2; p++)
-        for (uint32_t i = 0; s->lease.parents[p] && i < r->n_shards; i++)
-            if (r->shards[i].source == s->source &&
-                strcmp(r->shards[i].id, s->lease.parents[p]) == 0 && !r->shards[i].ended)
-                return false;
-    return true;
-}
-
-int run_start_ready(struct run *r, struct err *e)
-{
-    bool file_open = false;
-    for (uint32_t i = 0; i < r->n_shards; i++) {
-        struct pshard *s = &r->shards[i];
-        if (!r->config->stream && file_open) /* files one after the other */
-            break;
-        if (s->started || !s->leased || !parents_done(r, s)) {
-            file_open |= s->started && !s->closed_at_source && !s->ended;
-            continue;
-        }
-        s->started = true;
-        file_open = true;
-        s->generation++;
-        if (s->source->ops->start(s->source, s->id, i, s->generation, s->lease.checkpoint,
-                                  s->lease.note, e))
-            return -1;
-    }
-    return 0;
-}
-
-static int take_all_shards(struct run *r, struct source *source, struct err *e)
-{
-    struct source_shard *shards = NULL;
-    size_t n = 0;
-    int rc = source->ops->shards(source, &shards, &n, e);
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = run_take_shard(r, source, &shards[i], e);
-    source_shards_free(shards, n);
-    return rc;
+    for (uint32_t i = 1; i < router_count(&r->router); i++)
+        if (protocol_route(r->protocol, i) == PROTOCOL_TO_DEAD_LETTERS &&
+            !router_at(&r->router, i)->unopened)
+            protocol_table_back(r->protocol, i);
 }
 
 int run_sources(struct run *r, struct err *e)
@@ -402,17 +201,18 @@ int run_sources(struct run *r, struct err *e)
         r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
                         : c->stream ? source_kinesis_open(&k, &env, e)
                                     : source_file_open(c->files[i], &env, e);
-        if (!r->sources[i] || take_all_shards(r, r->sources[i], e))
+        if (!r->sources[i] || run_take_all(r, r->sources[i], e))
             return -1;
     }
-    return run_read_positions(r, 0, e) ? -1 : run_start_ready(r, e);
+    if (run_read_positions(r, NULL, e))
+        return -1;
+    bring_back_covered(r);
+    return protocol_restart_due(r->protocol) ? 0 : run_start_ready(r, e);
 }
 
 void run_close(struct run *r)
 {
     struct msg *m;
-    struct map_entry *entry;
-    size_t at = 0;
     budget_close(r->budget);
     budget_close(r->fetched);
     for (size_t i = 0; i < r->n_sources; i++)
@@ -427,24 +227,25 @@ void run_close(struct run *r)
         source_event_free(r->deferred[r->deferred_head + i]);
     free(r->deferred);
     queue_close(r->inbox);
+    bool settled = !r->unsettled; /* or whoever is next must know that something may still land */
     while ((m = queue_pop(r->inbox))) {
-        if (m->ev.kind == (enum source_event_kind)MSG_COMMIT_DONE)
+        if (m->ev.kind == (enum source_event_kind)MSG_COMMIT_DONE) {
+            settled &= !m->job->unknown;
             commit_job_free(m->job);
+        }
         if (m->ev.kind >= (enum source_event_kind)MSG_BATCH_DONE)
             free(m);
         else
             source_event_free(&m->ev);
     }
     for (uint32_t i = 0; i < r->n_shards; i++) {
-        if (r->shards[i].leased && r->leases)
+        if (r->shards[i].leased && r->leases && settled)
             r->leases->ops->release(r->leases, &r->shards[i].lease, NULL);
         lease_fini(&r->shards[i].lease);
         free(r->shards[i].id);
     }
     free(r->shards);
-    while ((entry = map_next(&r->skip, &at)))
-        free(entry->value);
-    map_fini(&r->skip);
+    free(r->skip);
     router_fini(&r->router);
     protocol_free(r->protocol);
     lease_store_close(r->leases);

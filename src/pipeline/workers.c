@@ -19,7 +19,7 @@ struct worker {
     uint64_t epoch;
     struct rowset *detached;
     size_t charged; /* bytes of open rows taken from the budget */
-    struct shred_counts counts;
+    struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
     int64_t shred_ns;
     _Atomic uint32_t partitions; /* read without the lock, which is held for a whole batch */
 };
@@ -58,6 +58,15 @@ static void detach(struct worker *w)
     }
 }
 
+static void add_counts(struct shred_counts *sum, const struct shred_counts *a,
+                       const struct shred_counts *b)
+{
+    uint64_t *to = (uint64_t *)(void *)sum;
+    const uint64_t *x = (const uint64_t *)(const void *)a, *y = (const uint64_t *)(const void *)b;
+    for (size_t k = 0; k < sizeof *sum / sizeof *to; k++)
+        to[k] = x[k] + y[k];
+}
+
 static void shred_batch(struct worker *w, const struct work_item *item)
 {
     const struct source_batch *b = item->batch;
@@ -82,7 +91,7 @@ static void shred_batch(struct worker *w, const struct work_item *item)
         shredder_record(w->shredder, &r, b->tag, item->check_positions, now_us);
     }
     charge(w, shredder_bytes(w->shredder));
-    w->counts = *shredder_counts(w->shredder);
+    add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
     w->partitions = shredder_partitions(w->shredder);
     w->shred_ns += clock_thread_cpu_ns() - began;
     pthread_mutex_unlock(&w->lock);
@@ -158,16 +167,25 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch)
 
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns)
 {
-    uint64_t *to = (uint64_t *)(void *)out;
     memset(out, 0, sizeof *out);
     *shred_ns = 0;
     for (uint32_t i = 0; i < w->env.threads; i++) {
         struct worker *one = &w->each[i];
         pthread_mutex_lock(&one->lock);
-        const uint64_t *from = (const uint64_t *)(const void *)&one->counts;
-        for (size_t k = 0; k < sizeof *out / sizeof *to; k++)
-            to[k] += from[k];
+        add_counts(out, out, &one->counts);
         *shred_ns += one->shred_ns;
+        pthread_mutex_unlock(&one->lock);
+    }
+}
+
+void workers_forget(struct workers *w)
+{
+    for (uint32_t i = 0; i < w->env.threads; i++) {
+        struct worker *one = &w->each[i];
+        pthread_mutex_lock(&one->lock);
+        one->counts_before = one->counts;
+        shredder_free(one->shredder);
+        one->shredder = shredder_new(&w->env.shred);
         pthread_mutex_unlock(&one->lock);
     }
 }

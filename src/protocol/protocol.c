@@ -32,6 +32,7 @@ struct protocol *protocol_new(void)
 {
     struct protocol *p = mem_zalloc(sizeof *p);
     p->floor = 1;
+    p->refuse_for_ms = PROTOCOL_REFUSED_MAX_MS;
     protocol_open_epoch(p, 1);
     return p;
 }
@@ -108,6 +109,11 @@ void protocol_set_cover(struct table_state *t, uint32_t shard, struct seq at)
 bool protocol_must_resolve(const struct protocol *p, bool lease_resolved)
 {
     return !lease_resolved || p->off.start_stored;
+}
+
+bool protocol_must_mark(const struct protocol *p, bool given_up)
+{
+    return !given_up && !p->off.mark;
 }
 
 void protocol_shard_taken(struct protocol *p, uint32_t shard, struct seq checkpoint)
@@ -201,6 +207,11 @@ void protocol_shard_lost(struct protocol *p, uint32_t shard)
     s->taken = false;
     s->generation++;
     p->restart_due = true;
+}
+
+bool protocol_shard_held(const struct protocol *p, uint32_t shard)
+{
+    return shard < p->n_shards && p->shards[shard].taken;
 }
 
 bool protocol_any_out(const struct protocol *p, uint32_t shard)

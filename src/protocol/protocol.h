@@ -44,6 +44,12 @@ bool protocol_must_resolve(const struct protocol *p, bool lease_resolved);
 void protocol_shard_taken(struct protocol *p, uint32_t shard, struct seq checkpoint);
 /* The file's note stored with that checkpoint. Right after shard_taken. */
 void protocol_shard_note(struct protocol *p, uint32_t shard, const char *note);
+/* Whether the lease was taken from somebody who had not given it up (`given_up`: nobody's, or our own).
+ * He may have dead letters for a quarantined table under way, checked while the lease was his, and
+ * nothing of ours moves what they are checked against. True: after the leases are taken and before
+ * positions are read, the dead letters' base is moved by a commit of our own, the takeover's mark; what he
+ * offers against the old base cannot land then, and before he offers anew he reads the lease. */
+bool protocol_must_mark(const struct protocol *p, bool given_up);
 /* What a table held of it then. A table that is not named is expected to hold nothing, even if it
  * is made later; so this is ignored once a batch of the shard has gone out. */
 void protocol_table_position(struct protocol *p, uint32_t table, uint32_t shard, struct seq held);
@@ -64,6 +70,7 @@ void protocol_shard_ended(struct protocol *p, uint32_t shard);
 /* The lease is gone. Its rows share files with others': nothing is planned until protocol_restart.
  */
 void protocol_shard_lost(struct protocol *p, uint32_t shard);
+bool protocol_shard_held(const struct protocol *p, uint32_t shard);
 bool protocol_any_out(const struct protocol *p, uint32_t shard);
 struct seq protocol_last_out(const struct protocol *p, uint32_t shard);
 
@@ -150,12 +157,16 @@ enum protocol_settled protocol_commit_settled(struct protocol *p, uint32_t table
                                               enum protocol_settled seen, bool base_moved);
 enum protocol_action {
     PROTOCOL_RETRY,
-    PROTOCOL_QUARANTINE, /* restart; from then on its records go to the dead letters */
+    PROTOCOL_QUARANTINE, /* restart; from then on its records go to the dead letters. Of a table that
+                            was coming back: at once, and as before */
     PROTOCOL_STOP,       /* the dead letters themselves: stop reading and say so */
 };
 /* The table refuses (gone, a view, denied): as failed, and says what follows. */
 enum protocol_action protocol_commit_refused(struct protocol *p, uint32_t table,
                                              const struct protocol_plan *plan, int64_t now_ms);
+
+/* How long that takes: PROTOCOL_REFUSED_MAX_MS if this is not called. */
+void protocol_refuse_for(struct protocol *p, int64_t ms);
 
 /* ---- quarantine */
 
@@ -163,6 +174,9 @@ enum protocol_route { PROTOCOL_TO_TABLE, PROTOCOL_TO_DEAD_LETTERS, PROTOCOL_HOLD
 /* Where the table's records go. HOLD: coming back, see protocol_returning. The test for skipping is
  * protocol_passed of the table itself in every case, never that of the dead letters. */
 enum protocol_route protocol_route(const struct protocol *p, uint32_t table);
+/* The table cannot even be opened (a view, of another format), and what it holds cannot be known:
+ * quarantined at once. Where records are out already a restart is due. */
+void protocol_quarantine(struct protocol *p, uint32_t table);
 /* The table works again. The caller restarts, and before it reads on makes the commits that
  * protocol_returning names: the table's positions move to where the dead letters cover it, then the
  * cover is taken out, which fences whoever still writes its records there. */

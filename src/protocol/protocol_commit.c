@@ -238,10 +238,14 @@ enum protocol_action protocol_commit_refused(struct protocol *p, uint32_t table,
 {
     struct table_state *t = protocol_table_of(p, table);
     protocol_commit_failed(p, table, plan);
+    if (t->standing == STANDING_FORWARD) {
+        t->standing = STANDING_QUARANTINED;
+        return PROTOCOL_QUARANTINE;
+    }
     if (!t->refused)
         t->refused_since_ms = now_ms;
     t->refused = true;
-    if (now_ms - t->refused_since_ms < PROTOCOL_REFUSED_MAX_MS)
+    if (now_ms - t->refused_since_ms < p->refuse_for_ms)
         return PROTOCOL_RETRY;
     if (table == PROTOCOL_DEAD_LETTERS)
         return PROTOCOL_STOP;
@@ -251,7 +255,20 @@ enum protocol_action protocol_commit_refused(struct protocol *p, uint32_t table,
     return PROTOCOL_QUARANTINE;
 }
 
+void protocol_refuse_for(struct protocol *p, int64_t ms)
+{
+    p->refuse_for_ms = ms;
+}
+
 /* ---- quarantine */
+
+void protocol_quarantine(struct protocol *p, uint32_t table)
+{
+    struct table_state *t = protocol_table_of(p, table);
+    t->standing = STANDING_QUARANTINED;
+    for (uint32_t i = 0; i < p->n_shards; i++)
+        p->restart_due |= p->shards[i].any_out;
+}
 
 enum protocol_route protocol_route(const struct protocol *p, uint32_t table)
 {

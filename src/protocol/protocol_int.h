@@ -16,6 +16,7 @@ struct protocol_rules_off {
     bool own_cover;    /* a quarantined table's cover is its own, not the dead letters' position */
     bool back_forward; /* a table that returns is first moved to its cover */
     bool least_position; /* the checkpoint waits for every table */
+    bool mark; /* a takeover moves the dead letters' base */
 };
 
 struct shard_state {
@@ -71,6 +72,7 @@ struct protocol {
     uint64_t last_ready;
     uint64_t floor; /* epochs below it were dropped, or never were */
     bool restart_due;
+    int64_t refuse_for_ms;
     struct protocol_rules_off off;
 };
 

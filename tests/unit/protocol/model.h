@@ -160,7 +160,12 @@ static inline void worker_positions(struct model *m, struct worker *w, uint32_t 
 
 static inline void worker_take(struct model *m, struct worker *w, uint32_t shard)
 {
+    bool given_up = m->leases[shard].owner == -1 || m->leases[shard].owner == w->number;
     m->leases[shard].owner = w->number;
+    if (protocol_must_mark(w->p, given_up)) {
+        m->tables[0].exists = true;
+        m->tables[0].version++;
+    }
     if (protocol_must_resolve(w->p, m->leases[shard].resolved)) {
         m->leases[shard].checkpoint = m->latest ? seq_of(m->records[shard]) : SEQ_NONE;
         m->leases[shard].resolved = true;

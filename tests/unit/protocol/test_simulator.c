@@ -184,9 +184,11 @@ static void step(const struct faults *f)
             request_lands(&m, &m.flying[i]);
             m.flying[i].used = false;
         }
-    if (!w->alive)
+    if (!w->alive) {
         worker_start(&m, (unsigned)(w - m.workers));
-    else if (!below(120))
+        if (f->several) /* or none would live to see it */
+            protocol_refuse_for(w->p, 5000);
+    } else if (!below(120))
         worker_crash(w);
     else if (!below(4))
         take_some(w, f);
@@ -279,10 +281,16 @@ static void tables_that_refuse(void **state)
     all_seeds((struct faults){.refusals = true});
 }
 
-/* Of 400 seeds at least one has to see it. */
+static void many_workers_and_tables_that_refuse(void **state)
+{
+    (void)state;
+    all_seeds((struct faults){.several = true, .refusals = true});
+}
+
+/* Of 60,000 seeds at least one has to see it. */
 static void blind(const char *rule, struct protocol_rules_off off, struct faults f)
 {
-    for (uint64_t seed = 1; seed <= 400; seed++)
+    for (uint64_t seed = 1; seed <= 60000; seed++)
         if (!run(seed, off, f))
             return;
     fail_msg("no seed notices that the rule '%s' is out", rule);
@@ -299,6 +307,8 @@ static void every_rule_is_needed(void **state)
     blind("least position", (struct protocol_rules_off){.least_position = true}, many);
     blind("forget", (struct protocol_rules_off){.forget = true}, dup);
     blind("own cover", (struct protocol_rules_off){.own_cover = true}, refusing);
+    blind("takeover's mark", (struct protocol_rules_off){.mark = true},
+          (struct faults){.several = true, .refusals = true});
     blind("forward", (struct protocol_rules_off){.back_forward = true}, refusing);
 }
 
@@ -308,6 +318,7 @@ int main(void)
         cmocka_unit_test(many_workers),
         cmocka_unit_test(many_workers_and_duplicates),
         cmocka_unit_test(tables_that_refuse),
+        cmocka_unit_test(many_workers_and_tables_that_refuse),
         cmocka_unit_test(every_rule_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

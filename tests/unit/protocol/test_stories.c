@@ -486,6 +486,81 @@ static void a_zombie_still_writes_letters(void **state)
     play(quarantine_and_zombie, (rules_off){.fence = true}, 0, 4);
 }
 
+/* It quarantines a table just before it is succeeded: its letters are under way, checked and its lease
+ * read. The successor finds the table well, and writes no letters that would fence them. */
+static struct outcome letters_under_way(rules_off off)
+{
+    model_init(&m, off);
+    m.records[0] = 6;
+    struct worker *zombie = worker_start(&m, 0);
+    worker_take(&m, zombie, 0);
+    read_and_cut(zombie, 0, 6);
+    refuse_until_quarantine(zombie, 1);
+    read_and_cut(zombie, 0, 6);
+    assert_int_equal(commit_begin(&m, zombie, 0), BEGUN);
+    struct request *q = fly(&m, &zombie->request[0]);
+    protocol_commit_unknown(zombie->p, 0);
+    successor(1, 0);
+    assert_int_equal(request_lands(&m, q), off.mark);
+    return finish(0, 1);
+}
+
+static void letters_are_under_way_at_a_takeover(void **state)
+{
+    (void)state;
+    play(letters_under_way, (rules_off){.mark = true}, 0, 6);
+}
+
+/* The same from a table that could not be opened at the start: no refusals are counted. */
+static void a_table_cannot_be_opened(void **state)
+{
+    (void)state;
+    model_init(&m, (rules_off){0});
+    m.records[0] = 4;
+    struct worker *w = worker_start(&m, 0);
+    worker_take(&m, w, 0);
+    protocol_quarantine(w->p, 1);
+    assert_false(protocol_restart_due(w->p));
+    read_and_cut(w, 0, 2);
+    assert_int_equal(worker_commit(&m, w, 0), BEGUN);
+    worker_crash(w); /* before a checkpoint */
+    w = worker_start(&m, 1);
+    worker_take(&m, w, 0);
+    protocol_quarantine(w->p, 1);
+    read_and_cut(w, 0, 4);
+    assert_int_equal(worker_commit(&m, w, 0), BEGUN);
+    struct outcome o = finish(0, 1);
+    assert_int_equal(o.lost + o.doubled, 0);
+}
+
+/* It refuses again while it is coming back: quarantined as before, at once. */
+static void a_table_that_returns_refuses(void **state)
+{
+    (void)state;
+    uint32_t next;
+    model_init(&m, (rules_off){0});
+    m.records[0] = 6;
+    struct worker *w = worker_start(&m, 0);
+    worker_take(&m, w, 0);
+    read_and_cut(w, 0, 3);
+    refuse_until_quarantine(w, 1);
+    read_and_cut(w, 0, 3);
+    assert_int_equal(worker_commit(&m, w, 0), BEGUN);
+    protocol_table_back(w->p, 1);
+    assert_true(worker_restart(&m, w));
+    assert_true(protocol_returning(w->p, &next));
+    assert_int_equal(commit_begin(&m, w, next), BEGUN);
+    assert_int_equal(protocol_commit_refused(w->p, next, &w->plan[next], m.now_ms),
+                     PROTOCOL_QUARANTINE);
+    plan_over(w, next, false);
+    assert_false(protocol_returning(w->p, &next));
+    read_and_cut(w, 0, 6);
+    assert_int_equal(worker_commit(&m, w, 0), BEGUN);
+    bring_back(w, 1);
+    struct outcome o = finish(0, 1);
+    assert_int_equal(o.lost + o.doubled, 0);
+}
+
 static void dead_letters_that_refuse_stop_the_stream(void **state)
 {
     (void)state;
@@ -524,6 +599,9 @@ int main(void)
         cmocka_unit_test(a_table_is_quarantined),
         cmocka_unit_test(a_table_is_quarantined_and_comes_back),
         cmocka_unit_test(a_zombie_still_writes_letters),
+        cmocka_unit_test(letters_are_under_way_at_a_takeover),
+        cmocka_unit_test(a_table_cannot_be_opened),
+        cmocka_unit_test(a_table_that_returns_refuses),
         cmocka_unit_test(dead_letters_that_refuse_stop_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,392 @@
+/* Shards: their leases, what every table holds of them, read lease in hand and before the first record,
+ * and their reading. A shard that was lost is taken again once whoever has it lets go. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "pipeline/positions.h"
+#include "pipeline/run_int.h"
+
+#define MARK "inlet.takeover"
+
+/* ---- leases ---- */
+
+static bool owner_is_dead(const char *owner)
+{
+    char host[64] = "";
+    long pid = 0;
+    gethostname(host, sizeof host - 1);
+    size_t n = strlen(host);
+    if (strncmp(owner, host, n) != 0 || owner[n] != ':' || sscanf(owner + n + 1, "%ld", &pid) != 1)
+        return false;
+    return pid > 0 && (pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH));
+}
+
+/* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
+ * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
+static int take_lease(struct run *r, struct lease *l, struct err *e)
+{
+    uint64_t seen = l->counter;
+    int64_t since = clock_boot_ms(r->clock);
+    bool shared = r->leases->shared, told = false;
+    while (l->owner && (shared || !owner_is_dead(l->owner)) &&
+           clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
+        if (l->counter != seen && !(shared && r->config->stream))
+            return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", l->stream, l->shard,
+                           l->owner);
+        if (l->counter != seen) {
+            if (!told)
+                log_info("%s shard %s is being read by %s; standing by", l->stream, l->shard,
+                         l->owner);
+            told = true;
+            seen = l->counter;
+            since = clock_boot_ms(r->clock);
+        }
+        if (*r->config->stop)
+            return err_set(e, ERR_STOPPED, "stopped");
+        struct lease now = {0};
+        r->clock->sleep_ms(r->clock->ctx, 500);
+        if (r->leases->ops->read(r->leases, l->stream, l->shard, &now, e))
+            return -1;
+        lease_fini(l);
+        *l = now;
+    }
+    r->mark_due |= protocol_must_mark(r->protocol, !l->owner);
+    return r->leases->ops->take(r->leases, l, r->owner, e);
+}
+
+/* Was a parent of it read before, by us or whoever had the leases? Then what is in the child comes after
+ * that, however it is asked to start: a split while nobody reads must lose nothing. */
+static bool goes_on(struct run *r, const struct pshard *s, const struct source_shard *shard)
+{
+    for (int p = 0; p < 2 && shard->parents[p]; p++) {
+        bool listed = false;
+        for (uint32_t i = 0; i < r->n_shards; i++) {
+            const struct pshard *up = &r->shards[i];
+            if (up->source != s->source || strcmp(up->id, shard->parents[p]) != 0)
+                continue;
+            listed = true;
+            if (up->goes_on || up->started)
+                return true;
+        }
+        struct lease l = {0};
+        if (listed || r->leases->ops->read(r->leases, s->identity, shard->parents[p], &l, NULL))
+            continue; /* not listed any more: its lease may still be there */
+        bool read_before = l.resolved;
+        lease_fini(&l);
+        if (read_before)
+            return true;
+    }
+    return false;
+}
+
+static int resolve_start(struct run *r, struct pshard *s, const struct source_shard *shard,
+                         struct err *e)
+{
+    const struct pipeline_config *c = r->config;
+    struct seq at = SEQ_NONE;
+    enum source_start_kind kind = c->start == PIPELINE_LATEST    ? START_LATEST
+                                  : c->start == PIPELINE_AT_TIME ? START_AT_TIME
+                                                                 : START_TRIM_HORIZON;
+    s->goes_on = goes_on(r, s, shard);
+    if (c->stream && kind != START_TRIM_HORIZON && !s->goes_on &&
+        s->source->ops->resolve(s->source, s->id, kind, c->start_time_ms, &at, e))
+        return -1;
+    return r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e);
+}
+
+/* ---- what tables hold ---- */
+
+static bool asked(const struct pshard *s, const bool *which, uint32_t n)
+{
+    return s->leased && (!which || which[n]);
+}
+
+/* What one table holds of the shards; a stream's shards stand together. */
+static int table_positions(struct run *r, const struct table *t, uint32_t table, const bool *which,
+                           struct err *e)
+{
+    struct position_map map = {0};
+    const char *identity = NULL;
+    int rc = 0;
+    for (uint32_t n = 0; !rc && n < r->n_shards; n++) {
+        const struct pshard *s = &r->shards[n];
+        if (!asked(s, which, n))
+            continue;
+        if (s->identity != identity) {
+            char *key = position_map_key(s->identity);
+            position_map_fini(&map);
+            rc = positions_read(t, key, &map, e);
+            identity = s->identity;
+            free(key);
+        }
+        struct seq at = rc ? SEQ_NONE : position_map_at(&map, s->id);
+        if (seq_cmp(at, SEQ_NONE) != 0)
+            protocol_table_position(r->protocol, table, n, at);
+    }
+    position_map_fini(&map);
+    return rc;
+}
+
+struct covers {
+    struct run *r;
+    const struct table *letters;
+    const bool *which;
+    struct err *err;
+    int rc;
+};
+
+/* "inlet.cover.<table>:<identity>": how far the dead letters hold that table's records. */
+static void cover_positions(void *ctx, const char *key, const char *text)
+{
+    struct covers *c = ctx;
+    struct position_map map = {0};
+    size_t prefix = sizeof POSITION_MAP_COVER_PREFIX - 1;
+    const char *name = key + prefix;
+    const char *colon = strncmp(key, POSITION_MAP_COVER_PREFIX, prefix) == 0 ? strchr(name, ':') : NULL;
+    if (c->rc || !text || !colon || (size_t)(colon - name) > EVENT_TABLE_MAX)
+        return;
+    char *table = mem_strndup(name, (size_t)(colon - name));
+    struct ptable *t = router_table(&c->r->router, table);
+    free(table);
+    c->rc = t ? positions_read(c->letters, key, &map, c->err)
+              : err_set(c->err, ERR_INVALID, "property %s: there are more tables than --max-tables", key);
+    for (uint32_t n = 0; !c->rc && n < c->r->n_shards; n++) {
+        const struct pshard *s = &c->r->shards[n];
+        struct seq at = asked(s, c->which, n) && strcmp(s->identity, colon + 1) == 0
+                            ? position_map_at(&map, s->id)
+                            : SEQ_NONE;
+        if (seq_cmp(at, SEQ_NONE) != 0)
+            protocol_table_covered(c->r->protocol, t->st.number, n, at);
+    }
+    position_map_fini(&map);
+}
+
+/* See protocol_must_mark. */
+static int mark_takeover(struct run *r, struct err *e)
+{
+    struct ptable *letters = router_dead_letters(&r->router);
+    char text[192];
+    if (!r->mark_due)
+        return 0;
+    snprintf(text, sizeof text, "%s %lld", r->owner, (long long)clock_wall_ms(r->clock));
+    if (!letters->busy && commit_open_table(letters, &r->lake, e))
+        return err_wrap(e, "table %s", DEAD_LETTERS);
+    /* A handle of its own: the other may be with a committer. */
+    struct table *fresh = table_load(&r->lake, DEAD_LETTERS, e);
+    int rc = fresh ? commit_move_base(fresh, MARK, text, e) : -1;
+    table_free(fresh);
+    if (rc)
+        return err_wrap(e, "the mark of a takeover");
+    r->mark_due = false;
+    return 0;
+}
+
+void run_skips_refresh(struct run *r)
+{
+    uint32_t tables = router_count(&r->router);
+    struct seq *skip = mem_array((size_t)tables * r->n_shards, sizeof *skip);
+    for (uint32_t t = 0; t < tables; t++)
+        for (uint32_t n = 0; n < r->n_shards; n++)
+            skip[(size_t)t * r->n_shards + n] = protocol_skip_position(r->protocol, t, n);
+    pthread_rwlock_wrlock(&r->skip_lock);
+    free(r->skip);
+    r->skip = skip;
+    r->skip_tables = tables;
+    r->skip_shards = r->n_shards;
+    pthread_rwlock_unlock(&r->skip_lock);
+}
+
+int run_read_positions(struct run *r, const bool *which, struct err *e)
+{
+    if (mark_takeover(r, e))
+        return -1;
+    uint32_t n = router_count(&r->router);
+    for (uint32_t i = 0; i < n; i++) {
+        struct ptable *t = router_at(&r->router, i);
+        bool there = t->handle && !t->unopened;
+        struct table *fresh = there ? table_load(&r->lake, t->st.name, e) : NULL;
+        struct covers c = {r, fresh, which, e, 0};
+        bool refuses = there && !fresh && protocol_route(r->protocol, i) != PROTOCOL_TO_TABLE;
+        int rc = fresh ? table_positions(r, fresh, i, which, e) : there && !refuses ? -1 : 0;
+        if (!rc && fresh && i == PROTOCOL_DEAD_LETTERS) {
+            table_properties(fresh, cover_positions, &c);
+            rc = c.rc;
+        }
+        table_free(fresh);
+        if (rc)
+            return err_wrap(e, "positions in table %s", t->st.name);
+    }
+    run_skips_refresh(r);
+    if (!r->open_batches) /* else a restart is due if they change */
+        restart_set_routes(r);
+    return 0;
+}
+
+/* ---- taking ---- */
+
+/* The lease is ours: nothing was read under it yet. */
+static void taken(struct run *r, uint32_t number)
+{
+    struct pshard *s = &r->shards[number];
+    s->leased = true;
+    s->started = s->lost = s->elsewhere = s->closed_at_source = s->tip = false;
+    s->from = s->lease.checkpoint;
+    snprintf(s->from_note, sizeof s->from_note, "%s", s->lease.note);
+    protocol_shard_taken(r->protocol, number, s->from);
+    protocol_shard_note(r->protocol, number, s->from_note);
+}
+
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
+                   struct err *e)
+{
+    const char *identity = source->ops->identity(source);
+    const char *const parents[2] = {shard->parents[0], shard->parents[1]};
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].source == source && strcmp(r->shards[i].id, shard->id) == 0)
+            return 0;
+    uint32_t number = r->n_shards++;
+    r->shards = mem_regrow(r->shards, r->n_shards, sizeof *r->shards);
+    struct pshard *s = &r->shards[number];
+    *s = (struct pshard){.source = source, .identity = identity, .id = mem_strdup(shard->id)};
+    if (r->leases->ops->ensure(r->leases, identity, shard->id, parents, e) ||
+        r->leases->ops->read(r->leases, identity, shard->id, &s->lease, e))
+        return -1;
+    if (s->lease.resolved && seq_cmp(s->lease.checkpoint, SEQ_END) == 0) {
+        s->ended = s->started = true;
+        return 0;
+    }
+    if (take_lease(r, &s->lease, e))
+        return -1;
+    s->goes_on = s->lease.resolved;
+    if (!s->lease.resolved && resolve_start(r, s, shard, e))
+        return -1;
+    taken(r, number);
+    return 0;
+}
+
+int run_take_all(struct run *r, struct source *source, struct err *e)
+{
+    struct source_shard *shards = NULL;
+    size_t n = 0;
+    int rc = source->ops->shards(source, &shards, &n, e);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = run_take_shard(r, source, &shards[i], e);
+    source_shards_free(shards, n);
+    return rc;
+}
+
+/* A child begins once its parents' leases are at SHARD_END, or are not there at all. */
+static bool parents_done(const struct run *r, const struct pshard *s)
+{
+    for (int p = 0; p < 2; p++)
+        for (uint32_t i = 0; s->lease.parents[p] && i < r->n_shards; i++)
+            if (r->shards[i].source == s->source &&
+                strcmp(r->shards[i].id, s->lease.parents[p]) == 0 && !r->shards[i].ended)
+                return false;
+    return true;
+}
+
+int run_start_ready(struct run *r, struct err *e)
+{
+    bool file_open = false;
+    for (uint32_t i = 0; i < r->n_shards; i++) {
+        struct pshard *s = &r->shards[i];
+        if (!r->config->stream && file_open) /* files one after the other */
+            break;
+        if (s->started || !s->leased || !parents_done(r, s)) {
+            file_open |= s->started && !s->closed_at_source && !s->ended;
+            continue;
+        }
+        s->started = true;
+        file_open = true;
+        s->generation++;
+        if (s->source->ops->start(s->source, s->id, i, s->generation, s->from, s->from_note,
+                                  e))
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- a shard that was lost ---- */
+
+/* 1: the lease can be taken; 0: not now. */
+static int may_take(struct run *r, struct pshard *s, const struct lease *now, struct err *e)
+{
+    int64_t at = clock_boot_ms(r->clock);
+    if (!now->owner || strcmp(now->owner, r->owner) == 0)
+        return 1;
+    if (now->counter != s->seen_counter) {
+        if (s->seen_since_ms && !s->elsewhere && r->config->stream)
+            log_info("%s shard %s is being read by %s; standing by", s->identity, s->id, now->owner);
+        s->elsewhere |= s->seen_since_ms != 0;
+        s->seen_counter = now->counter;
+        s->seen_since_ms = at;
+        if (!r->config->stream && s->elsewhere)
+            return err_set(e, ERR_CONFLICT, "%s is being loaded by %s", s->identity, now->owner);
+    }
+    bool dead = !r->leases->shared && owner_is_dead(now->owner);
+    return dead || at - s->seen_since_ms >= LEASE_FAILOVER_MS;
+}
+
+/* Whoever had it read it to its end: its children are there for whoever comes first. */
+static int ended_elsewhere(struct run *r, struct pshard *s, struct err *e)
+{
+    struct source *source = s->source;
+    s->ended = s->started = true;
+    s->lost = s->elsewhere = false;
+    return run_take_all(r, source, e);
+}
+
+static int retake(struct run *r, uint32_t n, bool *which, struct err *e)
+{
+    struct pshard *s = &r->shards[n];
+    struct lease now = {0};
+    if (r->leases->ops->read(r->leases, s->identity, s->id, &now, e))
+        return -1;
+    lease_fini(&s->lease);
+    s->lease = now;
+    if (now.resolved && seq_cmp(now.checkpoint, SEQ_END) == 0)
+        return ended_elsewhere(r, s, e);
+    int may = may_take(r, s, &now, e);
+    if (may <= 0)
+        return may;
+    r->mark_due |= protocol_must_mark(r->protocol, !now.owner || strcmp(now.owner, r->owner) == 0);
+    struct err lost = {0};
+    if (r->leases->ops->take(r->leases, &s->lease, r->owner, &lost)) {
+        if (lost.kind == ERR_CONFLICT) /* somebody was quicker */
+            return 0;
+        *e = lost;
+        return -1;
+    }
+    log_info("shard %s is ours again", s->id);
+    taken(r, n);
+    which[n] = true;
+    return 0;
+}
+
+int run_retake(struct run *r, struct err *e)
+{
+    uint32_t before = r->n_shards, taken_now = 0;
+    bool *which = mem_array((size_t)before, sizeof *which);
+    int rc = 0;
+    for (uint32_t n = 0; n < before && !rc; n++) {
+        if (r->shards[n].lost)
+            rc = retake(r, n, which, e);
+        taken_now += which[n];
+    }
+    which = mem_regrow(which, r->n_shards, sizeof *which);
+    for (uint32_t n = before; n < r->n_shards; n++)
+        which[n] = true;
+    if (!rc && (taken_now || r->n_shards > before))
+        rc = run_read_positions(r, which, e);
+    if (!rc && !protocol_restart_due(r->protocol) && !r->returning)
+        rc = run_start_ready(r, e);
+    free(which);
+    return rc;
+}

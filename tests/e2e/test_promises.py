@@ -1,0 +1,223 @@
+"""The promises of a running worker: whatever befalls tables, leases and answers, each event is in the lake once:
+as a row of its table, or whole in the dead letters of a quarantined one."""
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from conftest import INLET, ROOT, ndjson, run
+
+
+def put(client, name, events):
+    for i in range(0, len(events), 500):
+        client.put_records(StreamName=name, Records=[
+            {"Data": json.dumps(e).encode(), "PartitionKey": e["event_uuid"]} for e in events[i:i + 500]])
+
+
+def make(n, *types):
+    return [{"event_uuid": str(uuid.uuid4()), "event_name": types[i % len(types)], "created_at": 1700000000 + i, "n": i}
+            for i in range(n)]
+
+
+def wait_for(what, seconds=60):
+    until = time.time() + seconds
+    while True:
+        with contextlib.suppress(Exception):  # the lake is being made
+            if what():
+                return
+        assert time.time() < until, "waited too long"
+        time.sleep(0.1)
+
+
+class Worker:
+    """`inlet run` in the background; what it says goes to a file."""
+
+    def __init__(self, lake, stream, env, log, *args):
+        self.log = log
+        with open(log, "ab") as out:
+            self.p = subprocess.Popen([INLET, "run", "--stream", f"kinesis://{stream}", "--lake", str(lake.path),
+                                       "--commit-interval", "200ms", *args],
+                                      stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, **env})
+
+    def said(self, text):
+        return text.encode() in self.log.read_bytes()
+
+    def end(self, how=signal.SIGTERM):
+        self.p.send_signal(how)
+        code = self.p.wait(timeout=60)
+        assert how == signal.SIGKILL or code == 0, self.log.read_text()[-3000:]
+
+
+@pytest.fixture
+def worker(lake, kinesis, tmp_path):
+    _, env = kinesis
+    made = []
+
+    def start(stream, *args):
+        made.append(Worker(lake, stream, env, tmp_path / f"worker{len(made)}", *args))
+        return made[-1]
+    yield start
+    for w in made:
+        if w.p.poll() is None:
+            w.p.kill()
+            w.p.wait()
+
+
+def rows(lake, *tables):
+    """event_uuid of the rows of these tables, and of the events kept whole in dead letters."""
+    there = lake.tables()
+    return ([r["event_uuid"] for t in tables if t in there for r in lake.duckdb(t, "event_uuid")],
+            [json.loads(bytes(r["payload"]))["event_uuid"] for r in lake.duckdb("inlet_dead_letters", "payload, reason")
+             if r["reason"] == "table_unavailable"] if "inlet_dead_letters" in there else [])
+
+
+def check_once(lake, events, *tables):
+    as_rows, as_letters = rows(lake, *tables)
+    everything = as_rows + as_letters
+    sent = [e["event_uuid"] for e in events]
+    assert len(everything) == len(set(everything)), (len(as_rows), len(as_letters), len(set(everything)))
+    assert set(everything) == set(sent)
+    return as_rows, as_letters
+
+
+def set_kind(lake, table, kind):
+    with contextlib.closing(sqlite3.connect(lake.path / "catalog.db", timeout=30)) as db, db:
+        assert db.execute("UPDATE iceberg_tables SET iceberg_type = ? WHERE table_name = ?", (kind, table)).rowcount == 1
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_table_turns_into_a_view_and_back(lake, kinesis, worker, restarted):
+    client, _ = kinesis
+    stream = f"view{restarted}"
+    client.create_stream(StreamName=stream, ShardCount=2)
+    args = [stream, "--quarantine-after", "2s"]
+    w = worker(*args)
+    first = make(200, "order:a", "pay:b")
+    put(client, stream, first)
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 200)
+    set_kind(lake, "pay", "VIEW")
+    second = make(200, "order:a", "pay:b")
+    put(client, stream, second)
+    wait_for(lambda: len(rows(lake, "order")[0]) == 200 and len(rows(lake)[1]) == 100)
+    assert w.said("table pay is quarantined")
+    if restarted:
+        w.end(signal.SIGKILL)
+        w = worker(*args)
+    third = make(200, "order:a", "pay:b")
+    put(client, stream, third)
+    wait_for(lambda: len(rows(lake, "order")[0]) == 300 and len(rows(lake)[1]) == 200)
+    if restarted:
+        w.end(signal.SIGKILL)
+        w = worker(*args)
+    set_kind(lake, "pay", "TABLE")
+    wait_for(lambda: w.said("table pay can be written again"))
+    fourth = make(200, "order:a", "pay:b")
+    put(client, stream, fourth)
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 600)
+    w.end()
+    as_rows, as_letters = check_once(lake, first + second + third + fourth, "order", "pay")
+    assert len(as_letters) == 200
+    letters = lake.pyiceberg("inlet_dead_letters").properties
+    assert not [k for k in letters if k.startswith("inlet.cover.")], "it has come back: nothing covers it any more"
+
+
+# ---- answers that do not come
+
+@pytest.fixture(scope="session")
+def lossy(tmp_path_factory):
+    """The environment of a catalog, or lease store, that loses answers."""
+    so = tmp_path_factory.mktemp("lossy") / "lost_answers.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", so, ROOT / "tests" / "standin" / "lost_answers.c",
+                    "-ldl"], check=True)
+
+    def env(where, percent, after, seed=1):
+        return {"LD_PRELOAD": str(so), "ASAN_OPTIONS": "verify_asan_link_order=0", "LOST_IN": where,
+                "LOST_PERCENT": str(percent), "LOST_AFTER": str(after), "LOST_SEED": str(seed)}
+    return env
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_load_whose_catalog_loses_answers(lake, tmp_path, lossy, seed):
+    types = [f"t{i}" for i in range(12)]
+    events = make(20000, *types)
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(ndjson(events))
+    r = lake.load(path, "--commit-interval", "100ms", "--dedup-window", "0s", "--memory", "48MB", "--commit-bytes", "64KB",
+                  env=lossy("catalog.db", 30, 3, seed))
+    assert b"is looked up" in r.stderr, "no answer was lost: the test would prove nothing"
+    check_once(lake, events, *types)
+
+
+def test_a_stream_whose_catalog_loses_answers(lake, kinesis, worker, lossy):
+    client, env = kinesis
+    client.create_stream(StreamName="lossy", ShardCount=2)
+    env.update(lossy("catalog.db", 40, 3))
+    try:
+        w = worker("lossy")
+    finally:
+        for k in lossy("", 0, 0):
+            env.pop(k)
+    events = []
+    for _ in range(6):
+        events += make(300, "order:a", "pay:b", "view")
+        put(client, "lossy", events[-300:])
+        time.sleep(0.5)
+    wait_for(lambda: len(rows(lake, "order", "pay", "view")[0]) >= len(events))
+    w.end()
+    assert w.said("the commit without an answer was made"), w.log.read_text()[-3000:]
+    check_once(lake, events, "order", "pay", "view")
+
+
+def test_a_lease_store_that_loses_answers(lake, kinesis, worker, lossy):
+    client, env = kinesis
+    client.create_stream(StreamName="forgetful", ShardCount=2)
+    first = make(300, "order:a", "pay:b")
+    put(client, "forgetful", first)
+    w = worker("forgetful")
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 300)
+    w.end()
+    env.update(lossy("leases.db", 100, 8))
+    try:
+        w = worker("forgetful")
+    finally:
+        for k in lossy("", 0, 0):
+            env.pop(k)
+    wait_for(lambda: w.said("will try again") or w.said("is given up"))
+    more = make(300, "order:a", "pay:b")
+    put(client, "forgetful", more)
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 600)
+    w.end(signal.SIGKILL)
+    check_once(lake, first + more, "order", "pay")
+
+
+# ---- leases that go to others
+
+def steal(lake, shard, owner):
+    with contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db, db:
+        db.execute("UPDATE inlet_leases SET owner = ?, counter = counter + 7 WHERE shard = ?", (owner, shard))
+
+
+def test_a_shard_is_lost_and_taken_again(lake, kinesis, worker):
+    """Without the run's end: the other shard goes on, and the lost one once its new owner lets go."""
+    client, _ = kinesis
+    client.create_stream(StreamName="thief", ShardCount=2)
+    w = worker("thief")
+    first = make(200, "order:a", "pay:b")
+    put(client, "thief", first)
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 200)
+    steal(lake, "shardId-000000000000", "elsewhere:1:1")
+    wait_for(lambda: w.said("shard shardId-000000000000 is given up"))
+    second = make(200, "order:a", "pay:b")
+    put(client, "thief", second)
+    wait_for(lambda: 200 < len(rows(lake, "order", "pay")[0]) < 400)
+    steal(lake, "shardId-000000000000", None)
+    wait_for(lambda: w.said("shard shardId-000000000000 is ours again"))
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 400)
+    w.end()
+    check_once(lake, first + second, "order", "pay")
