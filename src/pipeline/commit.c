@@ -14,7 +14,6 @@
 
 struct put_files { /* what has been put, for the manifest */
     struct data_file *files;
-    struct data_leaf **leaves;
     uint32_t n;
 };
 
@@ -165,10 +164,11 @@ static int encode_rows(struct commit_job *job, struct err *e)
 
 /* ---- putting ---- */
 
-static void describe_file(struct put_files *fs, struct file_build *b, char *key)
+void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
+                      struct partition_value *partition)
 {
-    uint32_t n_stats, i = fs->n;
-    const struct pq_leaf_stats *stats = pq_writer_stats(b->writer, &n_stats);
+    uint32_t n_stats;
+    const struct pq_leaf_stats *stats = pq_writer_stats(w, &n_stats);
     struct data_leaf *leaves = mem_array(n_stats, sizeof *leaves);
     for (uint32_t k = 0; k < n_stats; k++) {
         leaves[k] = (struct data_leaf){.field_id = stats[k].field_id,
@@ -182,16 +182,13 @@ static void describe_file(struct put_files *fs, struct file_build *b, char *key)
         memcpy(leaves[k].lower, stats[k].lower, sizeof leaves[k].lower);
         memcpy(leaves[k].upper, stats[k].upper, sizeof leaves[k].upper);
     }
-    struct data_file *f = &fs->files[i];
     *f = (struct data_file){.key = key,
-                            .rows = pq_writer_rows(b->writer),
-                            .bytes = pq_writer_size(b->writer),
-                            .partition = b->partition,
+                            .rows = pq_writer_rows(w),
+                            .bytes = pq_writer_size(w),
+                            .partition = partition,
                             .leaves = leaves,
                             .n_leaves = n_stats};
-    f->split_offsets = pq_writer_split_offsets(b->writer, &f->n_split_offsets);
-    fs->leaves[i] = leaves;
-    fs->n++;
+    f->split_offsets = pq_writer_split_offsets(w, &f->n_split_offsets);
 }
 
 static int put_files(struct commit_job *job, struct put_files *fs, struct err *e)
@@ -200,7 +197,6 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
     for (struct file_build *f = job->files; f; f = f->next)
         n++;
     fs->files = mem_array(n + 1, sizeof *fs->files);
-    fs->leaves = mem_array(n + 1, sizeof *fs->leaves);
     for (struct file_build *f = job->files; f; f = f->next) {
         if (file_seal(f, e)) {
             job->broken = true;
@@ -212,7 +208,7 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
         job->write_ns += clock_thread_cpu_ns() - cpu;
         job->write_wall_ns += clock_mono_ns() - began;
         job->bytes_written += f->out.n;
-        describe_file(fs, f, key);
+        commit_data_file(&fs->files[fs->n++], f->writer, key, f->partition);
         if (rc)
             return -1;
     }
@@ -226,10 +222,9 @@ static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
         if (rc && !job->attempt.offered) /* never offered: nobody can refer to it */
             store->ops->remove(store, fs->files[i].key, NULL);
         free(fs->files[i].key);
-        free(fs->leaves[i]);
+        free((struct data_leaf *)(uintptr_t)fs->files[i].leaves);
     }
     free(fs->files);
-    free(fs->leaves);
 }
 
 /* ---- the commit ---- */

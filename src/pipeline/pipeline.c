@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 
 #define TICK_MS 20
@@ -373,12 +374,24 @@ static void defer(struct run *r, struct source_event *ev)
     r->n_deferred++;
 }
 
+static void add_shard_counts(struct run *r, const struct msg *m)
+{
+    struct pshard *s = &r->shards[m->shard];
+    if (m->generation != s->generation)
+        return;
+    s->counts.records += m->counts.records;
+    s->counts.rows += m->counts.rows;
+    s->counts.duplicates += m->counts.duplicates;
+    s->counts.dead += m->counts.dead;
+}
+
 static void on_message(struct run *r, struct msg *m)
 {
     switch ((int)m->ev.kind) {
     case MSG_BATCH_DONE:
         r->open_batches--;
         protocol_batch_done(r->protocol, m->epoch);
+        add_shard_counts(r, m);
         free(m);
         break;
     case MSG_COMMIT_DONE:
@@ -618,6 +631,12 @@ static void store_checkpoints(struct run *r, bool force)
             continue;
         }
         ended |= s->ended = end;
+    }
+    if (!r->config->stream && loads_write(r, &e)) {
+        if (force)
+            run_fail(r, &e);
+        else
+            log_warn("%s; will try again", e.text);
     }
     if (ended && r->config->stream && !restart_waits(r) && run_start_ready(r, &e))
         run_fail(r, &e);

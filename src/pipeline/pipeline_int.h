@@ -66,6 +66,10 @@ int router_rebind(struct router *r, struct ptable *t, struct err *e);
 /* Takes the handle and reads partitioning and schema from it. */
 int router_bind(struct ptable *t, struct table *handle, struct err *e);
 
+struct shard_counts {
+    uint64_t records, rows, duplicates, dead;
+};
+
 /* A shard being read. */
 struct pshard {
     struct source *source;
@@ -77,6 +81,8 @@ struct pshard {
     bool elsewhere; /* lost, and somebody else is at work on it */
     struct seq from; /* where reading begins (or began), and its note */
     char from_note[PROTOCOL_NOTE_MAX];
+    struct shard_counts counts; /* since `from` */
+    int64_t started_us;
     uint64_t seen_counter; /* of a lost lease, and since when */
     int64_t seen_since_ms;
     bool goes_on; /* it, or a parent of it, was read before this start */
@@ -131,6 +137,9 @@ struct commit_job {
     int64_t write_ns, commit_ns, write_wall_ns, commit_wall_ns;
 };
 void commit_job_run(struct commit_job *job);
+/* What the manifest says of a finished file; takes `key`, and its leaves are heap. */
+void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
+                      struct partition_value *partition);
 /* Opens the table, making it if need be; t->handle. */
 int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e);
 /* Sets one property and so moves the table's base, by a commit that moves no position. */
@@ -146,6 +155,7 @@ struct msg {
     struct source_event ev; /* first: ev.kind tells */
     uint64_t epoch;
     uint32_t shard, generation;
+    struct shard_counts counts; /* of a batch that is done */
     struct commit_job *job;
 };
 

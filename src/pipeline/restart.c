@@ -154,6 +154,7 @@ static void resume(struct run *r, const struct protocol_restart *again)
         s->from = again->shards[k].from;
         memcpy(s->from_note, again->shards[k].note, sizeof s->from_note);
         s->started = s->closed_at_source = s->tip = false;
+        s->counts = (struct shard_counts){0};
     }
 }
 

@@ -75,16 +75,21 @@ static bool each_file(void *ctx, const struct table_file *f)
     return s->rc == 0;
 }
 
-int run_restore_dedup(struct run *r, struct err *e)
+int run_restore_dedup(struct run *r, bool again, struct err *e)
 {
     struct restore s = {.run = r, .err = e};
     int64_t began = clock_mono_ns();
     s.since_us = clock_wall_us(r->clock) - r->config->dedup_window_us;
     for (uint32_t i = 1; i < router_count(&r->router) && !s.rc; i++) {
         struct ptable *t = router_at(&r->router, i);
-        s.table = t->handle;
-        if (t->handle && table_files(t->handle, COL_ARRIVED_AT, each_file, &s, e))
+        /* In mid-run the other handle may be with a committer, and does not know what others did. */
+        struct table *fresh = again && t->handle ? table_load(&r->lake, t->st.name, e) : NULL;
+        s.table = again ? fresh : t->handle;
+        if (again && t->handle && !fresh && !t->st.unavailable)
             s.rc = -1;
+        else if (s.table && table_files(s.table, COL_ARRIVED_AT, each_file, &s, e))
+            s.rc = -1;
+        table_free(fresh);
     }
     if (s.rc)
         return err_wrap(e, "rebuilding the dedup window from the lake");

@@ -58,6 +58,7 @@ struct run {
     int64_t last_told_ms, last_commit_wall_ms;
     uint64_t open_batches, committing;
     uint32_t unsettled; /* tables */
+    struct map loads;   /* loads.c: what is known of the files at hand */
 };
 
 /* run_start.c */
@@ -91,7 +92,8 @@ void run_fail(struct run *r, const struct err *e);
 void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now);
 
 /* restore.c: the hot window from the lake. */
-int run_restore_dedup(struct run *r, struct err *e);
+/* `again`: with what others committed while they had a shard of ours. */
+int run_restore_dedup(struct run *r, bool again, struct err *e);
 
 /* progress.c */
 void progress_line(struct run *r, bool last);

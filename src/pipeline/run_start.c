@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "pipeline/positions.h"
+#include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
 
@@ -148,7 +148,7 @@ int run_open(struct run *r, struct err *e)
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
     protocol_refuse_for(r->protocol, c->stream ? c->quarantine_after_ms : 0);
-    if (open_lake(r, e) || load_tables(r, e) || (!c->feed && run_restore_dedup(r, e)))
+    if (open_lake(r, e) || load_tables(r, e) || (!c->feed && run_restore_dedup(r, false, e)))
         return -1;
     start_threads(r);
     return 0;
@@ -201,9 +201,14 @@ int run_sources(struct run *r, struct err *e)
         r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
                         : c->stream ? source_kinesis_open(&k, &env, e)
                                     : source_file_open(c->files[i], &env, e);
-        if (!r->sources[i] || run_take_all(r, r->sources[i], e))
+        if (!r->sources[i])
             return -1;
     }
+    if (!c->stream && loads_adopt(r, e))
+        return -1;
+    for (size_t i = 0; i < r->n_sources; i++)
+        if (run_take_all(r, r->sources[i], e))
+            return -1;
     if (run_read_positions(r, NULL, e))
         return -1;
     bring_back_covered(r);
@@ -247,6 +252,7 @@ void run_close(struct run *r)
     free(r->shards);
     free(r->skip);
     router_fini(&r->router);
+    loads_free(r);
     protocol_free(r->protocol);
     lease_store_close(r->leases);
     catalog_close(r->lake.catalog);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "pipeline/loads.h"
 #include "pipeline/positions.h"
 #include "pipeline/run_int.h"
 
@@ -236,8 +237,16 @@ static void taken(struct run *r, uint32_t number)
     struct pshard *s = &r->shards[number];
     s->leased = true;
     s->started = s->lost = s->elsewhere = s->closed_at_source = s->tip = false;
+    s->counts = (struct shard_counts){0};
+    s->started_us = clock_wall_us(r->clock);
     s->from = s->lease.checkpoint;
     snprintf(s->from_note, sizeof s->from_note, "%s", s->lease.note);
+    const char *note;
+    struct seq loaded = r->config->stream ? SEQ_NONE : loads_position(r, s->identity, &note);
+    if (seq_cmp(loaded, s->from) > 0) { /* its lease is gone, or was never told */
+        s->from = loaded;
+        snprintf(s->from_note, sizeof s->from_note, "%s", note);
+    }
     protocol_shard_taken(r->protocol, number, s->from);
     protocol_shard_note(r->protocol, number, s->from_note);
 }
@@ -385,6 +394,8 @@ int run_retake(struct run *r, struct err *e)
         which[n] = true;
     if (!rc && (taken_now || r->n_shards > before))
         rc = run_read_positions(r, which, e);
+    if (!rc && taken_now && !r->config->feed)
+        rc = run_restore_dedup(r, true, e);
     if (!rc && !protocol_restart_due(r->protocol) && !r->returning)
         rc = run_start_ready(r, e);
     free(which);

@@ -67,12 +67,28 @@ static void add_counts(struct shred_counts *sum, const struct shred_counts *a,
         to[k] = x[k] + y[k];
 }
 
-static void shred_batch(struct worker *w, const struct work_item *item)
+static uint64_t dead_of(const struct shred_counts *c)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < REASON_COUNT; i++)
+        n += c->dead[i];
+    return n;
+}
+
+static struct shard_counts since(const struct shred_counts *now, const struct shred_counts *before)
+{
+    return (struct shard_counts){now->records - before->records, now->rows - before->rows,
+                                 now->duplicates - before->duplicates,
+                                 dead_of(now) - dead_of(before)};
+}
+
+static struct shard_counts shred_batch(struct worker *w, const struct work_item *item)
 {
     const struct source_batch *b = item->batch;
     int64_t began = clock_thread_cpu_ns(), now_us = clock_wall_us(w->all->env.clock);
     struct source_record in;
     pthread_mutex_lock(&w->lock);
+    const struct shred_counts before = *shredder_counts(w->shredder);
     if (b->tag > w->epoch) {
         detach(w);
         w->epoch = b->tag;
@@ -94,7 +110,9 @@ static void shred_batch(struct worker *w, const struct work_item *item)
     add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
     w->partitions = shredder_partitions(w->shredder);
     w->shred_ns += clock_thread_cpu_ns() - began;
+    struct shard_counts counts = since(shredder_counts(w->shredder), &before);
     pthread_mutex_unlock(&w->lock);
+    return counts;
 }
 
 static void *worker_main(void *arg)
@@ -102,8 +120,9 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     struct work_item *item;
     while ((item = queue_pop(w->all->queue))) {
-        shred_batch(w, item);
+        struct shard_counts counts = shred_batch(w, item);
         struct msg *m = mem_zalloc(sizeof *m);
+        m->counts = counts;
         m->ev.kind = (enum source_event_kind)MSG_BATCH_DONE;
         m->epoch = item->batch->tag;
         m->shard = item->batch->shard;

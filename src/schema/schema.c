@@ -188,6 +188,24 @@ void schema_event_base(struct schema *out)
     add_all(out, fields, sizeof fields / sizeof *fields);
 }
 
+void schema_loads(struct schema *out)
+{
+    static const struct field fields[] = {F(1, "identity", true, TYPE_STRING),
+                                          F(2, "path", true, TYPE_STRING),
+                                          F(3, "position", true, TYPE_LONG),
+                                          F(4, "note", false, TYPE_STRING),
+                                          F(5, "size", false, TYPE_LONG),
+                                          F(6, "started_position", false, TYPE_LONG),
+                                          F(7, "records", false, TYPE_LONG),
+                                          F(8, "events", false, TYPE_LONG),
+                                          F(9, "duplicates", false, TYPE_LONG),
+                                          F(10, "dead_letters", false, TYPE_LONG),
+                                          F(11, "started_at", true, TYPE_TIMESTAMPTZ),
+                                          F(12, "finished_at", true, TYPE_TIMESTAMPTZ),
+                                          F(13, "worker", false, TYPE_STRING)};
+    add_all(out, fields, sizeof fields / sizeof *fields);
+}
+
 void schema_dead_letters(struct schema *out)
 {
     static const struct field fields[] = {F(1, "letter_id", true, TYPE_STRING),

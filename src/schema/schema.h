@@ -85,5 +85,7 @@ void schema_event_base(struct schema *out);
 /* The dead letters' table: letter_id, reason, message, payload (binary), stream, _shard, _sequence,
  * sub_sequence, _arrived_at (timestamptz, required), recorded_at. Partitioned by day(_arrived_at). */
 void schema_dead_letters(struct schema *out);
+/* The table of finished loads (pipeline/loads.h). Not partitioned. */
+void schema_loads(struct schema *out);
 
 #endif
