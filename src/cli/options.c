@@ -57,6 +57,9 @@ static const struct option table[OPTION_COUNT] = {
                               "of refusal (gone, a view, denied), then a table's events go to dead "
                               "letters until it works again; a load waits for nothing",
                               CMD_INGEST, OPTION_DURATION, 0, DAY},
+    [OPT_FOLLOW] = {"follow", "follow", NULL, "false", NULL,
+                    "the files grow: go on until stopped; a last line waits for its newline",
+                    CMD_LOAD | CMD_CONFIG, OPTION_FLAG, 0, 0},
     [OPT_DEDUP_WINDOW] = {"dedup-window", "dedup_window", "TIME", "1h", NULL,
                           "how long an event_uuid is remembered", CMD_INGEST, OPTION_DURATION, 0,
                           30 * DAY},

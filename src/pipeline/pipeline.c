@@ -155,7 +155,7 @@ static bool gives_up(const struct run *r, const struct ptable *t, const struct c
         return false;
     if (refused)
         return r->report->stopped;
-    return !r->config->stream || r->draining ||
+    return !run_endless(r) || r->draining ||
            now - t->refused_since_ms > r->config->quarantine_after_ms;
 }
 
@@ -687,7 +687,7 @@ static void tick(struct run *r)
         r->report->stopped = true;
         begin_drain(r, "asked to stop");
     }
-    bool ends = !r->config->stream || r->config->until_caught_up;
+    bool ends = !run_endless(r) || r->config->until_caught_up;
     handle_deferred(r);
     restart_tick(r, now);
     settle_jobs(r, now);

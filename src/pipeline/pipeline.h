@@ -42,6 +42,7 @@ struct pipeline_config {
     const char *stream;
     const char *const *files;
     size_t n_files;
+    bool follow; /* files grow: read all at once, until stopped */
     const struct pipeline_feed *feed; /* with `stream` its name; NULL: open one of the above */
     enum pipeline_start start;
     int64_t start_time_ms;

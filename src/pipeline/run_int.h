@@ -61,6 +61,12 @@ struct run {
     struct map loads;   /* loads.c: what is known of the files at hand */
 };
 
+/* It ends when it is told to, not at the end of its input. */
+static inline bool run_endless(const struct run *r)
+{
+    return r->config->stream || r->config->follow;
+}
+
 /* run_start.c */
 int run_open(struct run *r, struct err *e);
 int run_sources(struct run *r, struct err *e);

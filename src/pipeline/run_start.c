@@ -147,7 +147,7 @@ int run_open(struct run *r, struct err *e)
     r->fetched = budget_new(fetched);
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
-    protocol_refuse_for(r->protocol, c->stream ? c->quarantine_after_ms : 0);
+    protocol_refuse_for(r->protocol, run_endless(r) ? c->quarantine_after_ms : 0);
     if (open_lake(r, e) || load_tables(r, e) || (!c->feed && run_restore_dedup(r, false, e)))
         return -1;
     start_threads(r);
@@ -193,7 +193,8 @@ int run_sources(struct run *r, struct err *e)
     struct source_env env = {.inbox = r->inbox,
                              .budget = r->fetched,
                              .clock = r->clock,
-                             .record_bytes_max = RECORD_BYTES_MAX};
+                             .record_bytes_max = RECORD_BYTES_MAX,
+                             .follow = c->follow && !c->stream};
     r->n_sources = c->stream ? 1 : c->n_files;
     r->sources = mem_array(r->n_sources, sizeof *r->sources);
     for (size_t i = 0; i < r->n_sources; i++) {

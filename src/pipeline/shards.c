@@ -306,7 +306,7 @@ int run_start_ready(struct run *r, struct err *e)
     bool file_open = false;
     for (uint32_t i = 0; i < r->n_shards; i++) {
         struct pshard *s = &r->shards[i];
-        if (!r->config->stream && file_open) /* files one after the other */
+        if (!run_endless(r) && file_open) /* files one after the other */
             break;
         if (s->started || !s->leased || !parents_done(r, s)) {
             file_open |= s->started && !s->closed_at_source && !s->ended;

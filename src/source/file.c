@@ -26,6 +26,7 @@
 #define HEAD_BYTES ((size_t)64 << 10)
 #define BATCH_BYTES ((size_t)512 << 10) /* read, then shredded while it is in the cache */
 #define RECORD_BYTES_MAX ((size_t)10 << 20)
+#define GROWTH_MS 100 /* how often a followed file is looked at */
 #define IDLE_MS 200 /* a pipe silent for so long: what there is goes out */
 
 struct file_source {
@@ -117,6 +118,12 @@ static const char *file_identity(struct source *s)
 
 /* ---- events ---- */
 
+static void nap(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
 static struct source_event *event_new(const struct file_source *f, enum source_event_kind kind)
 {
     struct source_event *ev = mem_zalloc(sizeof *ev);
@@ -131,8 +138,7 @@ static bool event_push(struct file_source *f, struct source_event *ev)
     while (!atomic_load(&f->stop)) {
         if (queue_try_push(f->env.inbox, ev))
             return true;
-        struct timespec nap = {.tv_nsec = 1000000};
-        nanosleep(&nap, NULL);
+        nap(1);
     }
     if (ev->batch)
         budget_give(f->env.budget, ev->batch->charged_bytes);
@@ -147,8 +153,7 @@ static bool charge(struct file_source *f, size_t n)
             f->charged += n;
             return true;
         }
-        struct timespec nap = {.tv_nsec = 1000000};
-        nanosleep(&nap, NULL);
+        nap(1);
     }
     return false;
 }
@@ -202,7 +207,7 @@ static bool emit(struct file_source *f, size_t n, uint64_t first, uint64_t last)
     b->last = seq_of(last);
     b->base_offset = f->base_offset;
     tail_note(f, b->position_note);
-    b->arrived_us = f->load_us;
+    b->arrived_us = f->env.follow ? clock_wall_us(f->env.clock) : f->load_us;
     b->charged_bytes = f->charged;
     b->budget = f->env.budget;
 
@@ -244,6 +249,10 @@ static int skip_line(struct file_source *f, struct err *e)
             rc = -1;
             break;
         }
+        if (got == 0 && f->env.follow) { /* its end is still to come */
+            nap(GROWTH_MS);
+            continue;
+        }
         const uint8_t *nl = memchr(chunk, '\n', (size_t)got);
         size_t used = nl ? (size_t)(nl - chunk) + 1 : (size_t)got;
         tail_keep(f, chunk, used);
@@ -280,8 +289,10 @@ static int fill(struct file_source *f, size_t target, struct err *e)
             return 0;
         if (got < 0)
             return -1;
-        f->eof = got == 0;
+        f->eof = got == 0 && !f->env.follow;
         f->n += (size_t)got;
+        if (got == 0 && f->env.follow)
+            return 0;
         if (f->base_offset == 0 && f->n >= 3 && memcmp(f->data, "\xef\xbb\xbf", 3) == 0) {
             tail_keep(f, f->data, 3);
             f->base_offset = 3;
@@ -292,8 +303,41 @@ static int fill(struct file_source *f, size_t target, struct err *e)
     return 0;
 }
 
+/* Of a file that grows: waits until there is more than the unfinished line in hand. */
+static int await_growth(struct file_source *f, struct err *e)
+{
+    uint64_t have = f->base_offset + f->n;
+    struct stat st;
+    for (;;) {
+        if (fstat(f->fd, &st))
+            return err_errno(e, errno, "cannot look at %s", f->path);
+        if ((uint64_t)st.st_size < have)
+            return err_set(e, ERR_INVALID,
+                           "%s is shorter than what was read of it (%llu bytes): it was replaced or cut; "
+                           "load it under another name or path",
+                           f->path, (unsigned long long)have);
+        if ((uint64_t)st.st_size > have)
+            return 0;
+        if (!event_push(f, event_new(f, SOURCE_TIP)))
+            return err_set(e, ERR_STOPPED, "stopped");
+        nap(GROWTH_MS);
+    }
+}
+
+/* The line has no end yet: what there is of it waits, and the rest of the budget's share goes back. */
+static int leave_unfinished(struct file_source *f)
+{
+    f->data = mem_realloc(f->data, f->n + SOURCE_PAD);
+    f->cap = f->n;
+    budget_give(f->env.budget, f->charged);
+    f->charged = 0;
+    return 0;
+}
+
 static int read_batch(struct file_source *f, struct err *e)
 {
+    if (f->env.follow && await_growth(f, e))
+        return -1;
     size_t limit = f->env.record_bytes_max;
     size_t target = f->env.batch_bytes < limit ? f->env.batch_bytes : limit + 1;
     if (!charge(f, target > f->n ? target : f->n))
@@ -312,6 +356,8 @@ static int read_batch(struct file_source *f, struct err *e)
         }
         if (f->n > limit)
             return skip_line(f, e);
+        if (f->env.follow && f->n < target)
+            return leave_unfinished(f);
         target = f->n * 2 > limit + 1 ? limit + 1 : f->n * 2 < target ? target : f->n * 2;
     }
 }
@@ -451,6 +497,19 @@ static const struct source_ops file_ops = {
     .close = file_close,
 };
 
+static int may_follow(const struct file_source *f, struct err *e)
+{
+    uint8_t head[4] = {0};
+    if (!f->regular)
+        return err_set(e, ERR_INVALID, "%s: only a regular file can be followed", f->path);
+    if (pread(f->fd, head, sizeof head, 0) < 0)
+        return err_errno(e, errno, "cannot read %s", f->path);
+    bool gzip = head[0] == 0x1f && head[1] == 0x8b;
+    if (gzip || memcmp(head, "\x28\xb5\x2f\xfd", 4) == 0)
+        return err_set(e, ERR_INVALID, "%s is compressed: only plain files can be followed", f->path);
+    return 0;
+}
+
 struct source *source_file_open(const char *path, const struct source_env *env, struct err *e)
 {
     bool is_stdin = strcmp(path, "-") == 0;
@@ -488,5 +547,9 @@ struct source *source_file_open(const char *path, const struct source_env *env, 
         f->identity = identity_stdin();
     }
     f->base.once = !f->regular;
+    if (f->env.follow && may_follow(f, e)) {
+        file_close(&f->base);
+        return NULL;
+    }
     return &f->base;
 }

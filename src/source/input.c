@@ -128,7 +128,7 @@ static int64_t read_plain(struct input *in, uint8_t *out, size_t cap, int wait_m
 {
     size_t have = in->n - in->at;
     if (have == 0)
-        return in->raw_eof ? 0 : raw_read(in, out, cap, wait_ms, e);
+        return in->raw_eof && !in->regular ? 0 : raw_read(in, out, cap, wait_ms, e);
     if (have > cap)
         have = cap;
     memcpy(out, in->raw + in->at, have);

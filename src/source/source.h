@@ -127,6 +127,8 @@ struct source_env {
     const struct clock *clock;
     size_t batch_bytes; /* aim of one batch; default 1 MiB */
     size_t record_bytes_max; /* 10 MiB + slack */
+    bool follow; /* files grow: at the end more is waited for (SOURCE_TIP), and a last line without its
+                    newline is left until that comes. Plain regular files only */
 };
 
 /* One file, "-" for standard input (identity "stdin:<random>", no resume). Plain, gzip or zstd by
