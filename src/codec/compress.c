@@ -13,15 +13,19 @@
  * cache: a third faster on Parquet's pages, and no larger. */
 #define FAST_LEVEL 1
 #define FAST_HASH_LOG 12
+#define LITERAL_COMPRESSION ZSTD_c_experimentalParam5 /* ZSTD_c_literalCompressionMode */
 
 struct compress_zstd {
     ZSTD_CCtx *ctx;
+    int level;
+    unsigned step; /* as the context is set now */
 };
 
 struct compress_zstd *compress_zstd_new(int level)
 {
     struct compress_zstd *z = mem_zalloc(sizeof *z);
     z->ctx = ZSTD_createCCtx();
+    z->level = level;
     invariant(z->ctx);
     ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_compressionLevel, level);
     if (level == FAST_LEVEL)
@@ -37,9 +41,20 @@ void compress_zstd_free(struct compress_zstd *z)
     free(z);
 }
 
-int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
-                      struct err *e)
+/* With a step, zstd would leave literals as they are unless told otherwise. Where the library knows
+ * no such setting, pages are only larger. */
+static void set_step(struct compress_zstd *z, unsigned step)
 {
+    ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_targetLength, (int)step);
+    ZSTD_CCtx_setParameter(z->ctx, LITERAL_COMPRESSION, step > 0);
+    z->step = step;
+}
+
+int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                      unsigned step, struct err *e)
+{
+    if (z->level == FAST_LEVEL && step != z->step)
+        set_step(z, step);
     size_t bound = ZSTD_compressBound(n);
     size_t got = ZSTD_compress2(z->ctx, buf_reserve(out, bound), bound, p, n);
     if (ZSTD_isError(got))

@@ -15,10 +15,15 @@
 #include "parquet/writer_int.h"
 
 #define SHRINK_MIN 0.95 /* a first page that stays above this share of its size: no compression */
-#define PACK_MIN 100    /* bytes of a first page, with its dictionary, that are worth compressing */
+#define PACK_MIN 400    /* bytes of a first page, with its dictionary, that are worth compressing */
 #define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
 #define TRIED_MIN 1000  /* values of a chunk that teaches the next ones */
 #define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
+#define COMPARED_MIN                                                                               \
+    ((size_t)32 << 10) /* bytes of a page that tells whether the quick way does                    \
+                        */
+#define COMPARE_AGAIN 100
+#define QUICK_MAX 1.06 /* times as large is well worth the time */
 
 struct job { /* a chunk under way */
     struct pq_writer *w;
@@ -26,6 +31,7 @@ struct job { /* a chunk under way */
     struct chunk *c;
     struct err *e;
     struct pq_hint *hint;
+    unsigned step; /* of compression */
     uint64_t values; /* of all pieces */
     unsigned index_width;
     struct range range; /* of the pages so far */
@@ -361,7 +367,7 @@ static const struct buf *compressed(struct job *j, const struct buf *raw, struct
     if (j->c->codec == COMPRESS_NONE)
         return raw;
     int64_t began = timed ? clock_thread_cpu_ns() : 0;
-    if (compress_zstd_put(j->w->s->zstd, packed, raw->p, raw->n, j->e))
+    if (compress_zstd_put(j->w->s->zstd, packed, raw->p, raw->n, j->step, j->e))
         return NULL;
     if (timed)
         j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
@@ -428,6 +434,26 @@ static bool worth_trying(uint8_t *left, uint64_t values)
     return false;
 }
 
+/* A large page of texts is compressed in all ways now and then: from then on with the larger step
+ * that makes it about as small. */
+static const struct buf *compare_packing(struct job *j)
+{
+    static const uint8_t steps[] = {4, 8, 0};
+    struct pq_scratch *s = j->w->s;
+    const struct buf *body = NULL;
+    size_t n[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        j->step = steps[i];
+        if (!(body = compressed(j, &s->page, &s->packed)))
+            return NULL;
+        n[i] = body->n;
+    }
+    int best = (double)n[1] <= 1.02 * (double)n[0];
+    j->hint->step = (double)n[best] <= QUICK_MAX * (double)n[2] ? steps[best] : 0;
+    j->hint->packing = COMPARE_AGAIN;
+    return body;
+}
+
 /* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
 static const struct buf *first_page(struct job *j)
 {
@@ -443,7 +469,10 @@ static const struct buf *first_page(struct job *j)
     if (pack && !c->dictionary)
         pack = worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
-    if (!(body = compressed(j, &s->page, &s->packed)))
+    bool compare = pack && !c->dictionary && j->l->type == COL_BYTES && s->page.n >= COMPARED_MIN &&
+                   worth_trying(&j->hint->packing, j->values);
+    j->step = c->dictionary ? 0 : j->hint->step;
+    if (!(body = compare ? compare_packing(j) : compressed(j, &s->page, &s->packed)))
         return NULL;
     if (c->dictionary && !(dict = compressed(j, &s->dict_page, &s->dict_packed)))
         return NULL;

@@ -141,7 +141,7 @@ static int encode_rows(struct commit_job *job, struct err *e)
                                 .zstd_level = job->config->zstd_level,
                                 .created_by = job->config->version,
                                 .kept = job->table->kept,
-                                .scratch = job->scratch};
+                                .scratch = desks_take(job->desks)};
     struct files_env env = {.encode = &encode,
                             .table = &job->table->st,
                             .partition = job->table->partition,
@@ -158,6 +158,7 @@ static int encode_rows(struct commit_job *job, struct err *e)
         job->broken = rc != 0;
         release_rows(job, group, members, held);
     }
+    desks_give(job->desks, encode.scratch);
     free(group);
     return rc;
 }
@@ -321,7 +322,7 @@ static int probe(struct commit_job *job, struct err *e)
 static int write_rows(struct commit_job *job, struct err *e)
 {
     if (commit_open_table(job->table, job->lake, e) || (job->rows && agree(job, e)) ||
-        check_spec(job, e) || encode_rows(job, e))
+        check_spec(job, e) || (job->rows && encode_rows(job, e)))
         return -1;
     return job->kind == JOB_COMMIT ? commit(job, e) : 0;
 }

@@ -6,6 +6,10 @@
 
 #include "base/mem.h"
 
+/* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
+ * to takes memory, and which grows without being copied. */
+#define OUT_BYTES ((size_t)2 << 20)
+
 bool files_same_partition(const struct shred_table *t, const struct rowset *a,
                           const struct rowset *b)
 {
@@ -55,6 +59,7 @@ static struct file_build *open_file(struct file_build **files, const struct file
         else
             v->is_null = true;
     }
+    buf_reserve(&f->out, OUT_BYTES);
     f->writer = encode_open(env->encode, &f->out, &f->cost);
     f->next = *files;
     *files = f;
@@ -83,7 +88,7 @@ int files_add(struct file_build **files, const struct files_env *env, struct row
     env->cost->compress_ns += f->cost.compress_ns - before.compress_ns;
     env->cost->encoded_bytes += f->cost.encoded_bytes - before.encoded_bytes;
     env->cost->compressed_bytes += f->cost.compressed_bytes - before.compressed_bytes;
-    f->bytes = sizeof *f + f->out.cap + pq_writer_bytes(f->writer);
+    f->bytes = sizeof *f + f->out.n + pq_writer_bytes(f->writer);
     return 0;
 }
 

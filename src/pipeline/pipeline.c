@@ -12,7 +12,7 @@
 #include "pipeline/run_int.h"
 
 #define TICK_MS 20
-#define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: cut and encode */
+#define PRESSURE_PERCENT 70   /* of the budget, beside encoded files: cut and encode */
 #define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */

@@ -9,6 +9,7 @@
 #include "base/queue.h"
 #include "lease/lease.h"
 #include "parquet/parquet.h"
+#include "pipeline/desks.h"
 #include "pipeline/files.h"
 #include "pipeline/pipeline.h"
 #include "protocol/protocol.h"
@@ -111,7 +112,7 @@ struct commit_job {
     const struct pipeline_config *config;
     struct lease_store *leases;
     const char *owner;
-    struct pq_scratch *scratch; /* of the committer */
+    struct desks *desks;
     const char **shard_names; /* what _shard says: NULL for files */
     const char **shard_identities;
     char **shard_ids;         /* own copies */

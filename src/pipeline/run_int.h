@@ -26,6 +26,7 @@ struct run {
     struct budget *fetched; /* what is read and not yet shredded: little, to stay in the caches */
     struct queue *inbox, *commits;
     struct workers *workers;
+    struct desks *desks; /* as many as workers */
     struct protocol *protocol;
     pthread_t committers[COMMITTERS];
     uint32_t n_committers;

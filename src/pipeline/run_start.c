@@ -25,16 +25,14 @@ static void *committer_main(void *arg)
 {
     struct run *r = arg;
     struct commit_job *job;
-    struct pq_scratch *scratch = pq_scratch_new();
     while ((job = queue_pop(r->commits))) {
-        job->scratch = scratch;
+        job->desks = r->desks;
         commit_job_run(job);
         struct msg *m = mem_zalloc(sizeof *m);
         m->ev.kind = (enum source_event_kind)MSG_COMMIT_DONE;
         m->job = job;
         invariant(queue_push(r->inbox, m));
     }
-    pq_scratch_free(scratch);
     return NULL;
 }
 
@@ -123,6 +121,7 @@ static void start_threads(struct run *r)
         .threads = c->threads ? c->threads : cores > 0 ? (uint32_t)cores : 1,
         .clock = r->clock};
     r->workers = workers_start(&env);
+    r->desks = desks_new(env.threads);
     for (; r->n_committers < COMMITTERS; r->n_committers++)
         invariant(pthread_create(&r->committers[r->n_committers], NULL, committer_main, r) == 0);
 }
@@ -264,5 +263,6 @@ void run_close(struct run *r)
     budget_free(r->fetched);
     queue_free(r->inbox);
     queue_free(r->commits);
+    desks_free(r->desks);
     pthread_rwlock_destroy(&r->skip_lock);
 }

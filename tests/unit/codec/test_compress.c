@@ -18,9 +18,10 @@ static void test_zstd(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof in; i++)
         in[i] = (uint8_t)(i * i >> 5);
-    for (int round = 0; round < 2; round++) { /* the context is used again */
+    for (int round = 0; round < 4; round++) { /* the context is used again */
         packed.n = 0;
-        assert_int_equal(compress_zstd_put(z, &packed, in, sizeof in, &e), 0);
+        assert_int_equal(compress_zstd_put(z, &packed, in, sizeof in, (unsigned)round % 2 * 8, &e),
+                         0);
         assert_true(packed.n < sizeof in);
         assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, out, sizeof in, &e), 0);
         assert_memory_equal(in, out, sizeof in);
@@ -30,6 +31,28 @@ static void test_zstd(void **state)
     assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n / 2, out, sizeof in, &e), -1);
     assert_int_equal(e.kind, ERR_INVALID);
     buf_fini(&packed);
+    compress_zstd_free(z);
+}
+
+/* Hexadecimal digits without repeats: all ways must find their half of a byte. */
+static void test_zstd_digits(void **state)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct compress_zstd *z = compress_zstd_new(1);
+    static uint8_t in[40000];
+    uint64_t seed = 1;
+    struct err e = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof in; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        in[i] = (uint8_t)digits[seed >> 60];
+    }
+    for (unsigned step = 0; step <= 8; step += 4) {
+        struct buf packed = {0};
+        assert_int_equal(compress_zstd_put(z, &packed, in, sizeof in, step, &e), 0);
+        assert_true(packed.n < sizeof in * 55 / 100);
+        buf_fini(&packed);
+    }
     compress_zstd_free(z);
 }
 
@@ -67,7 +90,8 @@ static void test_others(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_zstd), cmocka_unit_test(test_snappy),
-                                       cmocka_unit_test(test_others)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zstd), cmocka_unit_test(test_zstd_digits),
+        cmocka_unit_test(test_snappy), cmocka_unit_test(test_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
