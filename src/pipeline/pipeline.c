@@ -12,11 +12,13 @@
 #include "pipeline/run_int.h"
 
 #define TICK_MS 20
-#define PRESSURE_PERCENT 70   /* of the budget, beside encoded files: cut and encode */
+#define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: encode */
+#define OPEN_PERCENT 60       /* of the same, in rows that no cut has detached: cut */
 #define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
 #define CUT_MIN_MS 10
+#define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
 #define SMALL_BYTES ((size_t)1 << 20)
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
@@ -454,17 +456,32 @@ static size_t less(size_t a, size_t b)
     return a > b ? a - b : 0;
 }
 
+static bool over(struct run *r, size_t bytes, size_t percent)
+{
+    size_t tables, files = files_held(r, &tables);
+    return bytes > less(budget_limit(r->budget), files) / 100 * percent;
+}
+
 static bool pressed(struct run *r)
 {
     size_t tables, files = files_held(r, &tables);
-    return less(budget_used(r->budget), files) >
-           less(budget_limit(r->budget), files) / 100 * PRESSURE_PERCENT;
+    return over(r, less(budget_used(r->budget), files), PRESSURE_PERCENT);
+}
+
+/* Want of memory calls for a cut only where a cut gives encoders something to do: rows that were cut and wait
+ * for them are none of its business, and each cut makes more and smaller row groups. */
+static bool cut_early(struct run *r, int64_t since_ms)
+{
+    size_t open = workers_open_bytes(r->workers);
+    if (since_ms < CUT_MIN_MS || !open)
+        return false;
+    return over(r, open, OPEN_PERCENT) || (full(r) && (!r->committing || since_ms >= CUT_FULL_MS));
 }
 
 static void maybe_cut(struct run *r, int64_t now)
 {
     bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
-    bool early = pressed(r) && now - r->last_cut_ms >= CUT_MIN_MS;
+    bool early = cut_early(r, now - r->last_cut_ms);
     bool crowded = workers_partitions(r->workers) > r->config->partitions_max;
     r->shard_ending = false; /* its children wait until all of it is committed */
     for (uint32_t i = 0; i < r->n_shards; i++)

@@ -181,6 +181,7 @@ void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_
 /* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */
 void workers_forget(struct workers *w);
 uint32_t workers_partitions(struct workers *w);
+size_t workers_open_bytes(struct workers *w); /* of rows that no cut has detached */
 void workers_stop(struct workers *w); /* drops what is queued; joins */
 
 #endif

@@ -18,7 +18,7 @@ struct worker {
     struct source_cursor *cursor;
     uint64_t epoch;
     struct rowset *detached;
-    size_t charged; /* bytes of open rows taken from the budget */
+    _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock, as below */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
     int64_t shred_ns;
     _Atomic uint32_t partitions; /* read without the lock, which is held for a whole batch */
@@ -207,6 +207,14 @@ void workers_forget(struct workers *w)
         one->shredder = shredder_new(&w->env.shred);
         pthread_mutex_unlock(&one->lock);
     }
+}
+
+size_t workers_open_bytes(struct workers *w)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < w->env.threads; i++)
+        n += w->each[i].charged;
+    return n;
 }
 
 uint32_t workers_partitions(struct workers *w)
