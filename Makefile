@@ -81,6 +81,7 @@ test-tsan: deps ## the unit and load tests under ThreadSanitizer
 	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread"
 
 include tools/aws.mk
+include tools/checks.mk
 
 PREFIX ?= /usr/local
 install: $(B)/inlet ## copy the program to $(PREFIX)/bin

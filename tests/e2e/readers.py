@@ -1,6 +1,7 @@
 """A table as each reader that we did not write sees it: ({column: type}, {event_uuid: {column: cell}}).
 
 Types are texts, a dict for a struct's fields, [type] for a list's. Times are microseconds."""
+import expected
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -98,6 +99,43 @@ def by_id(value, arrow_field, iceberg):
     if isinstance(iceberg, ListType):
         return [by_id(v, arrow_field.type.value_field, iceberg.element_type) for v in value]
     return value
+
+
+
+# ---- comparing with the model
+
+def empty_lists(v, t):
+    """PyIceberg 0.12.0 reads a null list as an empty one, wherever it projects: as it sees both."""
+    if isinstance(t, list):
+        return [empty_lists(x, t[0]) for x in v or []]
+    if isinstance(t, dict):
+        return v and {k: empty_lists(v[k], t[k]) for k in t}
+    return v
+
+
+def same_cell(a, b):
+    """By value and type; -0.0 and 0.0 are one, and a long is not a double."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same_cell(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same_cell, a, b))
+    return type(a) is type(b) and a == b
+
+
+def free_lists(got, want):
+    """A list whose first element is not stored is rescued whole, or element by element, as its row set happens to have its
+    columns: the columns in which such a list stands; None where more than that differs. (That nothing is lost is checked apart.)"""
+    differ = {p for p in got.keys() | want.keys() if p not in got or p not in want or got[p] != want[p]}
+    whole = set()
+    for one, other in ((got, want), (want, got)):
+        for p in differ & one.keys():
+            v = one[p]
+            if isinstance(v, list) and p not in other and (not v or v[0] is None or any(
+                    q == p + "/0" or q.startswith(p + "/0/") for q in other)):
+                whole.add(p)
+    if any(p not in whole and not any(p.startswith(w + "/") for w in whole) for p in differ):
+        return None
+    return {expected.column_name(p.split("/")[1].replace("~1", "/").replace("~0", "~")) for p in whole}
 
 
 ALL = {"pyiceberg": pyiceberg, "duckdb": duckdb, "pyarrow": pyarrow}

@@ -14,40 +14,6 @@ from conftest import INLET
 from nasty import Nasty
 
 
-def empty_lists(v, t):
-    """PyIceberg 0.12.0 reads a null list as an empty one, wherever it projects: as it sees both."""
-    if isinstance(t, list):
-        return [empty_lists(x, t[0]) for x in v or []]
-    if isinstance(t, dict):
-        return v and {k: empty_lists(v[k], t[k]) for k in t}
-    return v
-
-
-def same_cell(a, b):
-    """By value and type; -0.0 and 0.0 are one, and a long is not a double."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same_cell(a[k], b[k]) for k in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same_cell, a, b))
-    return type(a) is type(b) and a == b
-
-
-def free_lists(got, want):
-    """A list whose first element is not stored is rescued whole, or element by element, as its row set happens to have its
-    columns: the columns in which such a list stands; None where more than that differs. (That nothing is lost is checked apart.)"""
-    differ = {p for p in got.keys() | want.keys() if p not in got or p not in want or got[p] != want[p]}
-    whole = set()
-    for one, other in ((got, want), (want, got)):
-        for p in differ & one.keys():
-            v = one[p]
-            if isinstance(v, list) and p not in other and (not v or v[0] is None or any(
-                    q == p + "/0" or q.startswith(p + "/0/") for q in other)):
-                whole.add(p)
-    if any(p not in whole and not any(p.startswith(w + "/") for w in whole) for p in differ):
-        return None
-    return {expected.column_name(p.split("/")[1].replace("~1", "/").replace("~0", "~")) for p in whole}
-
-
 def check_table(got, model, table, reader, since):
     types, rows = got
     want_types, want_rows = model.schema(table), model.rows(table)
@@ -58,15 +24,15 @@ def check_table(got, model, table, reader, since):
         assert since <= row.pop("_arrived_at") <= time.time() * 1e6
         text = row.pop("_rescued")
         got = expected.DECODER.decode(text or "{}")
-        free = free_lists(got, rescued)
+        free = readers.free_lists(got, rescued)
         assert free is not None and (text is None) == (not got), f"{reader}: {table}: {uuid}\ngot  {text}\nwant {rescued}"
         for name, want in cells.items():
             cell = row.pop(name)
             if name in free:
                 continue
             if reader == "pyiceberg":
-                cell, want = empty_lists(cell, types[name]), empty_lists(want, types[name])
-            assert same_cell(cell, want), f"{reader}: {table}.{name}: {uuid}\ngot  {cell!r}\nwant {want!r}"
+                cell, want = readers.empty_lists(cell, types[name]), readers.empty_lists(want, types[name])
+            assert readers.same_cell(cell, want), f"{reader}: {table}.{name}: {uuid}\ngot  {cell!r}\nwant {want!r}"
         assert not row
 
 
