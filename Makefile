@@ -18,7 +18,7 @@ UNIT_BINS := $(UNITS:tests/unit/%.c=$(B)/unit/%)
 all: $(B)/inlet
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile tools/aws.mk
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile tools/*.mk
 
 deps: ## install what is missing (apt, Python packages into build/venv)
 	@tools/deps.sh

@@ -179,7 +179,7 @@ class Table:
     def __init__(self):
         self.root = Place("", None, "struct")
         self.rows = {}
-        self.met = {}     # row set (name, day): places and kinds that have a column there
+        self.met = {}     # by event name: places and kinds that have a column
         self.n_leaves = 0
 
     # ---- growing
@@ -221,8 +221,8 @@ class Table:
 
     # ---- one event
 
-    def event(self, event, row_set):
-        self.seen = self.met.setdefault(row_set, set())
+    def event(self, event, name):
+        self.seen = self.met.setdefault(name, set())
         rescued = {}
         cells = self.struct(self.root, {k: v for k, v in event.items() if k not in KEYS}, [], rescued) or {}
         return cells, rescued
@@ -414,7 +414,7 @@ class Lake:
         self.seen.add(uuid)
         t = self.tables.setdefault(table, Table())
         number, exact, micros, text = time
-        stored, rescued = t.event(e, (name, micros // 86400000000))
+        stored, rescued = t.event(e, name)
         if not exact:
             rescued["/created_at"] = at
         t.rows[uuid] = ({"event_uuid": uuid, "event_name": name, "created_at": number, "created_datetime": text,

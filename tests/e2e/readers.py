@@ -123,7 +123,7 @@ def same_cell(a, b):
 
 
 def free_lists(got, want):
-    """A list whose first element is not stored is rescued whole, or element by element, as its row set happens to have its
+    """A list whose first element is not stored is rescued whole, or element by element, as its event name happens to have its
     columns: the columns in which such a list stands; None where more than that differs. (That nothing is lost is checked apart.)"""
     differ = {p for p in got.keys() | want.keys() if p not in got or p not in want or got[p] != want[p]}
     whole = set()
