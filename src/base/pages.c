@@ -11,7 +11,7 @@
 #define SLAB ((size_t)8 << 20)
 #define SLAB_PAGES (SLAB / PAGES_ONE)
 #define ORDERS 11        /* the largest free run: half a slab */
-#define EMPTY_MAX 4      /* slabs kept though nothing of them is taken */
+#define EMPTY_MAX 8      /* slabs kept though nothing of them is taken */
 #define LARGE (SLAB / 2) /* from here on a mapping of its own */
 
 struct run { /* a free one, in the list of its order */

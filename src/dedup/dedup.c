@@ -25,8 +25,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/pages.h"
 
-#define STRIPES_MAX 256
+#define STRIPES_MAX 32
 #define STRIPE_BYTES_MIN 65536
 #define POS_BITS 20
 #define POS_MASK ((1u << POS_BITS) - 1)
@@ -50,9 +51,10 @@ struct entry {
 
 struct stripe {
     pthread_spinlock_t lock;
-    _Atomic(uint32_t *) index; /* atomic for dedup_prefetch alone, which takes no lock */
-    _Atomic uint32_t slots;
-    uint32_t used; /* slots that are not free, stale ones too */
+    uint32_t slots;
+    uint32_t *index;
+    uint32_t used, used_max; /* slots that are not free, stale ones too; when it is made anew */
+    bool tight;    /* ring, index and texts exceed the limit: make_room has to look */
     struct entry *ring;
     uint32_t cap, head, count, dead;
     size_t text_bytes;
@@ -60,8 +62,15 @@ struct stripe {
     uint64_t evicted_early;
 } __attribute__((aligned(64)));
 
+struct place { /* of a stripe's index, for dedup_prefetch, which takes no lock; side by side */
+    _Atomic(uint32_t *) index;
+    _Atomic uint32_t slots;
+};
+
 struct dedup {
     struct stripe *stripes;
+    struct place *places;
+    pthread_mutex_t gate; /* dedup_begin; held before a stripe's lock by all but dedup_check */
     uint32_t stripe_count; /* a power of two */
     size_t limit;          /* bytes of one stripe */
     int64_t window_us;
@@ -196,9 +205,25 @@ struct dedup *dedup_new(size_t limit_bytes, int64_t window_us)
     d->stripes = aligned_alloc(_Alignof(struct stripe), d->stripe_count * sizeof *d->stripes);
     invariant(d->stripes != NULL);
     memset(d->stripes, 0, d->stripe_count * sizeof *d->stripes);
+    d->places = mem_lines(d->stripe_count, sizeof *d->places);
+    pthread_mutex_init(&d->gate, NULL);
     for (uint32_t i = 0; i < d->stripe_count; i++)
         pthread_spin_init(&d->stripes[i].lock, PTHREAD_PROCESS_PRIVATE);
     return d;
+}
+
+/* Large arrays from pages, for the sake of huge ones: an id leads anywhere in them. */
+static void *big_take(size_t bytes)
+{
+    return bytes < PAGES_ONE ? mem_alloc(bytes) : pages_take(&bytes);
+}
+
+static void big_give(void *p, size_t bytes)
+{
+    if (!p || bytes < PAGES_ONE)
+        free(p);
+    else
+        pages_give(p, (bytes + PAGES_ONE - 1) / PAGES_ONE * PAGES_ONE);
 }
 
 /* ---- the ring ---- */
@@ -225,10 +250,12 @@ void dedup_free(struct dedup *d)
         struct stripe *s = &d->stripes[i];
         for (uint32_t j = 0; j < s->count; j++)
             entry_free(s, ring_at(s, j));
-        free(s->ring);
-        free(s->index);
+        big_give(s->ring, s->cap * sizeof *s->ring);
+        big_give(s->index, s->slots * sizeof *s->index);
         pthread_spin_destroy(&s->lock);
     }
+    pthread_mutex_destroy(&d->gate);
+    free(d->places);
     free(d->stripes);
     free(d);
 }
@@ -277,9 +304,10 @@ static void index_make(struct stripe *s)
 }
 
 /* Moves into a ring of another size, dead entries left behind; it must have room for the rest. */
-static void ring_resize(struct stripe *s, uint32_t cap)
+static void ring_resize(const struct dedup *d, struct stripe *s, uint32_t cap)
 {
-    struct entry *ring = mem_alloc(cap * sizeof *ring);
+    struct place *place = &d->places[s - d->stripes];
+    struct entry *ring = big_take(cap * sizeof *ring);
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         struct entry *x = ring_at(s, i);
@@ -288,16 +316,19 @@ static void ring_resize(struct stripe *s, uint32_t cap)
         invariant(n < cap);
         ring[n++] = *x;
     }
-    free(s->ring);
+    big_give(s->ring, s->cap * sizeof *ring);
     s->ring = ring;
     s->cap = cap;
     s->head = s->dead = 0;
     s->count = n;
     /* A prefetch that runs meanwhile may compute an address in freed memory, and reads none. */
-    uint32_t *old = s->index;
+    uint32_t *old = s->index, was = s->slots;
     s->slots = slots_for(cap);
-    s->index = mem_alloc(s->slots * sizeof(uint32_t));
-    free(old);
+    s->used_max = s->slots - s->slots / 5;
+    s->index = big_take(s->slots * sizeof(uint32_t));
+    atomic_store_explicit(&place->index, s->index, memory_order_relaxed);
+    atomic_store_explicit(&place->slots, s->slots, memory_order_relaxed);
+    big_give(old, was * sizeof *old);
     index_make(s);
 }
 
@@ -319,7 +350,7 @@ static void make_room(const struct dedup *d, struct stripe *s, size_t text)
                    bytes_of(cap) + s->text_bytes + text > d->limit)
                 cap -= cap / 8 ? cap / 8 : 1;
         }
-        ring_resize(s, cap < CAP_MIN ? CAP_MIN : cap);
+        ring_resize(d, s, cap < CAP_MIN ? CAP_MIN : cap);
     }
     if (s->count == s->cap) {
         while (s->count && expired(d, s, ring_at(s, 0)))
@@ -332,12 +363,13 @@ static void make_room(const struct dedup *d, struct stripe *s, size_t text)
         if (cap > most)
             cap = most;
         if (cap > s->cap)
-            ring_resize(s, cap);
+            ring_resize(d, s, cap);
         else
             evict(d, s);
     }
-    if (s->used >= s->slots - s->slots / 5)
+    if (s->used >= s->used_max)
         index_make(s);
+    s->tight = bytes_of(s->cap) + s->text_bytes > d->limit;
 }
 
 /* ---- checks ---- */
@@ -369,7 +401,8 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
 {
     if (arrived > s->newest_us)
         s->newest_us = arrived;
-    make_room(d, s, k->text ? k->n + (size_t)TEXT_OVERHEAD : 0);
+    if (k->text || s->tight || s->count == s->cap || s->used >= s->used_max)
+        make_room(d, s, k->text ? k->n + (size_t)TEXT_OVERHEAD : 0);
     struct entry *x = ring_at(s, s->count++);
     *x = (struct entry){{k->id[0], k->id[1]}, payload, arrived_of(arrived), epoch};
     if (k->text) {
@@ -377,15 +410,16 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
         x->id[1] = k->n;
         x->arrived |= TEXT_FLAG;
         s->text_bytes += k->n + (size_t)TEXT_OVERHEAD;
+        s->tight = true; /* perhaps: make_room will see */
     }
     index_add(s, k->hash, (uint32_t)(x - s->ring));
 }
 
 void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
 {
-    struct stripe *s = stripe_of(d, k->hash);
-    uint32_t *index = atomic_load_explicit(&s->index, memory_order_relaxed);
-    uint32_t slots = atomic_load_explicit(&s->slots, memory_order_relaxed);
+    const struct place *place = &d->places[k->hash & (d->stripe_count - 1)];
+    uint32_t *index = atomic_load_explicit(&place->index, memory_order_relaxed);
+    uint32_t slots = atomic_load_explicit(&place->slots, memory_order_relaxed);
     uintptr_t at = (uintptr_t)index + (uintptr_t)home_of(k->hash, slots) * sizeof *index;
     __builtin_prefetch((const void *)at, 1);
 }
@@ -403,27 +437,51 @@ static uint32_t epoch_pack(struct dedup *d, uint64_t epoch)
     return EPOCH_FIRST + (uint32_t)since;
 }
 
+static enum dedup_verdict check(struct dedup *d, struct stripe *s, const struct dedup_key *k,
+                                uint64_t payload_hash, int64_t arrived, uint64_t epoch)
+{
+    const struct entry *x = find(s, k);
+    if (__builtin_expect(!x, 1)) {
+        insert(d, s, k, payload_hash, arrived, epoch_pack(d, epoch));
+        return DEDUP_NEW;
+    }
+    if (!x->payload || !payload_hash)
+        return DEDUP_UNKNOWN_PAYLOAD;
+    return x->payload == payload_hash ? DEDUP_SAME : DEDUP_DIFFERENT;
+}
+
 enum dedup_verdict dedup_check(struct dedup *d, const struct dedup_key *k, uint64_t payload_hash,
                                int64_t arrived, uint64_t epoch)
 {
-    uint32_t packed = epoch_pack(d, epoch);
     struct stripe *s = stripe_of(d, k->hash);
-    enum dedup_verdict verdict = DEDUP_NEW;
     lock(s);
-    const struct entry *x = find(s, k);
-    if (!x)
-        insert(d, s, k, payload_hash, arrived, packed);
-    else if (!x->payload || !payload_hash)
-        verdict = DEDUP_UNKNOWN_PAYLOAD;
-    else
-        verdict = x->payload == payload_hash ? DEDUP_SAME : DEDUP_DIFFERENT;
+    enum dedup_verdict verdict = check(d, s, k, payload_hash, arrived, epoch);
     unlock(s);
     return verdict;
+}
+
+/* ---- alone ---- */
+
+void dedup_begin(struct dedup *d)
+{
+    pthread_mutex_lock(&d->gate);
+}
+
+enum dedup_verdict dedup_check_alone(struct dedup *d, const struct dedup_key *k,
+                                     uint64_t payload_hash, int64_t arrived, uint64_t epoch)
+{
+    return check(d, stripe_of(d, k->hash), k, payload_hash, arrived, epoch);
+}
+
+void dedup_end(struct dedup *d)
+{
+    pthread_mutex_unlock(&d->gate);
 }
 
 void dedup_restore(struct dedup *d, const struct dedup_key *k, int64_t arrived)
 {
     struct stripe *s = stripe_of(d, k->hash);
+    pthread_mutex_lock(&d->gate);
     lock(s);
     struct entry *x = find(s, k);
     if (x)
@@ -431,6 +489,7 @@ void dedup_restore(struct dedup *d, const struct dedup_key *k, int64_t arrived)
     else
         insert(d, s, k, 0, arrived, EPOCH_RESTORED);
     unlock(s);
+    pthread_mutex_unlock(&d->gate);
 }
 
 /* ---- epochs ---- */
@@ -441,6 +500,7 @@ void dedup_forget_from(struct dedup *d, uint64_t epoch)
     if (!base)
         return;
     uint64_t from = epoch > committed ? epoch : committed; /* the first that is not committed */
+    pthread_mutex_lock(&d->gate);
     for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
         lock(s);
@@ -454,6 +514,7 @@ void dedup_forget_from(struct dedup *d, uint64_t epoch)
         }
         unlock(s);
     }
+    pthread_mutex_unlock(&d->gate);
 }
 
 void dedup_commit_upto(struct dedup *d, uint64_t epoch)
@@ -468,6 +529,7 @@ void dedup_stats(struct dedup *d, struct dedup_stats *out)
     *out = (struct dedup_stats){0};
     out->bytes = sizeof *d + d->stripe_count * sizeof *d->stripes;
     int64_t oldest = INT64_MAX;
+    pthread_mutex_lock(&d->gate);
     for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
         lock(s);
@@ -478,5 +540,6 @@ void dedup_stats(struct dedup *d, struct dedup_stats *out)
             oldest = arrived_us(ring_at(s, 0));
         unlock(s);
     }
+    pthread_mutex_unlock(&d->gate);
     out->oldest_us = oldest == INT64_MAX ? 0 : oldest;
 }

@@ -38,6 +38,12 @@ enum dedup_verdict {
 /* payload_hash 0 = not known. `arrived_us` ages the entry. */
 enum dedup_verdict dedup_check(struct dedup *d, const struct dedup_key *k, uint64_t payload_hash,
                                int64_t arrived_us, uint64_t epoch);
+/* Where one thread makes all checks: from dedup_begin to dedup_end, a batch of records at a time, without
+ * the locks, which cost as much as the check. All others wait; nobody calls dedup_check. */
+void dedup_begin(struct dedup *d);
+enum dedup_verdict dedup_check_alone(struct dedup *d, const struct dedup_key *k,
+                                     uint64_t payload_hash, int64_t arrived_us, uint64_t epoch);
+void dedup_end(struct dedup *d);
 /* A row of the lake: committed from the start. */
 void dedup_restore(struct dedup *d, const struct dedup_key *k, int64_t arrived_us);
 /* The epoch's ids are forgotten (their rows were dropped). Ids of epochs <= committed are kept: a

@@ -48,15 +48,19 @@ struct event_time {
 /* `p` is a JSON number's text, or (quoted = true) the unescaped content of a JSON string.
  * Reads at most n bytes. A cache of the last day's civil date makes it cheap: one per thread. */
 struct event_time_cache {
-    int64_t day, second;
-    char date[10], text[32]; /* of the day; of the second, 19 bytes of it */
+    int64_t day;
+    char date[16]; /* "YYYY-MM-DDT" */
     bool valid;
 };
 enum reason event_time_parse(const char *p, size_t n, bool quoted, enum time_unit unit,
                              struct event_time_cache *cache, struct event_time *out);
 
-/* "YYYY-MM-DDTHH:MM:SS", 19 bytes, of a second in 1970 to 9999; writes up to 32. */
-void event_time_second(int64_t second, struct event_time_cache *cache, char *out);
+/* In pieces, for who writes the text himself: of a second in 1970 to 9999 makes cache->date the day's
+ * "YYYY-MM-DDT" (16 readable bytes), and gives "HH:MM:SS" as its eight bytes. */
+uint64_t event_time_of_day(int64_t second, struct event_time_cache *cache);
+/* m / 10^f to the nearest double, m < 10^19; whole and part are its quotient and remainder. *exact: printing
+ * it with f fractional digits gives m back. False where it cannot tell. */
+bool event_time_nearest(uint64_t m, unsigned f, uint64_t whole, uint64_t part, double *d, bool *exact);
 
 /* What an event name leads to; made once per distinct name. */
 #define EVENT_NAME_MAX 1024

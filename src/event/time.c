@@ -136,35 +136,35 @@ static enum time_unit unit_of(u128 integer)
                                      : UNIT_NANOS;
 }
 
-void event_time_second(int64_t second, struct event_time_cache *cache, char *out)
+uint64_t event_time_of_day(int64_t second, struct event_time_cache *cache)
 {
-    if (cache->valid && cache->second == second) {
-        memcpy(out, cache->text, sizeof cache->text);
-        return;
-    }
     int64_t day = second / 86400;
-    unsigned s = (unsigned)(second - day * 86400);
+    uint32_t s = (uint32_t)(second - day * 86400), m = s / 60 % 60, h = s / 3600;
     if (!cache->valid || cache->day != day) {
         civil_format_date(day, cache->date);
+        cache->date[10] = 'T';
         cache->day = day;
         cache->valid = true;
     }
-    memcpy(out, cache->date, 10);
-    out[10] = 'T';
-    civil_put2(out + 11, s / 3600);
-    out[13] = ':';
-    civil_put2(out + 14, s / 60 % 60);
-    out[16] = ':';
-    civil_put2(out + 17, s % 60);
-    cache->second = second;
-    memcpy(cache->text, out, 19);
+    s %= 60;
+    uint64_t tens = (uint64_t)(h / 10) | (uint64_t)(m / 10) << 24 | (uint64_t)(s / 10) << 48;
+    uint64_t ones = (uint64_t)(h % 10) | (uint64_t)(m % 10) << 24 | (uint64_t)(s % 10) << 48;
+    return (tens | ones << 8) + UINT64_C(0x30303a30303a3030);
+}
+
+/* "YYYY-MM-DDTHH:MM:SS", 19 bytes. */
+static void put_second(int64_t second, struct event_time_cache *cache, char *out)
+{
+    uint64_t of_day = event_time_of_day(second, cache);
+    memcpy(out, cache->date, 11);
+    memcpy(out + 11, &of_day, 8); /* little endian */
 }
 
 /* m / 10^f to the nearest double, ties to even; whole and part are its quotient and remainder.
  * *exact: printing it with f fractional digits gives m back. Adding two roundings is at most one
  * unit off; how far is then seen in integers. False where that argument does not hold (f > 0 and
  * whole of 1 to 2^52 - 1 are asked for). */
-static inline bool nearest_double(uint64_t m, unsigned f, uint64_t whole, uint64_t part, double *d,
+bool event_time_nearest(uint64_t m, unsigned f, uint64_t whole, uint64_t part, double *d,
                                   bool *exact)
 {
     const uint64_t hidden = UINT64_C(1) << 52;
@@ -216,7 +216,7 @@ static bool parse_fast(const struct number *x, enum time_unit unit, struct event
         out->number = (double)m;
         out->exact = (u128)out->number == m;
     } else if (whole >= UINT64_C(1) << 52 ||
-               !nearest_double(m, f, whole, rest, &out->number, &out->exact)) {
+               !event_time_nearest(m, f, whole, rest, &out->number, &out->exact)) {
         return false;
     }
     unsigned all = f + (unsigned)unit_digits(unit);
@@ -231,7 +231,7 @@ static bool parse_fast(const struct number *x, enum time_unit unit, struct event
     }
     uint64_t micros = all <= 6 ? part * pow10_u64[6 - all] : part / pow10_u64[all - 6];
     out->time_us = (int64_t)second * 1000000 + (int64_t)micros;
-    event_time_second((int64_t)second, cache, out->datetime);
+    put_second((int64_t)second, cache, out->datetime);
     unsigned n = 19;
     if (all) {
         out->datetime[n++] = '.';
@@ -323,7 +323,7 @@ static enum reason parse_slow(const struct number *x, enum time_unit unit,
     if (second >= (u128)CIVIL_END_S)
         return REASON_CREATED_AT_OUT_OF_RANGE;
     out->time_us = (int64_t)second * 1000000 + (int64_t)digits_value(x, end, 6);
-    event_time_second((int64_t)second, cache, out->datetime);
+    put_second((int64_t)second, cache, out->datetime);
     int64_t last = (int64_t)all > point ? (int64_t)all : point, fraction = last - end;
     unsigned n = 19;
     if (fraction > DATETIME_FRACTION_MAX)

@@ -17,6 +17,7 @@ struct worker {
     struct shredder *shredder;
     struct source_cursor *cursor;
     uint64_t epoch;
+    struct shred_line *lines;
     struct rowset *detached;
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock, as below */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
@@ -94,7 +95,21 @@ static struct shard_counts shred_batch(struct worker *w, const struct work_item 
         w->epoch = b->tag;
     }
     source_cursor_start(w->cursor, b);
+    shredder_begin(w->shredder);
+    struct shred_record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
+    uint32_t n = 0;
     while (source_cursor_next(w->cursor, &in)) {
+        if (b->format == BATCH_NDJSON && !in.defect && in.n <= UINT32_MAX) { /* they stay where they are */
+            w->lines[n++] = (struct shred_line){in.payload, (uint32_t)in.n, 0, in.seq};
+            if (n < SHRED_LINES_MAX)
+                continue;
+        }
+        shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
+        if (n == SHRED_LINES_MAX) {
+            n = 0;
+            continue;
+        }
+        n = 0;
         struct shred_record r = {.payload = in.payload,
                                  .n = in.n,
                                  .shard = b->shard,
@@ -106,6 +121,8 @@ static struct shard_counts shred_batch(struct worker *w, const struct work_item 
                                  .defect = in.defect};
         shredder_record(w->shredder, &r, b->tag, item->check_positions, now_us);
     }
+    shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
+    shredder_end(w->shredder);
     charge(w, shredder_bytes(w->shredder));
     add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
     w->partitions = shredder_partitions(w->shredder);
@@ -139,6 +156,7 @@ struct workers *workers_start(const struct workers_env *env)
 {
     struct workers *w = mem_zalloc(sizeof *w);
     w->env = *env;
+    w->env.shred.alone = env->threads == 1;
     w->queue = queue_new(QUEUE_BATCHES);
     w->each = mem_array(env->threads, sizeof *w->each);
     for (uint32_t i = 0; i < env->threads; i++) {
@@ -147,6 +165,7 @@ struct workers *workers_start(const struct workers_env *env)
         pthread_mutex_init(&one->lock, NULL);
         one->shredder = shredder_new(&w->env.shred);
         one->cursor = source_cursor_new();
+        one->lines = mem_array(SHRED_LINES_MAX, sizeof *one->lines);
         invariant(pthread_create(&one->thread, NULL, worker_main, one) == 0);
     }
     return w;
@@ -248,6 +267,7 @@ void workers_stop(struct workers *w)
         charge(one, 0);
         shredder_free(one->shredder);
         source_cursor_free(one->cursor);
+        free(one->lines);
         pthread_mutex_destroy(&one->lock);
     }
     queue_free(w->queue);

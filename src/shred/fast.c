@@ -115,8 +115,8 @@ static inline bool literal_null(const uint8_t *p)
 void fast_edges_init(struct edge edges[EDGES])
 {
     for (int i = 0; i < EDGES; i++) {
-        edges[i] = (struct edge){.n = 1};
-        edges[i].literal[0] = 0xff; /* no record has that outside its strings */
+        edges[i] = (struct edge){.n = 1, .op = FAST_NOWHERE};
+        edges[i].literal[0] = 0xff; /* no valid record has that */
     }
 }
 
@@ -127,7 +127,17 @@ struct edge *fast_edges(void)
     return e;
 }
 
-static void learn(struct edge *edges, const uint8_t *from, const uint8_t *to, struct lnode *n)
+static void lead_to(struct edge *e, struct lnode *n)
+{
+    e->to = n;
+    e->only = n->only;
+    e->op = n->op;
+    e->index = (uint16_t)(n->index < UINT16_MAX ? n->index : UINT16_MAX);
+}
+
+/* Learned, if there is room and it is short enough; and what was found. */
+static const struct edge *learn(struct fast *f, struct edge *edges, const uint8_t *from,
+                                const uint8_t *to, struct lnode *n)
 {
     size_t len = (size_t)(to - from);
     for (int i = 0; i < EDGES && len <= EDGE_BYTES; i++)
@@ -135,9 +145,30 @@ static void learn(struct edge *edges, const uint8_t *from, const uint8_t *to, st
             memset(edges[i].literal, 0, EDGE_BYTES);
             memcpy(edges[i].literal, from, len);
             edges[i].n = (uint8_t)len;
-            edges[i].to = n;
-            return;
+            lead_to(&edges[i], n);
+            break;
         }
+    lead_to(&f->found, n);
+    return &f->found;
+}
+
+static void update(struct edge *edges, const struct lnode *n)
+{
+    for (int i = 0; edges && i < EDGES; i++)
+        if (edges[i].to == n) {
+            edges[i].only = n->only;
+            edges[i].op = n->op;
+        }
+}
+
+void fast_edges_to(const struct lnode *n)
+{
+    struct lnode *up = n->parent;
+    update(up->first, n);
+    for (uint32_t i = 0; i < up->n_children; i++)
+        update(up->children[i]->edges, n);
+    for (int i = 0; up->after_envelope && i < 3; i++)
+        update(up->after_envelope[i], n);
 }
 
 /* The place of a key, by its text; NULL where it has none, or the key is not well written (*valid). *p moves
@@ -165,7 +196,7 @@ static struct lnode *place_of_key(struct fast *f, const uint8_t **p, const struc
     return envelope ? f->s->envelope[envelope - 1] : map_get(&up->by_key, start, n);
 }
 
-struct lnode *fast_find(struct fast *f, const uint8_t **at, struct lnode *up, struct edge *edges)
+const struct edge *fast_find(struct fast *f, const uint8_t **at, struct lnode *up, struct edge *edges)
 {
     const uint8_t *start = *at, *p = fast_space(start, f->end);
     bool top = !up->parent, valid; /* the root, or no place yet */
@@ -173,8 +204,7 @@ struct lnode *fast_find(struct fast *f, const uint8_t **at, struct lnode *up, st
         return NULL;
     if (*p == '}') { /* (after a comma it would be no object's end: then it is not looked for here) */
         *at = p + 1;
-        learn(edges, start, *at, f->s->close);
-        return f->s->close;
+        return learn(f, edges, start, *at, f->s->close);
     }
     /* The first member alone has no comma before it: its edges are those of the object, not of a value. */
     bool first = edges == up->first && start[-1] == '{';
@@ -193,14 +223,13 @@ struct lnode *fast_find(struct fast *f, const uint8_t **at, struct lnode *up, st
     if (p >= f->end)
         return NULL;
     *at = p;
-    if (n) {
-        learn(edges, start, p, n);
-        return n;
-    }
+    if (n)
+        return learn(f, edges, start, p, n);
     if (!literal_null(p))
         return NULL;
     *at = p + 4;
-    return f->s->skipped;
+    lead_to(&f->found, f->s->skipped);
+    return &f->found;
 }
 
 /* ---- values ---- */

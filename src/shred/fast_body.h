@@ -20,15 +20,30 @@ static const uint8_t *put_struct_in_list(struct fast *f, const uint8_t *p, struc
 static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
                                uint8_t rep);
 
-static inline struct lnode *follow(struct fast *f, const uint8_t **p, struct lnode *up,
-                                   struct edge *edges)
+static inline const struct edge *follow(struct fast *f, const uint8_t **p, struct lnode *up,
+                                        struct edge *edges)
 {
     for (unsigned i = 0; i < EDGES; i++)
         if (bytes_edge_at(&edges[i], *p)) {
             *p += edges[i].n;
-            return edges[i].to;
+            return &edges[i];
         }
     return fast_find(f, p, up, edges);
+}
+
+/* The members of an object that were met, or stored: by a bit each, or with more than 64, by their own
+ * marks. */
+static inline bool met_before(const struct edge *e, bool wide, uint64_t *met, uint64_t instance)
+{
+    if (__builtin_expect(wide, 0)) {
+        bool before = e->to->seen == instance;
+        e->to->seen = instance;
+        return before;
+    }
+    uint64_t bit = (uint64_t)1 << (e->index & 63);
+    bool before = (*met & bit) != 0;
+    *met |= bit;
+    return before;
 }
 
 /* ---- values */
@@ -124,17 +139,17 @@ static inline bool long_fits(const struct lnode *n, int64_t v, const unsigned wh
 }
 
 static inline __attribute__((always_inline)) const uint8_t *
-put_value(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth, uint8_t rep,
-          bool *stored, const unsigned where)
+put_value(struct fast *f, const uint8_t *p, unsigned op, int32_t only, struct lnode *n, uint32_t depth,
+          uint8_t rep, bool *stored, const unsigned where)
 {
-    struct column *c = &f->cols[n->only].col;
+    struct column *c = &f->cols[only].col;
     const uint8_t *q;
     union {
         int64_t number;
         double real;
     } v;
     *stored = true;
-    switch (n->op) {
+    switch (op) {
     case FAST_STRING:
         if (*p != '"')
             break;
@@ -192,14 +207,24 @@ static inline void put_null(struct fast *f, struct lnode *n, uint8_t def, uint8_
         walk_put_nulls(f->s, n, def, rep);
 }
 
+/* Whatever was not written in an instance is null below it. */
+static inline void put_missing(struct fast *f, struct lnode *up, bool wide, uint64_t kept,
+                               uint64_t instance, uint8_t rep, const unsigned where)
+{
+    for (uint32_t i = 0; i < up->n_children; i++)
+        if (wide ? up->children[i]->stamp != instance : !(kept >> i & 1))
+            put_null(f, up->children[i], up->max_def, rep, where);
+}
+
 /* The members of an object, p after its brace. */
 static inline __attribute__((always_inline)) const uint8_t *
 put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, uint8_t rep,
             const unsigned where)
 {
     struct edge *edges = up->first;
-    uint64_t instance = ++f->s->instance;
-    uint32_t count = 0;
+    uint64_t instance = ++f->s->instance, met = 0, kept = 0;
+    uint32_t count = 0, members = up->n_children;
+    const bool wide = members > 64;
     bool stored;
     if (depth >= FAST_DEPTH || !edges)
         return NULL;
@@ -207,27 +232,30 @@ put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, 
     for (;;) {
         if (p >= f->end)
             return NULL;
-        struct lnode *n = follow(f, &p, up, edges);
-        if (!n)
+        const struct edge *e = follow(f, &p, up, edges);
+        if (!e)
             return NULL;
-        if (n->op == FAST_CLOSE)
-            break;
-        if (n->op == FAST_SKIPPED)
-            continue;
-        if (n->seen == instance || p >= f->end)
+        if (e->op >= FAST_SKIPPED) {
+            if (e->op == FAST_SKIPPED)
+                continue;
+            if (e->op == FAST_CLOSE)
+                break;
             return NULL;
-        n->seen = instance;
-        if (!(p = put_value(f, p, n, depth, rep, &stored, where)))
-            return NULL;
-        if (stored) {
-            n->stamp = instance;
-            count++;
         }
+        struct lnode *n = e->to;
+        uint64_t bit = (uint64_t)1 << (e->index & 63);
+        if (p >= f->end || met_before(e, wide, &met, instance))
+            return NULL;
+        if (!(p = put_value(f, p, e->op, e->only, n, depth, rep, &stored, where)))
+            return NULL;
+        count += stored;
+        kept |= stored ? bit : 0;
+        if (__builtin_expect(wide, 0) && stored)
+            n->stamp = instance;
         edges = n->edges;
     }
-    for (uint32_t i = 0; count < up->n_children && i < up->n_children; i++)
-        if (up->children[i]->stamp != instance)
-            put_null(f, up->children[i], up->max_def, rep, where);
+    if (count < members)
+        put_missing(f, up, wide, kept, instance, rep, where);
     return count ? p : NULL;
 }
 
@@ -259,7 +287,7 @@ static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n
     }
     for (; p < end; element_rep = (uint8_t)(n->max_rep + 1)) {
         f->in[depth + 1] = (struct place_in){n, ++f->s->instance, element_rep};
-        if (!(p = put_value(f, p, element, depth + 1, element_rep, &stored,
+        if (!(p = put_value(f, p, element->op, element->only, element, depth + 1, element_rep, &stored,
                             NESTED | IN_LIST | ELEMENT)))
             return NULL;
         if (!stored) /* a null, for nothing else stores nothing here */
@@ -314,35 +342,36 @@ static inline const uint8_t *envelope_name(struct fast *f, const uint8_t *p)
     return fast_enter_shape(f, name, n) ? p : NULL;
 }
 
-/* created_at as nearly all are: seconds in ten digits, and up to six after the point. Then a double holds
- * all its digits, divided by a power of ten that is exact; and its text gives them back. */
+/* created_at as nearly all are: seconds in ten digits, and up to seven after the point. Up to six a double
+ * holds, divided by a power of ten that is exact; and its text gives them back. created_datetime is left in
+ * pieces: what is written here byte by byte would be waited for when it is copied. */
 static inline const uint8_t *envelope_time(struct fast *f, const uint8_t *p)
 {
-    struct shredder *s = f->s;
-    static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
+    static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
     struct event_time *t = &f->out->time;
     uint64_t whole, part = 0;
     unsigned places = 0;
     if (f->met_time)
         return NULL;
     f->met_time = true;
-    if (s->env.time_unit > UNIT_SECONDS || *p == '0' || bytes_digits16(p, &whole) != 10)
+    f->out->fraction = NULL;
+    if (f->s->env.time_unit > UNIT_SECONDS || *p == '0' || bytes_digits16(p, &whole) != 10)
         return fast_time(f, p);
     if (p[10] == '.') {
         places = bytes_digits16(p + 11, &part);
-        if (places == 0 || places > 6)
+        if (places == 0 || places > 7)
             return fast_time(f, p);
     }
     const uint8_t *after = p + 10 + (places ? places + 1 : 0);
-    if ((*after | 0x20) == 'e')
-        return fast_time(f, p);
-    t->number = (double)(whole * tens[places] + part) / (double)tens[places];
+    uint64_t m = whole * tens[places] + part;
     t->exact = true;
-    t->time_us = (int64_t)(whole * 1000000 + part * tens[6 - places]);
-    event_time_second((int64_t)whole, &s->times, t->datetime);
-    memcpy(t->datetime + 19, p + 10, 8);
-    t->datetime[19 + (after - p - 10)] = 'Z';
-    t->datetime_n = (uint8_t)(20 + (after - p - 10));
+    t->number = (double)m / (double)tens[places];
+    if ((*after | 0x20) == 'e' ||
+        (places > 6 && !event_time_nearest(m, places, whole, part, &t->number, &t->exact)))
+        return fast_time(f, p);
+    t->time_us = (int64_t)(whole * 1000000 + (places > 6 ? part / 10 : part * tens[6 - places]));
+    f->out->of_day = event_time_of_day((int64_t)whole, &f->s->times);
+    f->out->fraction = p + 10;
     f->out->created_at = (struct str){(const char *)p, (size_t)(after - p)};
     return after;
 }
@@ -358,35 +387,40 @@ static const uint8_t *put_root(struct fast *f, const uint8_t *p)
     struct shredder *s = f->s;
     struct lnode *up = s->no_place;
     struct edge *edges = up->first;
+    uint64_t met = 0;
     bool stored;
     for (;;) {
         if (p >= f->end)
             return NULL;
         const uint8_t *key = p;
-        struct lnode *n = follow(f, &p, up, edges);
-        if (!n && up == s->no_place && fast_choose_set(f)) { /* fields before the name */
+        const struct edge *e = follow(f, &p, up, edges);
+        if (!e && up == s->no_place && fast_choose_set(f)) { /* fields before the name */
             p = key;
             up = s->shape->root;
-            n = follow(f, &p, up, up->first);
+            e = follow(f, &p, up, up->first);
         }
-        if (!n || (p >= f->end && n->op != FAST_CLOSE))
+        if (!e || (p >= f->end && e->op != FAST_CLOSE))
             return NULL;
-        if (n->op >= FAST_SKIPPED) {
-            if (n->op == FAST_CLOSE)
+        unsigned op = e->op;
+        if (op >= FAST_SKIPPED) {
+            if (op == FAST_CLOSE)
                 return p;
-            if (n->op == FAST_SKIPPED)
+            if (op == FAST_SKIPPED)
                 continue;
-            if (!(p = envelope_member(f, p, n->op)))
+            if (op == FAST_NOWHERE)
+                return NULL;
+            struct lnode *n = e->to;
+            if (!(p = envelope_member(f, p, op)))
                 return NULL;
             up = s->shape ? s->shape->root : s->no_place;
-            edges = s->shape ? up->after_envelope[n->op - FAST_ENVELOPE] : n->edges;
+            edges = s->shape ? up->after_envelope[op - FAST_ENVELOPE] : n->edges;
             continue;
         }
-        uint64_t instance = f->in[0].instance;
-        if ((!f->wrote && !fast_choose_set(f)) || n->seen == instance)
+        struct lnode *n = e->to;
+        if ((!f->wrote && !fast_choose_set(f)) ||
+            met_before(e, up->n_children > 64, &met, f->in[0].instance))
             return NULL;
-        n->seen = instance;
-        if (!(p = put_value(f, p, n, 0, 0, &stored, 0)))
+        if (!(p = put_value(f, p, op, e->only, n, 0, 0, &stored, 0)))
             return NULL;
         edges = n->edges;
     }

@@ -17,12 +17,14 @@ struct fast { /* a record under way */
     const char *name; /* as it was met; or guessed, until then */
     size_t name_n;
     struct fast_event *out;
+    struct edge found; /* what fast_find found */
     struct place_in in[FAST_DEPTH + 2];
 };
 
 /* The next member, *p at what follows the value before: found by its key, and learned. *p then is at its
  * value. NULL: bail. */
-struct lnode *fast_find(struct fast *f, const uint8_t **p, struct lnode *up, struct edge *edges);
+const struct edge *fast_find(struct fast *f, const uint8_t **p, struct lnode *up,
+                             struct edge *edges);
 /* Any scalar or null, the way the general parser does it; past it, NULL: bail. f->stored: is it in a column? */
 const uint8_t *fast_other(struct fast *f, const uint8_t *p, uint32_t depth, struct lnode *n,
                           uint8_t rep);

@@ -334,9 +334,27 @@ void shred_roll_back(struct rowset *r, uint32_t row)
     }
 }
 
-/* The columns that are ours, after the event's own. */
+/* created_datetime of its pieces: "YYYY-MM-DDT" "HH:MM:SS" ".123456" "Z". */
+static void put_datetime(struct shredder *s, struct column *c, const struct fast_event *ev)
+{
+    size_t digits = ev->created_at.n - 10;
+    if (c->cap_bytes - c->n_bytes < 64)
+        column_grow_bytes(c, 64);
+    if (c->n_values == c->cap_values)
+        column_grow_values(c, 1);
+    uint8_t *to = c->bytes + c->n_bytes;
+    memcpy(to, s->times.date, 16);
+    memcpy(to + 11, &ev->of_day, 8);
+    memcpy(to + 19, ev->fraction, 8);
+    to[19 + digits] = 'Z';
+    c->lens[c->n_values++] = (uint32_t)(20 + digits);
+    c->n_bytes += 20 + digits;
+}
+
+/* The columns that are ours, after the event's own. `pieces` may be NULL. */
 static void finish_row(struct shredder *s, const struct shred_record *r, struct str uuid,
-                       const struct event_time *t, struct str created_at)
+                       const struct event_time *t, struct str created_at,
+                       const struct fast_event *pieces)
 {
     struct rowset *set = s->set;
     struct rowset_column *c = set->cols;
@@ -350,7 +368,10 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
     column_level(&c[ENV_CREATED_AT].col, 0, 0);
     column_real(&c[ENV_CREATED_AT].col, t->number);
     column_level(&c[ENV_DATETIME].col, 1, 0);
-    column_text_padded(&c[ENV_DATETIME].col, t->datetime, t->datetime_n);
+    if (pieces && pieces->fraction)
+        put_datetime(s, &c[ENV_DATETIME].col, pieces);
+    else
+        column_text_padded(&c[ENV_DATETIME].col, t->datetime, t->datetime_n);
     put_number(&c[ENV_TIME].col, s->row, t->time_us);
     put_number(&c[ENV_ARRIVED].col, s->row, r->arrived_us);
     if (r->seq_text)
@@ -388,7 +409,8 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     s->counts.slow_rows++;
     finish_row(s, r, uuid, t,
                (struct str){(const char *)s->p + created_at->start - quoted,
-                            created_at->end - created_at->start + 2u * quoted});
+                            created_at->end - created_at->start + 2u * quoted},
+               NULL);
 }
 
 static enum reason parse(struct shredder *s, const struct shred_record *r, char message[256])
@@ -418,8 +440,8 @@ static bool is_duplicate(struct shredder *s, const struct shred_record *r,
                          const struct dedup_key *key, uint64_t epoch)
 {
     uint64_t payload = s->fast->hash(r->payload, r->n);
-    enum dedup_verdict v =
-        dedup_check(s->env.dedup, key, payload ? payload : 1, r->arrived_us, epoch);
+    enum dedup_verdict v = (s->env.alone ? dedup_check_alone : dedup_check)(
+        s->env.dedup, key, payload ? payload : 1, r->arrived_us, epoch);
     if (v == DEDUP_NEW)
         return false;
     atomic_fetch_add_explicit(&s->shape->table->duplicates, 1, memory_order_relaxed);
@@ -443,7 +465,7 @@ static bool fast_record(struct shredder *s, const struct shred_record *r, uint64
     } else if (is_duplicate(s, r, &ev.key, epoch)) {
         shred_roll_back(s->set, s->row);
     } else {
-        finish_row(s, r, ev.uuid, &ev.time, ev.created_at);
+        finish_row(s, r, ev.uuid, &ev.time, ev.created_at, &ev);
         s->counts.fast_rows++;
     }
     return true;
@@ -487,6 +509,18 @@ void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t 
     s->p = r->payload;
     if (!fast_record(s, r, epoch, check_positions))
         slow_record(s, r, epoch, check_positions, now_us);
+}
+
+void shredder_begin(struct shredder *s)
+{
+    if (s->env.alone)
+        dedup_begin(s->env.dedup);
+}
+
+void shredder_end(struct shredder *s)
+{
+    if (s->env.alone)
+        dedup_end(s->env.dedup);
 }
 
 /* ---- lifecycle ---- */
@@ -602,6 +636,7 @@ void shredder_free(struct shredder *s)
     lnode_free(s->no_place);
     free(s->skipped);
     free(s->close);
+    lines_free(s->lines);
     map_fini(&s->shapes);
     json_tape_fini(&s->tape);
     buf_fini(&s->text);

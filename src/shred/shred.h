@@ -42,6 +42,7 @@ struct shred_env {
      * `table` (NULL: the dead letters) already holds? Thread-safe. */
     bool (*passed)(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
     void *ctx;
+    bool alone; /* the only shredder of `dedup`; its batches are between shredder_begin and _end */
     const uint8_t *hash_key; /* for KIND_HASH */
     size_t hash_key_n;
     /* Tests: 0 the best that the processor has, else 1 portable, 2 AVX2, 3 AVX-512 (or the best below
@@ -108,9 +109,25 @@ struct shred_record {
 
 struct shredder *shredder_new(const struct shred_env *env);
 void shredder_free(struct shredder *s);
+/* Around the records of a batch. */
+void shredder_begin(struct shredder *s);
+void shredder_end(struct shredder *s);
 /* One record, of a batch handed out in `epoch`. `check_positions`: see env.passed. */
 void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
                      bool check_positions, int64_t now_us);
+/* Lines of a file that came together: as shredder_record with each, but those of one event name one after the
+ * other, each name at the place of its first: what they touch is then in the caches, and what they do is
+ * foreseen by the processor. Within a name their order stays. `like` has what they share. */
+struct shred_line {
+    const uint8_t *payload; /* 64 readable bytes past n */
+    uint32_t n;
+    uint32_t group; /* the shredder's own */
+    struct seq seq;
+};
+#define SHRED_LINES_MAX 4096
+void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
+                    const struct shred_record *like, uint64_t epoch, bool check_positions,
+                    int64_t now_us);
 /* Detaches all rowsets with rows (a list), keeps what was learned of shapes; routes are asked anew. */
 struct rowset *shredder_cut(struct shredder *s);
 size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets */

@@ -16,8 +16,13 @@
 struct edge {
     uint8_t literal[EDGE_BYTES]; /* zeros after it */
     struct lnode *to;
+    int32_t only;   /* these three are to's own: its line need not be read */
+    uint16_t index;
+    uint8_t op;
     uint8_t n; /* free: 1, and a literal that no record has there */
 } __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct edge) == 64, "an edge is a cache line");
 
 /* What to try first with a value of a place; whatever else comes goes through fast_other. */
 enum fast_op {
@@ -34,12 +39,14 @@ enum fast_op {
     FAST_UUID = FAST_ENVELOPE,
     FAST_NAME,
     FAST_TIME,
+    FAST_NOWHERE,  /* of a free edge */
 };
 
 /* A place as one shape (event name) meets it. The first cache line and the edges are what the fast path
  * reads. */
 struct lnode {
-    uint64_t seen;       /* the instance of its parent in which its key was met last */
+    uint64_t seen;       /* the instance of its parent in which its key was met last (the fast path: if the
+                            parent has more than 64 members) */
     uint64_t stamp;      /* ... in which it was written last */
     struct edge *first;  /* EDGES, of its members; NULL until there are any */
     struct lnode **children; /* in the order they came */
@@ -55,6 +62,7 @@ struct lnode {
 
     struct edge edges[EDGES]; /* after its value */
 
+    uint32_t *leaves, cap_leaves; /* n_leaves of them: the columns at and below it */
     int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
     struct edge (*after_envelope)[EDGES]; /* of a root: after each of the three */
     struct lnode *parent;
@@ -82,6 +90,8 @@ struct shape { /* one event name */
     int64_t last_from_us, last_until_us; /* the times of that set, where known (else none) */
     struct column_hint envelope_hints[ENV_COLUMNS];
     uint32_t hint_rows; /* rows of the set they are from */
+    uint32_t group;     /* in the lines in hand, if `window` is theirs */
+    uint64_t window;
 };
 
 struct place_in { /* the instance that a value stands in */
@@ -105,6 +115,7 @@ struct shredder {
     struct json_tape tape;
     struct map shapes;
     struct shape *last; /* the shape of the record before */
+    struct lines *lines; /* lines.c: scratch of shredder_lines */
     struct rowset *dead; /* dead letters, by the day of arrival */
     struct event_time_cache times;
     struct buf text, rescued;
@@ -144,12 +155,17 @@ void shred_roll_back(struct rowset *r, uint32_t row); /* rows from `row` on, of 
  * finished or rolled back. False: nothing remains, the general parser is to judge. */
 struct fast_event {
     struct str uuid, created_at;
-    struct event_time time;
+    struct event_time time; /* where `fraction` is set, without datetime: that is, in pieces, */
+    uint64_t of_day;        /* event_time_of_day */
+    const uint8_t *fraction; /* and what of created_at comes after ten digits, with its point */
     struct dedup_key key;
 };
 const struct fast_level *fast_choose(unsigned level); /* see shred_env.fast_level */
 struct edge *fast_edges(void); /* EDGES, free ones */
 void fast_edges_init(struct edge edges[EDGES]);
+
+/* lines.c */
+void lines_free(struct lines *l);
 
 /* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is
  * undone). */
@@ -169,6 +185,7 @@ bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth
 /* What the fast path is to try first from now on: a kind that has a column in the shape. (Below the top
  * level a place with several kinds always goes the long way: each needs an entry.) */
 void walk_expect(struct lnode *n, enum kind kind);
+void fast_edges_to(const struct lnode *n); /* op and only have changed: the edges to it */
 /* A column whose type the config declares; false: rescue. */
 bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t depth,
                        struct lnode *n, const struct json_tok *v, uint8_t rep);

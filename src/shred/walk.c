@@ -43,6 +43,7 @@ void lnode_free(struct lnode *n)
         lnode_free(n->children[i]);
     map_fini(&n->by_key);
     free(n->children);
+    free(n->leaves);
     free(n->first);
     free(n->after_envelope);
     free(n);
@@ -185,6 +186,15 @@ static void derive_levels(struct shredder *s, struct column *to, const struct ln
     }
 }
 
+static void add_leaf(struct lnode *n, uint32_t column)
+{
+    if (n->n_leaves == n->cap_leaves) {
+        n->cap_leaves = n->cap_leaves * 2 + 4;
+        n->leaves = mem_regrow(n->leaves, n->cap_leaves, sizeof *n->leaves);
+    }
+    n->leaves[n->n_leaves++] = column;
+}
+
 void walk_expect(struct lnode *n, enum kind kind)
 {
     static const uint8_t ops[KIND_COUNT] = {[KIND_BOOL] = FAST_BOOL,
@@ -196,6 +206,7 @@ void walk_expect(struct lnode *n, enum kind kind)
         kinds += n->column[k] >= 0;
     n->only = n->column[kind];
     n->op = n->place != PLACE_SCALAR || (kinds > 1 && n->parent->parent) ? FAST_OTHER : ops[kind];
+    fast_edges_to(n);
 }
 
 static struct column *open_column(struct shredder *s, struct lnode *n, enum kind kind,
@@ -210,7 +221,7 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
         n->column[kind] = (int32_t)(ENV_COLUMNS + sh->n_columns);
         sh->columns[sh->n_columns++] = (struct shape_column){.node = n, .kind = kind};
         for (struct lnode *up = n; up; up = up->parent)
-            up->n_leaves++;
+            add_leaf(up, (uint32_t)n->column[kind]);
         walk_expect(n, kind);
     }
     uint32_t want = (uint32_t)n->column[kind] + 1;
@@ -248,17 +259,15 @@ void walk_complete_set(struct shredder *s)
 /* An entry without a value in every column at and below a place. */
 void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep)
 {
-    if (!n->n_leaves)
-        return;
-    for (int k = 0; k < KIND_COUNT; k++) {
-        struct column *c = shred_column(s, n, (enum kind)k);
-        if (c) {
+    for (uint32_t i = 0; i < n->n_leaves; i++) {
+        if (n->leaves[i] >= s->set->n_cols)
+            continue;
+        struct column *c = &s->set->cols[n->leaves[i]].col;
+        if (c->live) {
             column_pad(c, rep == 0 ? s->row : 0);
             column_level(c, def, rep);
         }
     }
-    for (uint32_t i = 0; i < n->n_children; i++)
-        walk_put_nulls(s, n->children[i], def, rep);
 }
 
 /* ---- values ---- */

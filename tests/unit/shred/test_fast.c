@@ -37,6 +37,8 @@ static struct shred_table *route(void *ctx, const struct event_name *name, enum 
 {
     static const struct registry_limits limits = {
         .columns = 60, .struct_fields = 20, .depth = 5, .name_bytes = 64};
+    static const struct registry_limits wide = {
+        .columns = 1000, .struct_fields = 200, .depth = 5, .name_bytes = 64};
     static const struct declared_column declared[] = {
         {"amount", "decimal(12,2)"}, {"session_id", "hash"}, {"platform", "drop"}};
     struct side *s = ctx;
@@ -45,7 +47,7 @@ static struct shred_table *route(void *ctx, const struct event_name *name, enum 
     if (!t) {
         t = mem_zalloc(sizeof *t);
         t->time_transform = 'd';
-        t->registry = registry_new(&limits, declared, name->table[0] < 'n' ? 0 : 3);
+        t->registry = registry_new(strcmp(name->table, "wide") == 0 ? &wide : &limits, declared, name->table[0] < 'n' ? 0 : 3);
         map_set(&s->tables, name->table, strlen(name->table), t);
     }
     return t;
@@ -85,14 +87,32 @@ static void side_fini(struct side *s)
     dedup_free(s->window);
 }
 
-static void feed(struct side *s, const uint8_t *p, size_t n, uint32_t seq, const uint8_t *after)
+#define BATCH 60
+
+struct batch {
+    struct shred_line lines[BATCH];
+    uint32_t n;
+};
+
+static void add(struct batch *b, const uint8_t *p, size_t n, uint32_t seq, const uint8_t *after)
 {
     uint8_t *padded = mem_zalloc(n + 64);
     memcpy(padded, p, n);
     memcpy(padded + n, after, 64); /* what lies there is nobody's */
-    struct shred_record r = {.payload = padded, .n = n, .seq = seq_of(seq), .arrived_us = 1000000};
-    shredder_record(s->shredder, &r, 1, true, 2000000);
-    free(padded);
+    b->lines[b->n++] = (struct shred_line){padded, (uint32_t)n, 0, seq_of(seq)};
+}
+
+static void feed(struct side *s, struct batch *b)
+{
+    struct shred_record like = {.arrived_us = 1000000, .sub = -1};
+    shredder_lines(s->shredder, b->lines, b->n, &like, 1, true, 2000000);
+}
+
+static void empty(struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        free((void *)(uintptr_t)b->lines[i].payload);
+    b->n = 0;
 }
 
 /* ---- the same? ---- */
@@ -250,6 +270,8 @@ static void run(unsigned types, uint64_t start)
     options.duplicates = 0.05;
     options.per_hour = 3000; /* days pass */
     struct gen *g = gen_new(&options);
+    struct batch batch = {0};
+    uint32_t together = 1;
     side_init(&fast, 1 + (unsigned)(start % 3));
     side_init(&general, FAST_LEVEL_NONE);
     for (uint32_t i = 0; i < 6000; i++) {
@@ -264,10 +286,15 @@ static void run(unsigned types, uint64_t start)
         }
         uint32_t seq = rnd(30) ? 5 : 1;
         buf_reserve(&line, 128);
-        feed(&fast, text.p, text.n, seq, line.p);
-        feed(&general, text.p, text.n, seq, line.p);
+        add(&batch, text.p, text.n, seq, line.p);
+        if (batch.n < together && i < 5999)
+            continue;
+        together = rnd(3) ? 1 : 1 + rnd(BATCH); /* alone mostly, so that it is told which it was */
+        feed(&fast, &batch);
+        feed(&general, &batch);
+        empty(&batch);
         same_counts(fast.shredder, general.shredder, buf_cstr(&text));
-        if (rnd(700) == 0)
+        if (rnd(100) == 0)
             same_lists(shredder_cut(fast.shredder), shredder_cut(general.shredder));
     }
     fast_rows = shredder_counts(fast.shredder)->fast_rows;
@@ -295,9 +322,89 @@ static void test_many_names(void **state)
         run(3 + (unsigned)s, s);
 }
 
+static void some_members(struct buf *out, unsigned keys, char kind)
+{
+    unsigned from = rnd(keys), many = rnd(4) ? 2 + rnd(4) : keys; /* in order, from anywhere */
+    for (unsigned i = from; i < from + many; i++)
+        if (rnd(10) || many < keys)
+            buf_printf(out, rnd(40) ? ",\"%c%u\":%u" : rnd(2) ? ",\"%c%u\":null" : ",\"%c%u\":\"x%u\"",
+                       kind, rnd(300) ? i % keys : from, i);
+}
+
+/* Objects of more members than a word has bits, some missing, some null, some twice. */
+static void test_wide_objects(void **state)
+{
+    (void)state;
+    struct side fast, general;
+    struct batch batch = {0};
+    struct buf text = {0}, inner = {0};
+    static const uint8_t zeros[64];
+    seed = 77;
+    side_init(&fast, 0);
+    side_init(&general, FAST_LEVEL_NONE);
+    for (uint32_t i = 0; i < 3000; i++) {
+        text.n = inner.n = 0;
+        buf_printf(&text, "{\"event_uuid\":\"%u\",\"event_name\":\"wide\",\"created_at\":1700000000", i);
+        some_members(&text, 90, 'k');
+        some_members(&inner, rnd(2) ? 80 : 30, 'm');
+        if (inner.n)
+            buf_printf(&text, ",\"s\":{%s}", buf_cstr(&inner) + 1);
+        buf_puts(&text, "}");
+        add(&batch, text.p, text.n, 5, zeros);
+        feed(&fast, &batch);
+        feed(&general, &batch);
+        empty(&batch);
+        same_counts(fast.shredder, general.shredder, buf_cstr(&text));
+    }
+    assert_true(shredder_counts(fast.shredder)->fast_rows > 1000);
+    same_lists(shredder_cut(fast.shredder), shredder_cut(general.shredder));
+    side_fini(&fast);
+    side_fini(&general);
+    buf_fini(&text);
+    buf_fini(&inner);
+}
+
+/* Lines in groups by name, against the same one by one. */
+static void test_the_order_within_a_name(void **state)
+{
+    (void)state;
+    struct gen_options options = gen_defaults(1700000000000000);
+    struct side lines, records;
+    struct batch batch = {0};
+    struct buf line = {0};
+    options.types = 12;
+    options.conflicts = options.malformed = 0;
+    options.duplicates = 0.1;
+    struct gen *g = gen_new(&options);
+    side_init(&lines, 0);
+    side_init(&records, 0);
+    for (uint32_t i = 0; i < 3000; i++) {
+        line.n = 0;
+        gen_line(g, i, &line);
+        buf_reserve(&line, 128);
+        memset(line.p + line.n, 0, 64);
+        add(&batch, line.p, line.n - 1, 5, line.p + line.n);
+        struct shred_record r = {.payload = line.p, .n = line.n - 1, .seq = seq_of(5), .arrived_us = 1000000};
+        shredder_record(records.shredder, &r, 1, true, 2000000);
+        if (batch.n == BATCH) {
+            feed(&lines, &batch);
+            empty(&batch);
+        }
+    }
+    assert_int_equal(shredder_counts(lines.shredder)->rows, shredder_counts(records.shredder)->rows);
+    assert_true(shredder_counts(lines.shredder)->duplicates > 200);
+    same_lists(shredder_cut(lines.shredder), shredder_cut(records.shredder));
+    side_fini(&lines);
+    side_fini(&records);
+    gen_free(g);
+    buf_fini(&line);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_name),
-                                       cmocka_unit_test(test_many_names)};
+                                       cmocka_unit_test(test_many_names),
+                                       cmocka_unit_test(test_wide_objects),
+                                       cmocka_unit_test(test_the_order_within_a_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

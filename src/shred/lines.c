@@ -1,0 +1,138 @@
+/* Lines by event name: see shredder_lines. Where an event's name stands is guessed; a wrong guess costs time,
+ * no more: the line is judged by itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "shred/shred_int.h"
+
+#define OFFSETS 8       /* of the name's key in a record, that were right of late */
+#define PEEK_BYTES 512  /* further on it is not looked for */
+#define NAMES 512       /* slots of the direct way from a name to its shape */
+#define AHEAD 2         /* lines */
+
+struct lines {
+    uint32_t offsets[OFFSETS];
+    struct shape *names[NAMES];
+    uint32_t starts[SHRED_LINES_MAX + 2], order[SHRED_LINES_MAX];
+    uint64_t window; /* counts calls */
+};
+
+static const char key[] = "\"event_name\":";
+#define KEY_BYTES (sizeof key - 1)
+
+void lines_free(struct lines *l)
+{
+    free(l);
+}
+
+/* The name's text, up to its quote; NULL if it is not found. */
+static const char *find_name(struct lines *l, const uint8_t *p, size_t n, size_t *len)
+{
+    const uint8_t *at = NULL;
+    for (unsigned i = 0; i < OFFSETS && !at; i++) {
+        uint32_t off = l->offsets[i];
+        if (off + KEY_BYTES < n && memcmp(p + off, key, KEY_BYTES) == 0) {
+            at = p + off;
+            if (i) { /* one place forward */
+                l->offsets[i] = l->offsets[i - 1];
+                l->offsets[i - 1] = off;
+            }
+        }
+    }
+    if (!at) {
+        at = memmem(p, n < PEEK_BYTES ? n : PEEK_BYTES, key, KEY_BYTES);
+        if (!at)
+            return NULL;
+        l->offsets[OFFSETS - 1] = (uint32_t)(at - p);
+    }
+    const uint8_t *end = p + n;
+    at += KEY_BYTES;
+    while (at < end && *at == ' ')
+        at++;
+    if (at >= end || *at++ != '"')
+        return NULL;
+    const uint8_t *stop = memchr(at, '"', (size_t)(end - at));
+    if (!stop)
+        return NULL;
+    *len = (size_t)(stop - at);
+    return (const char *)at;
+}
+
+static uint64_t head_of(const char *p, size_t n)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, n < 8 ? n : 8);
+    return v;
+}
+
+static struct shape *shape_of_line(struct shredder *s, const struct shred_line *line)
+{
+    struct lines *l = s->lines;
+    size_t n;
+    const char *name = find_name(l, line->payload, line->n, &n);
+    if (!name || n > EVENT_NAME_MAX)
+        return NULL;
+    uint64_t tail = n > 8 ? head_of(name + n - 8, 8) : n;
+    uint64_t mixed = (head_of(name, n) ^ (tail << 23 | tail >> 41)) * UINT64_C(0x9e3779b97f4a7c15);
+    struct shape **slot = &l->names[mixed >> 55];
+    if (!*slot || (*slot)->parts.name.n != n || memcmp((*slot)->name, name, n) != 0) {
+        struct shape *sh = map_get(&s->shapes, name, n);
+        if (!sh)
+            return NULL;
+        *slot = sh; /* shapes live as long as the shredder */
+    }
+    return *slot;
+}
+
+/* Numbers the groups as they come, and puts the lines in order: a counting sort. Those of unknown names are one
+ * group, at the place of its first. */
+static void sort(struct shredder *s, struct shred_line *lines, uint32_t n)
+{
+    struct lines *l = s->lines;
+    uint32_t groups = 0, unknown = UINT32_MAX;
+    l->window++;
+    l->starts[0] = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct shape *sh = shape_of_line(s, &lines[i]);
+        uint32_t *group = sh ? &sh->group : &unknown;
+        if (sh ? sh->window != l->window : unknown == UINT32_MAX) {
+            *group = groups++;
+            l->starts[groups] = 0;
+            if (sh)
+                sh->window = l->window;
+        }
+        lines[i].group = *group;
+        l->starts[*group + 1]++;
+    }
+    for (uint32_t g = 0; g < groups; g++)
+        l->starts[g + 1] += l->starts[g];
+    for (uint32_t i = 0; i < n; i++)
+        l->order[l->starts[lines[i].group]++] = i;
+}
+
+static void prefetch(const struct shred_line *line)
+{
+    for (uint32_t at = 0; at < line->n && at < 1024; at += 64)
+        __builtin_prefetch(line->payload + at);
+}
+
+void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
+                    const struct shred_record *like, uint64_t epoch, bool check_positions,
+                    int64_t now_us)
+{
+    struct shred_record r = *like;
+    if (!s->lines)
+        s->lines = mem_zalloc(sizeof *s->lines);
+    sort(s, lines, n);
+    const uint32_t *order = s->lines->order;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct shred_line *line = &lines[order[i]];
+        if (i + AHEAD < n)
+            prefetch(&lines[order[i + AHEAD]]);
+        r.payload = line->payload;
+        r.n = line->n;
+        r.seq = line->seq;
+        shredder_record(s, &r, epoch, check_positions, now_us);
+    }
+}
