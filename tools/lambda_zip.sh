@@ -1,18 +1,29 @@
 #!/usr/bin/env bash
-# build/lambda.zip: what AWS Lambda's runtimes provided.al2023 and provided.al2 run: the program, every library
+# build/lambda-ARCH.zip: what AWS Lambda's runtimes provided.al2023 and provided.al2 run: the program, every library
 # that it needs (the loader and the C library too, so that theirs do not matter), certificates, and a
-# bootstrap that starts it.   tools/lambda_zip.sh PROGRAM ZIP
-# READELF, STRIP and LIBDIRS (folders, separated by colons) are for a cross-built program.
+# bootstrap that starts it.   tools/lambda_zip.sh [arm64|x86_64] [PROGRAM [ZIP]]
+# For another architecture than this machine's the program and its libraries come from tools/cross.sh.
 set -euo pipefail
-program=$1 zip=$2
-readelf=${READELF:-readelf} strip=${STRIP:-strip}
-arch=$("$readelf" -h "$program" | sed -nE 's/.*Machine: +(.*)/\1/p')
+cd "$(dirname "$0")/.."
+arch=${1:-arm64}
 case $arch in
-  *X86-64*) triplet=x86_64-linux-gnu ;;
-  AArch64) triplet=aarch64-linux-gnu ;;
-  *) echo "lambda-zip: Lambda has no machines for \"$arch\"" >&2; exit 1 ;;
+  arm64) deb=arm64 cpu=aarch64 machine=AArch64 ;;
+  x86_64) deb=amd64 cpu=x86_64 machine=X86-64 ;;
+  *) echo "lambda-zip: arm64 or x86_64, not '$arch'" >&2; exit 2 ;;
 esac
-IFS=: read -ra dirs <<<"${LIBDIRS:-/lib/$triplet:/usr/lib/$triplet:/usr/$triplet/lib:/lib64:/usr/lib64}"
+triplet=$cpu-linux-gnu readelf=readelf strip=strip program=${2:-}
+LIBDIRS=${LIBDIRS:-/lib/$triplet:/usr/lib/$triplet:/lib64:/usr/lib64}
+if [ -z "$program" ] && [ "$(uname -m)" = "$cpu" ]; then
+  make -s build/inlet
+  program=build/inlet
+elif [ -z "$program" ]; then
+  tools/cross.sh "$deb" build
+  program=build-$deb/inlet LIBDIRS=$PWD/build-$deb-root/usr/lib/$triplet:$PWD/build-$deb-root/lib
+  readelf=$triplet-readelf strip=$triplet-strip
+fi
+zip=${3:-build/lambda-$arch.zip}
+"$readelf" -h "$program" | grep -q "Machine:.*$machine" || { echo "lambda-zip: $program is not for $arch" >&2; exit 1; }
+IFS=: read -ra dirs <<<"$LIBDIRS"
 stage=$(mktemp -d); trap 'rm -rf "$stage"' EXIT
 mkdir "$stage/lib"
 
@@ -32,6 +43,7 @@ take() { # all that $1 needs, and what that needs
   done
 }
 take "$program"
+cp -L "$(find_library libgcc_s.so.1)" "$stage/lib/" # loaded by name, when a thread is cancelled
 loader=$("$readelf" -l "$program" | sed -nE 's/.*interpreter: .*\/(.*)\]/\1/p')
 [ -e "$stage/lib/$loader" ] || cp -L "$(find_library "$loader")" "$stage/lib/$loader"
 chmod 755 "$stage/lib/$loader"

@@ -26,6 +26,8 @@ static const struct command table[] = {
      CMD_DOCTOR, 0, 0, doctor_command},
     {"status", "", "last commits, rates, positions and lag, of a lake or of a running worker",
      "inlet status --lake lake --stream kinesis://events", CMD_STATUS, 0, 0, status_command},
+    {"replay", "", "dead letters back in, through the same pipeline",
+     "inlet replay --lake lake --reason table_unavailable", CMD_REPLAY, 0, 0, replay_command},
     {"verify", "[TABLE...]", "read the lake back and check it: files, counts, bounds, positions, uniqueness",
      "inlet verify --lake lake", CMD_VERIFY, 0, 100000, verify_command},
     {"lambda", "", "as an AWS Lambda custom runtime, on the stream's event source mapping",

@@ -30,6 +30,7 @@ int doctor_command(struct config *c, int n_args, char **args);
 int status_command(struct config *c, int n_args, char **args);
 int options_command(struct config *c, int n_args, char **args);
 int verify_command(struct config *c, int n_args, char **args);
+int replay_command(struct config *c, int n_args, char **args);
 int lambda_command(struct config *c, int n_args, char **args);
 int gen_command(struct config *c, int n_args, char **args);
 int tables_command(struct config *c, int n_args, char **args);

@@ -117,6 +117,9 @@ static const struct option table[OPTION_COUNT] = {
                               "answer with batchItemFailures; only where the mapping has "
                               "ReportBatchItemFailures, else records would be lost",
                               CMD_LAMBDA | CMD_CONFIG | CMD_DOCTOR, OPTION_FLAG, 0, 0},
+    [OPT_REASON] = {"reason", "reason", "CODES", "table_unavailable,too_many_tables", NULL,
+                    "dead letters of these reason codes (with commas between them), or all",
+                    CMD_REPLAY, OPTION_TEXT, 0, 0},
     [OPT_DRY_RUN] = {"dry-run", NULL, NULL, "false", NULL, "say what would be made, and make nothing",
                      CMD_INIT, OPTION_FLAG, 0, 0},
     [OPT_FUNCTION] = {"function", "function", "NAME", NULL, NULL,

@@ -33,7 +33,7 @@ enum command_bit {
     CMD_OPTIONS = 32768,
 };
 #define CMD_READ (CMD_RUN | CMD_LOAD | CMD_CONFIG) /* with leases, by intervals */
-#define CMD_INGEST (CMD_READ | CMD_LAMBDA)
+#define CMD_INGEST (CMD_READ | CMD_LAMBDA | CMD_REPLAY)
 #define CMD_SETUP (CMD_INIT | CMD_DOCTOR)
 #define CMD_LAKE (CMD_INGEST | CMD_TABLES | CMD_SCHEMA | CMD_SETUP | CMD_STATUS | CMD_VERIFY)
 #define CMD_ALL 65535U
@@ -73,6 +73,7 @@ enum option_id {
     OPT_GEN_STREAM,
     OPT_GEN_AGGREGATE,
     OPT_PARTIAL_FAILURES,
+    OPT_REASON,
     OPT_DRY_RUN,
     OPT_FUNCTION,
     OPT_WORKER,

@@ -11,7 +11,9 @@
 #include "cli/commands.h"
 #include "cli/render.h"
 #include "health/health.h"
+#include "cli/open.h"
 #include "lambda/lambda.h"
+#include "replay/replay.h"
 
 static volatile sig_atomic_t stop;
 
@@ -164,7 +166,17 @@ static void watch_stop(struct watch *w, struct pipeline_config *p)
     live_free(p->live);
 }
 
-static int consume(struct config *c, struct pipeline_config *p)
+typedef int work_fn(void *ctx, const struct pipeline_config *p, struct pipeline_report *report,
+                    struct err *e);
+
+static int run_pipeline(void *ctx, const struct pipeline_config *p, struct pipeline_report *report,
+                        struct err *e)
+{
+    (void)ctx;
+    return pipeline_run(p, report, e);
+}
+
+static int consume(struct config *c, struct pipeline_config *p, work_fn *work, void *ctx)
 {
     struct pipeline_report report;
     struct watch watch = {0};
@@ -177,7 +189,7 @@ static int consume(struct config *c, struct pipeline_config *p)
     p->stop = &stop;
     p->progress = !quiet;
     p->progress_tty = isatty(STDERR_FILENO) == 1 && log_format() == LOG_TEXT;
-    int rc = watch_start(&watch, c, p, &e) || pipeline_run(p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
+    int rc = watch_start(&watch, c, p, &e) || work(ctx, p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
     watch_stop(&watch, p);
     if (rc == EXIT_DONE && report.dead_letters && options_flag(o, OPT_STRICT))
         rc = EXIT_DEAD_LETTERS;
@@ -216,7 +228,7 @@ int run_command(struct config *c, int n_args, char **args)
         commands_fail(&e);
         return EXIT_USAGE;
     }
-    return consume(c, &p);
+    return consume(c, &p, run_pipeline, NULL);
 }
 
 int load_command(struct config *c, int n_args, char **args)
@@ -235,7 +247,7 @@ int load_command(struct config *c, int n_args, char **args)
     p.stream = NULL;
     p.files = (const char *const *)args;
     p.n_files = (size_t)n_args;
-    return consume(c, &p);
+    return consume(c, &p, run_pipeline, NULL);
 }
 
 /* Three quarters of what the function has, unless somebody said how much; lines as JSON where the
@@ -280,4 +292,68 @@ int lambda_command(struct config *c, int n_args, char **args)
     }
     lambda_run(&l, &p, &e);
     return commands_fail(&e);
+}
+
+/* ---- replay ---- */
+
+struct replaying {
+    struct lake *lake;
+    uint32_t reasons;
+};
+
+static int run_replay(void *ctx, const struct pipeline_config *p, struct pipeline_report *report,
+                      struct err *e)
+{
+    const struct replaying *r = ctx;
+    return replay_run(r->lake, r->reasons, p, report, e);
+}
+
+/* "table_unavailable,too_many_tables" as bits. */
+static int read_reasons(const char *text, uint32_t *out, struct err *e)
+{
+    const char *codes[REASON_COUNT];
+    bool all = strcmp(text, "all") == 0;
+    *out = 0;
+    for (int i = 0; i < REASON_COUNT; i++) {
+        codes[i] = i == REASON_NONE ? NULL : event_reason_code((enum reason)i);
+        *out |= all && i != REASON_NONE ? 1u << i : 0;
+    }
+    for (const char *p = text; !all && *p;) {
+        char word[64];
+        size_t n = strcspn(p, ","), i = 0;
+        snprintf(word, sizeof word, "%.*s", (int)(n < 60 ? n : 60), p);
+        while (i < REASON_COUNT && !(codes[i] && strcmp(codes[i], word) == 0))
+            i++;
+        if (i == REASON_COUNT) {
+            const char *near = options_nearest(word, codes, REASON_COUNT);
+            return err_set(e, ERR_INVALID, "--reason: \"%s\" is no reason code%s%s%s", word,
+                           near ? "; did you mean " : "; docs/data-model.md lists them",
+                           near ? near : "", near ? "?" : "");
+        }
+        *out |= 1u << i;
+        p += n + (p[n] == ',');
+    }
+    return 0;
+}
+
+int replay_command(struct config *c, int n_args, char **args)
+{
+    struct pipeline_config p;
+    struct replaying r;
+    struct open_lake l;
+    struct err e = {0};
+    (void)n_args, (void)args;
+    if (config_pipeline(c, &p, &e) || read_reasons(options_text(&c->options, OPT_REASON), &r.reasons, &e)) {
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
+    if (open_lake(&l, c, OPEN_LOOK, NULL, &e)) {
+        open_lake_close(&l);
+        return commands_fail(&e);
+    }
+    p.stream = NULL;
+    r.lake = &l.lake;
+    int rc = consume(c, &p, run_replay, &r);
+    open_lake_close(&l);
+    return rc;
 }

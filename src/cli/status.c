@@ -70,6 +70,8 @@ static void on_property(void *ctx, const char *key, const char *value)
         return;
     const char *stream = key + prefix;
     if (strncmp(stream, "arn:", 4) != 0) {
+        if (strncmp(stream, "file:", 5) != 0)
+            return;
         if (!map_get(&s->files, stream, strlen(stream)))
             s->n_files++;
         map_set(&s->files, stream, strlen(stream), s);

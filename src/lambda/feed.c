@@ -13,12 +13,9 @@
 #include "source/source.h"
 
 struct feed_shard {
-    struct feed *feed;
     char *id;
-    char *owner; /* of its lease */
-    uint64_t counter;
     struct seq checkpoint;
-    bool resolved, started;
+    bool started;
     uint32_t number, generation;
 };
 
@@ -26,16 +23,12 @@ struct feed_source {
     struct source source; /* first: a struct source * is this */
     struct feed *feed;
 };
-struct feed_leases {
-    struct lease_store store; /* likewise */
-    struct feed *feed;
-};
 
 struct feed {
     char *identity;
     struct pipeline_config config;
     struct pipeline_feed hooks;
-    struct feed_leases leases;
+    struct lease_store *leases; /* kept over runs of the pipeline */
     volatile sig_atomic_t stop;
 
     pthread_mutex_t lock; /* guards all below */
@@ -186,121 +179,22 @@ static struct source *open_source(void *ctx, const struct source_env *env, struc
 
 /* ---- the leases ---- */
 
-static struct feed *feed_of_leases(struct lease_store *s)
+static void on_moved(void *ctx, const char *shard, struct seq at)
 {
-    return ((struct feed_leases *)(void *)s)->feed;
-}
-
-static void copy_lease(const struct feed_shard *s, struct lease *out)
-{
-    *out = (struct lease){.stream = mem_strdup(s->feed->identity),
-                          .shard = mem_strdup(s->id),
-                          .owner = s->owner ? mem_strdup(s->owner) : NULL,
-                          .counter = s->counter,
-                          .checkpoint = s->checkpoint,
-                          .resolved = s->resolved};
-}
-
-static int leases_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
-                       struct err *e)
-{
-    struct feed *f = feed_of_leases(s);
-    (void)stream, (void)e;
+    struct feed *f = ctx;
     pthread_mutex_lock(&f->lock);
-    *n = f->n_shards;
-    *out = mem_array(f->n_shards, sizeof **out);
-    for (size_t i = 0; i < f->n_shards; i++)
-        copy_lease(f->shards[i], &(*out)[i]);
+    struct feed_shard *s = shard_of(f, shard);
+    invariant(s);
+    s->checkpoint = at;
+    pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
-    return 0;
-}
-
-static int leases_ensure(struct lease_store *s, const char *stream, const char *shard,
-                         const char *const parents[2], struct err *e)
-{
-    (void)s, (void)stream, (void)shard, (void)parents, (void)e;
-    return 0; /* every shard that we know has one */
-}
-
-static int leases_read(struct lease_store *s, const char *stream, const char *shard,
-                       struct lease *out, struct err *e)
-{
-    struct feed *f = feed_of_leases(s);
-    (void)stream;
-    pthread_mutex_lock(&f->lock);
-    const struct feed_shard *one = shard_of(f, shard);
-    if (one)
-        copy_lease(one, out);
-    pthread_mutex_unlock(&f->lock);
-    return one ? 0 : err_set(e, ERR_NOTFOUND, "shard %s is not known", shard);
-}
-
-/* All writes: nobody else is there, so each succeeds and moves the counter. */
-static int leases_write(struct lease_store *s, struct lease *l, const char *owner, bool owns,
-                        const struct seq *at)
-{
-    struct feed *f = feed_of_leases(s);
-    pthread_mutex_lock(&f->lock);
-    struct feed_shard *one = shard_of(f, l->shard);
-    invariant(one);
-    l->counter = ++one->counter;
-    if (owns || owner) {
-        free(one->owner);
-        free(l->owner);
-        one->owner = owner ? mem_strdup(owner) : NULL;
-        l->owner = owner ? mem_strdup(owner) : NULL;
-    }
-    if (at) {
-        one->checkpoint = l->checkpoint = *at;
-        one->resolved = l->resolved = true;
-        pthread_cond_broadcast(&f->changed);
-    }
-    pthread_mutex_unlock(&f->lock);
-    return 0;
-}
-
-static int leases_take(struct lease_store *s, struct lease *l, const char *owner, struct err *e)
-{
-    (void)e;
-    return leases_write(s, l, owner, true, NULL);
-}
-
-static int leases_renew(struct lease_store *s, struct lease *l, struct err *e)
-{
-    (void)e;
-    return leases_write(s, l, NULL, false, NULL);
-}
-
-static int leases_checkpoint(struct lease_store *s, struct lease *l, struct seq at, const char *note,
-                             struct err *e)
-{
-    (void)note, (void)e;
-    return leases_write(s, l, NULL, false, &at);
-}
-
-static int leases_release(struct lease_store *s, struct lease *l, struct err *e)
-{
-    (void)e;
-    return leases_write(s, l, NULL, true, NULL);
-}
-
-static int leases_remove(struct lease_store *s, const char *stream, const char *shard,
-                         struct err *e)
-{
-    (void)s, (void)stream, (void)shard, (void)e;
-    return 0;
-}
-
-static void leases_close(struct lease_store *s)
-{
-    (void)s; /* the feed's own, kept for the next run */
 }
 
 static struct lease_store *open_leases(void *ctx, struct err *e)
 {
     struct feed *f = ctx;
     (void)e;
-    return &f->leases.store;
+    return lease_memory_share(f->leases);
 }
 
 /* ---- the pipeline's thread ---- */
@@ -341,19 +235,10 @@ static void end_pipeline(struct feed *f)
 
 struct feed *feed_open(const char *identity, const struct pipeline_config *p)
 {
-    static const struct lease_ops ops = {.list = leases_list,
-                                         .ensure = leases_ensure,
-                                         .read = leases_read,
-                                         .take = leases_take,
-                                         .renew = leases_renew,
-                                         .checkpoint = leases_checkpoint,
-                                         .release = leases_release,
-                                         .remove = leases_remove,
-                                         .close = leases_close};
     struct feed *f = mem_zalloc(sizeof *f);
     f->identity = mem_strdup(identity);
-    f->leases = (struct feed_leases){.store = {.ops = &ops}, .feed = f};
-    f->hooks = (struct pipeline_feed){open_source, open_leases, f};
+    f->leases = lease_memory_open(on_moved, f);
+    f->hooks = (struct pipeline_feed){open_source, open_leases, f, false};
     f->config = *p;
     f->config.feed = &f->hooks;
     f->config.stop = &f->stop;
@@ -371,8 +256,8 @@ void feed_close(struct feed *f)
     if (!f)
         return;
     end_pipeline(f);
+    lease_store_close(f->leases);
     for (size_t i = 0; i < f->n_shards; i++) {
-        free(f->shards[i]->owner);
         free(f->shards[i]->id);
         free(f->shards[i]);
     }
@@ -393,7 +278,6 @@ static struct feed_shard *add_shard(struct feed *f, const char *id)
 {
     struct feed_shard *s = mem_zalloc(sizeof *s);
     end_pipeline(f);
-    s->feed = f;
     s->id = mem_strdup(id);
     s->checkpoint = SEQ_NONE;
     f->shards = mem_regrow(f->shards, f->n_shards + 1, sizeof *f->shards);

@@ -60,6 +60,12 @@ struct lease_store {
 void lease_list_free(struct lease *leases, size_t n);
 struct lease_store *lease_sqlite_open(const char *path, struct err *e);
 
+/* In this process only. `moved` (may be NULL) is told of each checkpoint, without a lock held.
+ * _share: one more user of the same, each of whom closes it. */
+typedef void lease_moved_fn(void *ctx, const char *shard, struct seq at);
+struct lease_store *lease_memory_open(lease_moved_fn *moved, void *ctx);
+struct lease_store *lease_memory_share(struct lease_store *s);
+
 struct lease_dynamodb_options {
     const char *table;
     bool make;           /* a table that is missing is made (on-demand billing), and waited for */

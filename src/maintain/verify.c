@@ -31,7 +31,6 @@ struct set {
 };
 
 struct verify {
-    const struct lake *lake;
     struct table *table;
     struct verify_report *out;
     void (*problem)(void *ctx, const char *text);
@@ -239,12 +238,13 @@ static void check_group(struct verify *v, struct file *f, struct pq_reader *r, u
 static void check_file(struct verify *v, struct file *f)
 {
     struct err e = {0};
-    struct reading reading = {v->lake->store, f->key};
+    struct store *store = table_store(v->table);
+    struct reading reading = {store, f->key};
     int64_t bytes = 0;
     if (f->broken)
         return;
     f->broken = true;
-    if (v->lake->store->ops->size(v->lake->store, f->key, &bytes, &e)) {
+    if (store->ops->size(store, f->key, &bytes, &e)) {
         say(v, "%s: %s", f->name, e.text);
         return;
     }
@@ -368,7 +368,7 @@ int verify_table(const struct lake *lake, const char *name, size_t memory_bytes,
                  struct err *e)
 {
     *out = (struct verify_report){0};
-    struct verify v = {.lake = lake, .out = out, .problem = problem, .ctx = ctx};
+    struct verify v = {.out = out, .problem = problem, .ctx = ctx};
     v.table = table_load(lake, name, e);
     int rc = v.table ? 0 : -1;
     if (!rc) {

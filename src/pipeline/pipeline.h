@@ -28,13 +28,13 @@ struct pipeline_table_config { /* from the YAML's tables: */
 
 enum pipeline_start { PIPELINE_TRIM_HORIZON, PIPELINE_LATEST, PIPELINE_AT_TIME };
 
-/* A source and leases of the caller's own (src/lambda), instead of a stream's or files'. Batches are
- * committed as they come; the dedup window is not rebuilt from the lake. */
+/* A source and leases of the caller's own (src/lambda, src/replay), instead of a stream's or files'. */
 struct source_env;
 struct pipeline_feed {
     struct source *(*open_source)(void *ctx, const struct source_env *env, struct err *e);
     struct lease_store *(*open_leases)(void *ctx, struct err *e);
     void *ctx;
+    bool restore_dedup; /* the dedup window is rebuilt from the lake */
 };
 
 struct pipeline_config {

@@ -147,7 +147,8 @@ int run_open(struct run *r, struct err *e)
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
     protocol_refuse_for(r->protocol, run_endless(r) ? c->quarantine_after_ms : 0);
-    if (open_lake(r, e) || load_tables(r, e) || (!c->feed && run_restore_dedup(r, false, e)))
+    bool restore = !c->feed || c->feed->restore_dedup;
+    if (open_lake(r, e) || load_tables(r, e) || (restore && run_restore_dedup(r, false, e)))
         return -1;
     start_threads(r);
     return 0;

@@ -275,6 +275,11 @@ void table_free(struct table *t)
 
 /* ---- asking ---- */
 
+const char *table_uuid(const struct table *t)
+{
+    return t->uuid;
+}
+
 const char *table_name(const struct table *t)
 {
     return t->name;

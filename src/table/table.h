@@ -67,6 +67,7 @@ void table_free(struct table *t);
 int table_reload(struct table *t, struct err *e);
 
 const char *table_name(const struct table *t);
+const char *table_uuid(const struct table *t); /* stays with it; a table made anew has another */
 const struct schema *table_schema(const struct table *t); /* the current one; valid until reload */
 /* Every schema that the metadata still has, the current one too. */
 int table_schemas(const struct table *t, void (*each)(void *, const struct schema *), void *ctx,

@@ -1,5 +1,6 @@
 """make lambda-zip: what is in the zip is all that the function needs, and it answers an invocation."""
 import os
+import platform
 import pathlib
 import subprocess
 import sys
@@ -21,7 +22,8 @@ def test_zip(lake, kinesis, tmp_path):
     import json
     _, env = kinesis
     arn = stream(kinesis, "zipped")
-    subprocess.run([ROOT / "tools" / "lambda_zip.sh", INLET, tmp_path / "lambda.zip"], check=True, capture_output=True)
+    arch = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+    subprocess.run([ROOT / "tools" / "lambda_zip.sh", arch, INLET, tmp_path / "lambda.zip"], check=True, capture_output=True)
     first = (tmp_path / "lambda.zip").read_bytes()
     task = tmp_path / "task"
     with zipfile.ZipFile(tmp_path / "lambda.zip") as z:

@@ -1,0 +1,193 @@
+/* Files in the order of their sequence numbers, and a row group at a time. See letters.h. */
+#include "replay/letters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "codec/base64.h"
+#include "parquet/parquet.h"
+#include "source/source.h"
+
+enum { REASON_ID = 2, PAYLOAD_ID = 4, ARRIVED_ID = 9 }; /* fields of schema_dead_letters */
+
+struct letter_file {
+    char *key;
+    int64_t bytes, sequence_number;
+};
+struct letters {
+    struct store *store; /* the table's */
+    char *reason;
+    struct letter_file *files;
+    size_t n_files, file; /* at which */
+    uint64_t place;       /* of the file among those of its sequence number */
+    struct pq_reader *reader;
+    uint32_t group;
+    bool loaded; /* the columns below are of `group` */
+    struct column reasons, payloads, arrivals;
+    uint32_t row, value;    /* next in the group; payloads skip nulls */
+    size_t reason_at, payload_at;
+    uint64_t row_in_file;
+};
+
+static bool add_file(void *ctx, const struct table_file *f)
+{
+    struct letters *l = ctx;
+    if (!f->key)
+        return true;
+    l->files = mem_regrow(l->files, l->n_files + 1, sizeof *l->files);
+    l->files[l->n_files++] = (struct letter_file){mem_strdup(f->key), f->bytes, f->sequence_number};
+    return true;
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct letter_file *x = a, *y = b;
+    if (x->sequence_number != y->sequence_number)
+        return x->sequence_number < y->sequence_number ? -1 : 1;
+    return strcmp(x->key, y->key);
+}
+
+struct letters *letters_open(struct table *t, const char *reason, struct err *e)
+{
+    struct letters *l = mem_zalloc(sizeof *l);
+    l->store = table_store(t);
+    l->reason = mem_strdup(reason);
+    if (table_files(t, ARRIVED_ID, add_file, l, e)) {
+        letters_close(l);
+        return NULL;
+    }
+    if (l->n_files)
+        qsort(l->files, l->n_files, sizeof *l->files, by_age);
+    return l;
+}
+
+static void drop_group(struct letters *l)
+{
+    column_fini(&l->reasons);
+    column_fini(&l->payloads);
+    column_fini(&l->arrivals);
+    l->loaded = false;
+}
+
+void letters_close(struct letters *l)
+{
+    if (!l)
+        return;
+    drop_group(l);
+    pq_reader_close(l->reader);
+    for (size_t i = 0; i < l->n_files; i++)
+        free(l->files[i].key);
+    free(l->files);
+    free(l->reason);
+    free(l);
+}
+
+static int read_range(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
+{
+    struct letters *l = ctx;
+    return l->store->ops->get_range(l->store, l->files[l->file].key, offset, n, p, e);
+}
+
+static int read_column(struct letters *l, int32_t id, struct column *out, struct err *e)
+{
+    int leaf = pq_reader_leaf_by_id(l->reader, id);
+    if (leaf < 0)
+        return err_set(e, ERR_INVALID, "%s has no field %d", l->files[l->file].key, id);
+    return pq_reader_column(l->reader, l->group, (uint32_t)leaf, out, e);
+}
+
+/* Makes `group` of the file at hand the one that rows are taken from. 1, 0 at the end of all, -1. */
+static int load_group(struct letters *l, struct err *e)
+{
+    while (l->file < l->n_files) {
+        if (!l->reader) {
+            l->reader = pq_reader_open(read_range, l, l->files[l->file].bytes, e);
+            if (!l->reader)
+                return err_wrap(e, "%s", l->files[l->file].key);
+            l->group = 0;
+            l->row_in_file = 0;
+        }
+        if (l->group < pq_reader_groups(l->reader)) {
+            l->row = l->value = 0;
+            l->reason_at = l->payload_at = 0;
+            l->loaded = true;
+            return read_column(l, REASON_ID, &l->reasons, e) ||
+                           read_column(l, PAYLOAD_ID, &l->payloads, e) ||
+                           read_column(l, ARRIVED_ID, &l->arrivals, e)
+                       ? -1
+                       : 1;
+        }
+        pq_reader_close(l->reader);
+        l->reader = NULL;
+        bool same = l->file + 1 < l->n_files &&
+                    l->files[l->file + 1].sequence_number == l->files[l->file].sequence_number;
+        l->place = same ? l->place + 1 : 0;
+        l->file++;
+    }
+    return 0;
+}
+
+static void put_letter(struct buf *body, struct seq seq, int64_t arrived_us, const uint8_t *p, size_t n)
+{
+    char text[SEQ_TEXT_MAX];
+    seq_format(seq, text);
+    buf_printf(body, "%s{\"SequenceNumber\":\"%s\",\"ApproximateArrivalTimestamp\":%lld.%06lld,\"Data\":\"",
+               body->p[body->n - 1] == '[' ? "" : ",", text, (long long)(arrived_us / 1000000),
+               (long long)(arrived_us % 1000000));
+    buf_reserve(body, base64_encoded(n));
+    body->n += base64_encode((char *)body->p + body->n, p, n);
+    buf_puts(body, "\"}");
+}
+
+/* The row at hand, if it is of the reason; moves on. */
+static bool take_row(struct letters *l, struct buf *body, struct seq *at, int64_t *arrived_us)
+{
+    const uint8_t *reason = l->reasons.bytes + l->reason_at;
+    size_t n_reason = l->reasons.lens[l->row], n = 0;
+    bool has = !l->payloads.max_def || l->payloads.def[l->row] == l->payloads.max_def;
+    const uint8_t *payload = l->payloads.bytes + l->payload_at;
+    bool ours = n_reason == strlen(l->reason) && memcmp(reason, l->reason, n_reason) == 0;
+    if (has)
+        n = l->payloads.lens[l->value++];
+    *arrived_us = l->arrivals.longs[l->row];
+    *at = (struct seq){{0, (uint64_t)l->files[l->file].sequence_number, l->place, ++l->row_in_file}};
+    if (ours && has)
+        put_letter(body, *at, *arrived_us > 0 ? *arrived_us : 0, payload, n);
+    l->reason_at += n_reason;
+    l->payload_at += n;
+    l->row++;
+    return ours && has;
+}
+
+int letters_next(struct letters *l, struct buf *body, struct seq *first, struct seq *last,
+                 uint32_t *records, int64_t *arrived_us, struct err *e)
+{
+    *records = 0;
+    *arrived_us = 0;
+    body->n = 0;
+    buf_puts(body, "{\"MillisBehindLatest\":0,\"Records\":[");
+    while (body->n < LETTERS_BYTES) {
+        struct seq at;
+        int64_t arrived;
+        int rc = l->loaded ? 1 : load_group(l, e);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            break;
+        uint32_t rows = l->reasons.n_values < l->arrivals.n_values ? l->reasons.n_values : l->arrivals.n_values;
+        if (l->row >= rows || l->row >= l->payloads.n_levels) {
+            drop_group(l);
+            l->group++;
+        } else if (take_row(l, body, &at, &arrived)) {
+            if (!(*records)++)
+                *first = at;
+            *last = at;
+            *arrived_us = arrived > *arrived_us ? arrived : *arrived_us;
+        }
+    }
+    buf_puts(body, "]}");
+    memset(buf_reserve(body, SOURCE_PAD), 0, SOURCE_PAD);
+    return *records > 0;
+}

@@ -1,0 +1,19 @@
+/* letters: the dead letters of one reason, in their order, as bodies of GetRecords answers. */
+#ifndef INLET_REPLAY_LETTERS_H
+#define INLET_REPLAY_LETTERS_H
+
+#include "base/buf.h"
+#include "base/seq.h"
+#include "table/table.h"
+
+#define LETTERS_BYTES ((size_t)1 << 20) /* a body is about so long, or one letter */
+
+struct letters;
+/* What the table has now; `t` must live as long. */
+struct letters *letters_open(struct table *t, const char *reason, struct err *e);
+void letters_close(struct letters *l);
+/* The next body, into *body (emptied before; SOURCE_PAD zero bytes after it). 1, 0 at the end, -1. */
+int letters_next(struct letters *l, struct buf *body, struct seq *first, struct seq *last,
+                 uint32_t *records, int64_t *arrived_us, struct err *e);
+
+#endif

@@ -1,0 +1,84 @@
+"""inlet replay: dead letters become rows once they can, each once, however often and however rudely it is run."""
+import json
+import os
+import random
+import subprocess
+import time
+import uuid
+
+import model
+from conftest import INLET, ndjson, run
+
+
+def events(n, types=20):
+    return [{"event_uuid": str(uuid.uuid4()), "event_name": f"type{i % types}:x", "created_at": 1700000000 + i, "n": i,
+             "deep": {"list": [i, {"s": "ü\u0000"[:1] * 3}]}} for i in range(n)]
+
+
+def letters(lake):
+    return sum(t["rows"] for t in json.loads(run("tables", "--lake", lake.path, "--json").stdout) if t["table"] == "inlet_dead_letters")
+
+
+def replay(lake, *args):
+    return json.loads(run("replay", "--lake", lake.path, "--json", "--quiet", *args).stdout)
+
+
+def test_once(lake):
+    sent = events(400)
+    lake.load("-", "--max-tables", "3", stdin=ndjson(sent + ["no json", {"event_uuid": 1}]))
+    assert letters(lake) > 300
+    before = letters(lake)
+    r = replay(lake)
+    assert r["records"] == before - 2 and r["dead_letters"] == 0
+    model.check(lake, sent)
+    row = lake.rows("type9")[0]
+    assert row["_shard"] == "letters/too_many_tables" and row["_arrived_at"].year >= 2024
+    again = replay(lake)
+    assert again["rows_committed"] == 0 and again["skipped"] == before - 2
+    model.check(lake, sent)
+    # what is no event stays none, whatever is asked for
+    r = replay(lake, "--reason", "all")
+    assert r["dead_letters_by_reason"] == {"invalid_json": 1, "invalid_event_uuid": 1}
+    model.check(lake, sent)
+    # new letters of the same reason are taken by the next
+    more = [{**e, "event_name": f"other{i % 3}"} for i, e in enumerate(events(30))]
+    lake.load("-", "--max-tables", "20", stdin=ndjson(more))
+    r = replay(lake)
+    assert r["rows_committed"] == 30
+    model.check(lake, sent + more)
+
+
+def test_only_some_are_let_in(lake):
+    """Tables that cannot be had yet: their letters wait for a later replay, the others are not taken again."""
+    sent = events(200)
+    lake.load("-", "--max-tables", "1", stdin=ndjson(sent))
+    replay(lake, "--max-tables", "10")
+    replay(lake, "--max-tables", "15")
+    replay(lake)
+    model.check(lake, sent)
+
+
+def test_killed(lake):
+    sent = events(3000, 8)
+    lake.load("-", "--max-tables", "1", "--no-fsync", stdin=ndjson(sent))
+    random.seed(5)
+    for _ in range(6):
+        p = subprocess.Popen([INLET, "replay", "--lake", str(lake.path), "--quiet"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env=os.environ)
+        time.sleep(random.uniform(0.02, 0.25))
+        p.kill()
+        p.wait()
+    two = [subprocess.Popen([INLET, "replay", "--lake", str(lake.path), "--quiet"], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert all(p.wait(timeout=60) == 0 for p in two), "at once: one is fenced, reads again and finds nothing to do"
+    model.check(lake, sent)
+
+
+def test_nothing_to_replay(lake, tmp_path):
+    r = run("replay", "--lake", lake.path, check=False)
+    assert r.returncode == 1 and b"no lake" in r.stderr
+    r = run("replay", "--lake", lake.path, "--reason", "invalid_jsn", check=False)
+    assert r.returncode == 2 and b"did you mean invalid_json?" in r.stderr
+    lake.load("-", stdin=ndjson(events(3)))
+    r = run("replay", "--lake", lake.path, check=False)
+    assert r.returncode == 1 and b"inlet_dead_letters" in r.stderr
