@@ -75,7 +75,7 @@ test-asan: deps ## the same suite under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory test B=build-asan OPT="-O1 -g" CFLAGS=-Wno-format-truncation SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 test-tsan: deps ## the unit and load tests under ThreadSanitizer
-	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread"
+	@$(MAKE) --no-print-directory test B=build-tsan OPT="-O1 -g" CFLAGS=-Wno-format-truncation SAN="-fsanitize=thread"
 
 include tools/aws.mk
 include tools/checks.mk

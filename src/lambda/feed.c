@@ -218,7 +218,7 @@ static void *feed_main(void *arg)
 
 static void start_pipeline(struct feed *f)
 {
-    f->stop = 0;
+    __atomic_store_n(&f->stop, 0, __ATOMIC_RELAXED);
     f->ended = false;
     f->running = true;
     invariant(pthread_create(&f->thread, NULL, feed_main, f) == 0);
@@ -228,7 +228,7 @@ static void end_pipeline(struct feed *f)
 {
     if (!f->running)
         return;
-    f->stop = 1;
+    __atomic_store_n(&f->stop, 1, __ATOMIC_RELAXED);
     pthread_join(f->thread, NULL);
     f->running = false;
 }

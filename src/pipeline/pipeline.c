@@ -700,7 +700,7 @@ static bool drained(struct run *r)
 static void tick(struct run *r)
 {
     int64_t now = clock_boot_ms(r->clock);
-    if (*r->config->stop && !r->draining) {
+    if (run_asked_to_stop(r) && !r->draining) {
         r->report->stopped = true;
         begin_drain(r, "asked to stop");
     }

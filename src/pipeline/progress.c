@@ -1,5 +1,6 @@
 /* How it goes: the progress line (rewritten in place on a terminal, a log line every ten seconds
  * elsewhere), and what config->live is told. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #define PLAIN_EVERY_MS 10000
 #define TELL_EVERY_MS 1000
 
-static bool shown;
+static atomic_bool shown; /* a log line of any thread clears it */
 
 static const char *thousands(uint64_t v, char out[32])
 {
@@ -35,9 +36,8 @@ static uint64_t dead_count(const struct shred_counts *c)
 
 void progress_clear(void)
 {
-    if (shown)
+    if (atomic_exchange(&shown, false))
         fputs("\r\033[K", stderr);
-    shown = false;
 }
 
 void progress_line(struct run *r, bool last)

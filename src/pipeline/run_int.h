@@ -68,6 +68,12 @@ static inline bool run_endless(const struct run *r)
     return r->config->stream || r->config->follow;
 }
 
+/* Set by a signal's handler, or by another thread. */
+static inline bool run_asked_to_stop(const struct run *r)
+{
+    return __atomic_load_n(r->config->stop, __ATOMIC_RELAXED) != 0;
+}
+
 /* run_start.c */
 int run_open(struct run *r, struct err *e);
 int run_sources(struct run *r, struct err *e);

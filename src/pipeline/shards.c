@@ -48,7 +48,7 @@ static int take_lease(struct run *r, struct lease *l, struct err *e)
             seen = l->counter;
             since = clock_boot_ms(r->clock);
         }
-        if (*r->config->stop)
+        if (run_asked_to_stop(r))
             return err_set(e, ERR_STOPPED, "stopped");
         struct lease now = {0};
         r->clock->sleep_ms(r->clock->ctx, 500);
