@@ -69,7 +69,8 @@ def measure(arn, lines, env, tmp):
     print(json.dumps({"cold_start_ms": {"median": round(statistics.median(cold) * 1000, 1), "max": round(max(cold) * 1000, 1)},
                       "records": RECORDS, "event_bytes": len(event), "first_batch_ms": round(batches[0] * 1000),
                       "warm_batch_ms": [round(b * 1000) for b in batches[1:]],
-                      "cpu_seconds": (int(cpu[11]) + int(cpu[12])) / os.sysconf("SC_CLK_TCK"), "peak_rss_mb": int(rss) // 1024}))
+                      "user_ms_a_batch": round(int(cpu[11]) * 1000 / os.sysconf("SC_CLK_TCK") / BATCHES),
+                      "system_ms_a_batch": round(int(cpu[12]) * 1000 / os.sysconf("SC_CLK_TCK") / BATCHES), "peak_rss_mb": int(rss) // 1024}))
 
 
 if __name__ == "__main__":

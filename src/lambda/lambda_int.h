@@ -19,8 +19,8 @@ struct lambda_batch {
     size_t n;
     int64_t arrived_us; /* of the newest */
 };
-/* ERR_INVALID where it is no Kinesis event, or its records are of several shards. An event without
- * records is fine (n == 0). */
+/* p has 64 readable bytes after n. ERR_INVALID where it is no Kinesis event, or its records are of
+ * several shards. An event without records is fine (n == 0). */
 int lambda_batch_parse(struct lambda_batch *b, const char *p, size_t n, struct err *e);
 void lambda_batch_fini(struct lambda_batch *b);
 /* The records after `after` as a GetRecords answer, SOURCE_PAD zero bytes after it. */

@@ -187,3 +187,30 @@ def test_status(lake, kinesis, tmp_path):
     assert w.stop() == 0
     r = run("status", "--worker", "127.0.0.1:1", check=False)
     assert r.returncode == 1 and b"127.0.0.1:1" in r.stderr
+
+
+def test_progress_line_on_a_terminal(lake, tmp_path):
+    """Rewritten in place on a terminal, the last one left standing; whole lines in the log elsewhere."""
+    import pty
+    f = tmp_path / "f.ndjson"
+    f.write_bytes(run("gen", "--events", "200000", "--quiet").stdout)
+    master, slave = pty.openpty()
+    p = subprocess.Popen([INLET, "load", "--lake", str(lake.path), "--no-fsync", str(f)], stderr=slave)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            more = os.read(master, 65536)
+        except OSError:
+            break
+        if not more:
+            break
+        seen += more
+    os.close(master)
+    assert p.wait() == 0
+    lines = seen.decode().split("\r\x1b[K")
+    progress = [line for line in lines if re.match(r"[\d,]+ events  [\d,]+/s  lag \d+s  [\d,]+ files  dropped", line)]
+    assert len(progress) >= 2 and progress[-1].startswith("200,000 events") and "\n" not in "".join(progress[:-1])
+    assert "records read" in progress[-1], "the report follows on lines of its own"
+    piped = lake.load(f).stderr.decode()
+    assert "\r" not in piped and "\033" not in piped

@@ -21,7 +21,8 @@
 
 static const char event[] =
     "{\"Records\":[" RECORD("49590338271490256608559692538361571095921575989136588898", "YQ==") ","
-    RECORD("49590338271490256608559692540925702759324208523137515618", "Yg==") "]}";
+    RECORD("49590338271490256608559692540925702759324208523137515618", "Yg==") "]}\0" /* and 64 bytes to be read past its end */
+    "                                                                ";
 
 /* What a shredder would see of the records after `after`: "a@<arrival>,b@..." */
 static void read_back(const struct lambda_batch *b, struct seq after, struct buf *out)
@@ -68,7 +69,8 @@ static void consumers_and_odd_data(void **state)
         "{\"Records\":[{\"kinesis\":{\"sequenceNumber\":\"1\",\"data\":\"\\\"\\\\\"},\"eventSource\":"
         "\"aws:kinesis\",\"eventID\":\"s:1\",\"eventSourceARN\":\"" ARN "/consumer/c:1\"},"
         "{\"kinesis\":{\"sequenceNumber\":\"2\"},\"eventSource\":\"aws:kinesis\",\"eventID\":\"s:2\","
-        "\"eventSourceARN\":\"" ARN "/consumer/c:1\"}]}";
+        "\"eventSourceARN\":\"" ARN "/consumer/c:1\"}]}\0"
+        "                                                                ";
     struct lambda_batch b;
     struct err e = {0};
     struct buf out = {0};
@@ -85,7 +87,7 @@ static void consumers_and_odd_data(void **state)
 static void mutations(void **state)
 {
     uint64_t random = 88172645463325252u;
-    char text[2 * sizeof event];
+    char text[2 * sizeof event + 64];
     int good = 0;
     (void)state;
     for (int i = 0; i < 100000; i++) {
