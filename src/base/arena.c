@@ -39,16 +39,17 @@ struct arena_block {
 };
 _Static_assert(sizeof(struct arena_block) <= HEAD, "arrays begin on cache lines");
 
-static uint8_t *add_block(struct arena *a, size_t bytes)
+/* At least *bytes, and as many as *bytes says then. */
+static uint8_t *add_block(struct arena *a, size_t *bytes)
 {
-    struct arena_block *b = SEPARATE ? mem_lines(1, bytes) : pages_take(&bytes);
-    *b = (struct arena_block){.next = a->blocks, .bytes = bytes};
+    struct arena_block *b = SEPARATE ? mem_lines(1, *bytes) : pages_take(bytes);
+    *b = (struct arena_block){.next = a->blocks, .bytes = *bytes};
     if (b->next)
         b->next->prev = b;
     a->blocks = b;
-    a->bytes += bytes;
+    a->bytes += *bytes;
     if (a->total)
-        *a->total += bytes;
+        *a->total += *bytes;
     return (uint8_t *)b;
 }
 
@@ -127,12 +128,17 @@ static size_t rounded(size_t n)
     return (n + 7) & ~(size_t)7;
 }
 
-void *arena_take(struct arena *a, size_t n, size_t align)
+static void *take_own(struct arena *a, size_t *n)
+{
+    size_t bytes = HEAD + *n;
+    uint8_t *p = add_block(a, &bytes) + HEAD;
+    *n = bytes - HEAD;
+    return p;
+}
+
+static void *take(struct arena *a, size_t n, size_t align)
 {
     uint8_t *p;
-    invariant(n <= SIZE_MAX / 4 && align <= HEAD);
-    if (SEPARATE || n >= OWN_MIN)
-        return add_block(a, HEAD + n) + HEAD;
     n = rounded(n);
     if ((p = take_hole(a, n, align)))
         return p;
@@ -143,8 +149,8 @@ void *arena_take(struct arena *a, size_t n, size_t align)
         if (bytes < n + HEAD)
             bytes = n + HEAD;
         add_hole(a, a->at, (size_t)(a->end - a->at));
-        a->at = add_block(a, bytes) + HEAD;
-        a->end = (uint8_t *)a->blocks + a->blocks->bytes;
+        a->at = add_block(a, &bytes) + HEAD;
+        a->end = a->at - HEAD + bytes;
         skip = 0;
     }
     p = a->at + skip;
@@ -152,16 +158,17 @@ void *arena_take(struct arena *a, size_t n, size_t align)
     return p;
 }
 
-void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t n, size_t align)
+void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t *n, size_t align)
 {
-    size_t had = rounded(old), want = rounded(n);
+    size_t had = rounded(old), want = rounded(*n);
     bool own = SEPARATE || old >= OWN_MIN;
-    if (p && !own && (uint8_t *)p + had == a->at && n >= old && n < OWN_MIN &&
+    invariant(*n <= SIZE_MAX / 4 && align <= HEAD);
+    if (p && !own && (uint8_t *)p + had == a->at && *n >= old && *n < OWN_MIN &&
         (size_t)(a->end - a->at) >= want - had) {
         a->at += want - had;
         return p;
     }
-    void *q = arena_take(a, n, align);
+    void *q = SEPARATE || *n >= OWN_MIN ? take_own(a, n) : take(a, *n, align);
     if (used)
         memcpy(q, p, used);
     if (p && own)

@@ -20,9 +20,8 @@ struct arena {
     size_t *total;     /* if not NULL, kept up to date by as much */
 };
 void arena_fini(struct arena *a); /* `total` goes down again */
-/* `align` is a power of two up to 64. Not zeroed, never NULL. */
-void *arena_take(struct arena *a, size_t n, size_t align);
-/* An array of `old` bytes (p may be NULL) of which `used` count, with room for n: moved if need be. */
-void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t n, size_t align);
+/* An array of `old` bytes (p may be NULL) of which `used` count, with room for at least *n, and as many as *n
+ * says then: moved if need be. `align` is a power of two up to 64. Not zeroed, never NULL. */
+void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t *n, size_t align);
 
 #endif

@@ -132,10 +132,12 @@ void *pages_take(size_t *bytes)
 {
     invariant(*bytes <= SIZE_MAX / 2);
     size_t pages = *bytes ? (*bytes + PAGES_ONE - 1) / PAGES_ONE : 1;
-    *bytes = pages * PAGES_ONE;
-    if (*bytes > LARGE) {
+    if (pages * PAGES_ONE > LARGE) {
+        *bytes = pages * PAGES_ONE;
         return map_aligned(*bytes);
     }
+    pages = pages > 1 ? (size_t)1 << (64 - __builtin_clzll(pages - 1)) : 1;
+    *bytes = pages * PAGES_ONE;
     pthread_mutex_lock(&pool.lock);
     void *p = take_run(pages);
     if (!p) {

@@ -2,8 +2,9 @@
  * for huge pages. What is given back is used again, and stays mapped up to a limit: the next epoch's rows
  * find their memory warm, without a page fault. Thread-safe.
  *
- * A buddy system: free runs are powers of two on their own boundary, and join their neighbours; a run
- * taken may have any length, its tail stays free. The first page of a slab is its own. */
+ * A buddy system: runs are powers of two on their own boundary, and join their neighbours when free; what lies
+ * beyond half a slab is mapped for itself. Runs of any length would be tighter at first, and leave holes that
+ * nothing fits: after a while twice as much was mapped as in use. The first page of a slab is its own. */
 #ifndef INLET_BASE_PAGES_H
 #define INLET_BASE_PAGES_H
 
@@ -11,7 +12,7 @@
 
 #define PAGES_ONE ((size_t)4096)
 
-/* `bytes` is rounded up to whole pages. Never NULL. Not zeroed. */
+/* `bytes` is rounded up: use it all. Never NULL. Not zeroed. */
 void *pages_take(size_t *bytes);
 void pages_give(void *p, size_t bytes); /* as pages_take rounded it */
 size_t pages_mapped(void);              /* bytes of all slabs, for tests */

@@ -57,35 +57,42 @@ static uint32_t grown32(uint32_t cap, uint32_t used, uint32_t more, uint32_t hin
     return want < UINT32_MAX ? (uint32_t)want : UINT32_MAX;
 }
 
-static void *regrow(const struct column *c, void *p, size_t old, size_t used, size_t n)
+/* Room for *n bytes, and as many as *n says then. */
+static void *regrow(const struct column *c, void *p, size_t old, size_t used, size_t *n)
 {
-    return c->arena ? arena_regrow(c->arena, p, old, used, n, n >= 1024 ? 64 : 8) : mem_realloc(p, n);
+    return c->arena ? arena_regrow(c->arena, p, old, used, n, *n >= 1024 ? 64 : 8)
+                    : mem_realloc(p, *n);
 }
 
 void column_grow_levels(struct column *c, uint32_t more)
 {
     uint32_t was = c->cap_levels;
-    c->cap_levels = grown32(was, c->n_levels, more, c->hint.levels);
-    if (c->max_def) {
-        c->def = regrow(c, c->def, was, was, c->cap_levels);
-        memset(c->def + was, 0, c->cap_levels - was);
-    }
+    size_t n = grown32(was, c->n_levels, more, c->hint.levels), room = n;
+    if (c->max_def)
+        c->def = regrow(c, c->def, was, was, &room);
     if (c->max_rep) {
-        c->rep = regrow(c, c->rep, was, was, c->cap_levels);
-        memset(c->rep + was, 0, c->cap_levels - was);
+        n = room; /* of equal arrays, as the cap is one for both */
+        c->rep = regrow(c, c->rep, was, was, &n);
+        room = n < room ? n : room;
     }
+    c->cap_levels = room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
+    if (c->max_def)
+        memset(c->def + was, 0, c->cap_levels - was);
+    if (c->max_rep)
+        memset(c->rep + was, 0, c->cap_levels - was);
 }
 
 void column_grow_values(struct column *c, uint32_t more)
 {
     size_t width = widths[c->type], was = c->cap_values * width;
-    c->cap_values = grown32(c->cap_values, c->n_values, more, c->hint.values);
-    c->values = regrow(c, c->values, was, c->n_values * width, c->cap_values * width);
+    size_t n = grown32(c->cap_values, c->n_values, more, c->hint.values) * width;
+    c->values = regrow(c, c->values, was, c->n_values * width, &n);
+    c->cap_values = n / width < UINT32_MAX ? (uint32_t)(n / width) : UINT32_MAX;
 }
 
 void column_grow_bytes(struct column *c, size_t more)
 {
     size_t was = c->cap_bytes;
     c->cap_bytes = grown(was, c->n_bytes, more, c->hint.bytes, 64);
-    c->bytes = regrow(c, c->bytes, was, c->n_bytes, c->cap_bytes);
+    c->bytes = regrow(c, c->bytes, was, c->n_bytes, &c->cap_bytes);
 }

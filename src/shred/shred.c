@@ -35,8 +35,8 @@ void shred_more_columns(struct rowset *r, uint32_t n)
 {
     if (n > r->cap_cols) {
         uint32_t cap = r->cap_cols * 2 > n ? r->cap_cols * 2 : n + 8;
-        size_t one = sizeof *r->cols;
-        r->cols = arena_regrow(&r->arena, r->cols, r->cap_cols * one, r->n_cols * one, cap * one, 64);
+        size_t one = sizeof *r->cols, bytes = cap * one;
+        r->cols = arena_regrow(&r->arena, r->cols, r->cap_cols * one, r->n_cols * one, &bytes, 64);
         memset(r->cols + r->n_cols, 0, (cap - r->n_cols) * one);
         r->cap_cols = cap;
     }
