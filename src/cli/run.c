@@ -73,11 +73,13 @@ static void report_json(const struct pipeline_report *r, struct buf *out)
     put_number(out, "already_loaded", r->already_loaded);
     put_number(out, "peak_budget_bytes", r->peak_budget_bytes);
     /* CPU of all threads; what is waited for the disk comes on top, beside other threads' work. */
+    double dedup = (double)c->dedup_ns / 1e9; /* by samples, and part of what the shredders took */
     buf_printf(out,
-               "\"stage_seconds\": {\"read\": %.3f, \"shred\": %.3f, \"encode\": %.3f, "
+               "\"stage_seconds\": {\"read\": %.3f, \"shred\": %.3f, \"dedup\": %.3f, \"encode\": %.3f, "
                "\"compress\": %.3f, \"write\": %.3f, \"commit\": %.3f}, ",
-               (double)r->read_ns / 1e9, (double)r->shred_ns / 1e9, (double)r->encode_ns / 1e9,
-               (double)r->compress_ns / 1e9, (double)r->write_ns / 1e9, (double)r->commit_ns / 1e9);
+               (double)r->read_ns / 1e9, (double)r->shred_ns / 1e9 - dedup, dedup,
+               (double)r->encode_ns / 1e9, (double)r->compress_ns / 1e9, (double)r->write_ns / 1e9,
+               (double)r->commit_ns / 1e9);
     buf_printf(out, "\"elapsed_seconds\": {\"write\": %.3f, \"commit\": %.3f}, ",
                (double)r->write_wall_ns / 1e9, (double)r->commit_wall_ns / 1e9);
     buf_printf(out, "\"stopped\": %s, \"seconds\": %.3f}\n", r->stopped ? "true" : "false",

@@ -267,7 +267,7 @@ static int commit(struct commit_job *job, struct err *e)
     if (!rc)
         rc = append_files(job, &fs, e);
     job->n_files = fs.n;
-    job->commit_ns = clock_thread_cpu_ns() - cpu;
+    job->commit_ns += clock_thread_cpu_ns() - cpu;
     job->commit_wall_ns = clock_mono_ns() - wrote;
     put_files_fini(job, &fs, rc);
     return rc;
@@ -321,8 +321,11 @@ static int probe(struct commit_job *job, struct err *e)
 
 static int write_rows(struct commit_job *job, struct err *e)
 {
-    if (commit_open_table(job->table, job->lake, e) || (job->rows && agree(job, e)) ||
-        check_spec(job, e) || (job->rows && encode_rows(job, e)))
+    int64_t cpu = clock_thread_cpu_ns();
+    int rc = commit_open_table(job->table, job->lake, e) || (job->rows && agree(job, e)) ||
+             check_spec(job, e);
+    job->commit_ns += clock_thread_cpu_ns() - cpu;
+    if (rc || (job->rows && encode_rows(job, e)))
         return -1;
     return job->kind == JOB_COMMIT ? commit(job, e) : 0;
 }

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/uuid.h"
 #include "codec/civil.h"
@@ -436,12 +437,20 @@ static enum reason parse(struct shredder *s, const struct shred_record *r, char 
                                      : REASON_INVALID_JSON;
 }
 
+#define DEDUP_TIMED 64     /* one record in so many tells the time for all, */
+#define DEDUP_NS_MAX 20000 /* ... unless the thread was interrupted */
+
 static bool is_duplicate(struct shredder *s, const struct shred_record *r,
                          const struct dedup_key *key, uint64_t epoch)
 {
+    bool timed = s->counts.records % DEDUP_TIMED == 0;
+    int64_t began = timed ? clock_mono_ns() : 0;
     uint64_t payload = s->fast->hash(r->payload, r->n);
     enum dedup_verdict v = (s->env.alone ? dedup_check_alone : dedup_check)(
         s->env.dedup, key, payload ? payload : 1, r->arrived_us, epoch);
+    int64_t took = timed ? clock_mono_ns() - began : 0;
+    if (took < DEDUP_NS_MAX)
+        s->counts.dedup_ns += DEDUP_TIMED * (uint64_t)took;
     if (v == DEDUP_NEW)
         return false;
     atomic_fetch_add_explicit(&s->shape->table->duplicates, 1, memory_order_relaxed);

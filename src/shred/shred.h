@@ -92,6 +92,7 @@ struct shred_counts { /* added up; the consumer reads them with shredder_counts 
     uint64_t conflicts; /* values that did not fit their column */
     uint64_t dead[REASON_COUNT];
     uint64_t fast_rows, slow_rows;
+    uint64_t dedup_ns; /* about */
 };
 
 struct shred_record {
