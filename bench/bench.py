@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ INLET = str(ROOT / "build" / "inlet")
 EVENTS = int(os.environ.get("EVENTS", 1_000_000))
 REPEATS = int(os.environ.get("REPEATS", 3))
 CORE = os.environ.get("CORE", str(max(os.sched_getaffinity(0))))
+KINESIS = int(os.environ.get("KINESIS", 200_000))
 CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
 
 
@@ -42,9 +44,18 @@ def size_mb(path):
     return sum(f.stat().st_size for f in pathlib.Path(path).rglob("*.parquet")) / 1e6
 
 
+def fresh(name):
+    """A path that is free; what is there is removed later."""
+    path = OUT / name
+    if path.exists():
+        trash = OUT / "trash"
+        trash.mkdir(exist_ok=True)
+        path.rename(trash / f"{name}-{time.monotonic_ns()}")
+    return path
+
+
 def inlet(events, threads=1, cores=CORE):
-    lake = OUT / "lake"
-    shutil.rmtree(lake, ignore_errors=True)
+    lake = fresh("lake")
     r = measure([INLET, "load", events, "--lake", lake, "--threads", threads, "--quiet", "--json"], cores)
     r["report"] = json.loads(r.pop("out"))
     r["size_mb"] = size_mb(lake)
@@ -62,13 +73,41 @@ def rewritten_mb(lake):
 
 
 def peer(name, events):
-    to = OUT / "peer"
-    shutil.rmtree(to, ignore_errors=True)
+    to = fresh("peer")
     to.mkdir()
     r = measure([sys.executable, ROOT / "bench" / "peers.py", name, events, to])
     r["size_mb"] = size_mb(to)
     del r["out"]
     return r
+
+
+def kinesis():
+    """CPU of an event read from a stream against one loaded from a file; the stand-in's own is not counted."""
+    port = socket.create_server(("127.0.0.1", 0))
+    number = port.getsockname()[1]
+    port.close()
+    os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{number}", "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
+                   "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+    events, best = events_file(KINESIS), {}
+    with open(OUT / "kinesis.log", "w") as log:
+        standin = subprocess.Popen([sys.executable, ROOT / "tests" / "standin" / "aws.py", "-H", "127.0.0.1", "-p", str(number)], stdout=log, stderr=log)
+    try:
+        subprocess.run([sys.executable, ROOT / "tools" / "demo_stream.py", "create", "bench", "4"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([INLET, "gen", "--events", str(KINESIS), "--types", "100", "--seed", "1", "--start", "2026-11-20T00:00:00Z",
+                        "--stream", "kinesis://bench"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(REPEATS):
+            from_stream = measure([INLET, "run", "--stream", "kinesis://bench", "--lake", fresh("lake"), "--until-caught-up", "--threads", "1",
+                                   "--quiet", "--json"])
+            report = json.loads(from_stream.pop("out"))
+            if report["records"] != KINESIS:
+                raise RuntimeError(f"{report['records']} of {KINESIS} records were read")
+            for name, r in (("stream", from_stream), ("file", inlet(events))):
+                best[name] = min(best.get(name, r["cpu"]), r["cpu"])
+    finally:
+        standin.terminate()
+        standin.wait()
+    return {"events": KINESIS, "stream_cpu_us": best["stream"] / KINESIS * 1e6, "file_cpu_us": best["file"] / KINESIS * 1e6,
+            "ratio": best["stream"] / best["file"]}
 
 
 CONTENDERS = {
@@ -144,6 +183,9 @@ def main():
           [[n, f"{b['events_per_second']:,.0f}", f"{first['events_per_second'] / b['events_per_second']:.2f}",
             f"{b['cpu_us_per_event']:.2f}", f"{b['rss_mb']:.0f}", f"{b['output_bytes_per_event']:.1f}"] for n, b in best.items()])
     result = {"events": EVENTS, "contenders": best}
+    if "inlet" in runs and "inlet, 2 cores" in runs:
+        result["two_cores"] = best["inlet, 2 cores"]["events_per_second"] / first["events_per_second"]
+        print(f"\ntwo cores: {result['two_cores']:.2f} times one")
     if "inlet" in runs:
         report = min(runs["inlet"], key=lambda r: r["wall"])
         stages = dict(report["report"]["stage_seconds"])
@@ -161,13 +203,19 @@ def main():
     shred = measure([ROOT / "build" / "bench" / "shred_bench", whole, REPEATS])["out"].splitlines()
     print("\nparse and shred alone, in memory\n  " + max(shred, key=lambda s: float(s.split()[1])))
     result["shred_alone"] = shred
+    if "inlet" in runs and KINESIS:
+        k = result["kinesis"] = kinesis()
+        print(f"\nfrom Kinesis (stand-in), {k['events']:,} records: {k['stream_cpu_us']:.2f} us of CPU an event, from a file {k['file_cpu_us']:.2f}: {k['ratio']:.2f} times")
     if os.environ.get("BIG"):
-        big = inlet(events_file(EVENTS * 10), threads=2, cores=CORES)
-        print(f"\n{EVENTS * 10:,} events, 2 cores: {EVENTS * 10 / big['wall']:,.0f} events/s, peak {big['rss_mb']:.0f} MB, {big['report']['commits']} commits, {big['report']['files']} files")
-        result["big"] = {"events_per_second": EVENTS * 10 / big["wall"], "rss_mb": big["rss_mb"]}
-        (OUT / f"events-{EVENTS * 10}.ndjson").unlink()
-    shutil.rmtree(OUT / "lake", ignore_errors=True)
-    shutil.rmtree(OUT / "peer", ignore_errors=True)
+        path = events_file(EVENTS * 10)
+        for threads, cores in ((1, CORE), (2, CORES)):
+            big = inlet(path, threads=threads, cores=cores)
+            rate = EVENTS * 10 / big["wall"]
+            print(f"\n{EVENTS * 10:,} events, {threads} core(s): {rate:,.0f} events/s, peak {big['rss_mb']:.0f} MB, {big['report']['commits']} commits, {big['report']['files']} files")
+            result[f"big_{threads}"] = {"events_per_second": rate, "rss_mb": big["rss_mb"], "cpu_us_per_event": big["cpu"] / EVENTS / 10 * 1e6}
+        path.unlink()
+    for name in ("lake", "peer", "trash"):
+        shutil.rmtree(OUT / name, ignore_errors=True)
     (OUT / "results.json").write_text(json.dumps(result, indent=1))
     print(f"\nall of it: {(OUT / 'results.json').relative_to(ROOT)}")
 

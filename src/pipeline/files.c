@@ -8,7 +8,7 @@
 
 /* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
  * to takes memory, and which grows without being copied. */
-#define OUT_BYTES ((size_t)2 << 20)
+#define OUT_BYTES ((size_t)8 << 20)
 
 bool files_same_partition(const struct shred_table *t, const struct rowset *a,
                           const struct rowset *b)
