@@ -28,7 +28,7 @@ $(B)/inlet: $(B)/obj/src/cli/main.o $(B)/libinlet.a
 
 $(B)/libinlet.a: $(OBJS)
 	@rm -f $@
-	@ar rcs $@ $(OBJS)
+	@$(AR) rcs $@ $(OBJS)
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -87,4 +87,4 @@ install: $(B)/inlet ## copy the program to $(PREFIX)/bin
 clean: ## remove what was built, not the venv
 	rm -rf $(B)/obj $(B)/unit $(B)/inlet $(B)/libinlet.a
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/unit $(B)/bench -type f -name '*.d' 2>/dev/null)

@@ -318,7 +318,7 @@ variable "log_retention_days" {
 }
 
 variable "lambda_zip" {
-  description = "The deployment package that `make lambda-zip` writes."
+  description = "The deployment package that `make lambda-arm64` writes."
   type        = string
   default     = "../build/lambda-arm64.zip"
 }

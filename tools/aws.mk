@@ -1,5 +1,5 @@
 # Environments, image, other architectures: the targets; what they do is in tools/.
-.PHONY: env-up env-plan env-down env-output deploy init image lambda-zip test-infra test-env test-image test-arm64
+.PHONY: env-up env-plan env-down env-output deploy init image lambda-arm64 test-infra test-env test-image test-arm64
 ENV ?=
 
 env-up: deps ## all of an environment (ENV=dev, staging, prod, small, huge; local: on this machine)
@@ -24,8 +24,8 @@ init: $(B)/inlet ## the data structures of an environment: tables known beforeha
 image: ## the container image inlet:dev, by docker or buildah (PLATFORM=linux/arm64)
 	@tools/image.sh build inlet:dev $(PLATFORM)
 
-lambda-zip: ## build/lambda-arm64.zip (ARCH=x86_64: for that): the program and its libraries for Lambda
-	@tools/lambda_zip.sh $(ARCH)
+lambda-arm64: ## build/lambda-arm64.zip, cross-built: what the module lambda deploys
+	@tools/cross.sh arm64 lambda
 
 test-infra: deps ## Terraform against mocks, its plans against the policies
 	@build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra -m "not slow"
@@ -38,4 +38,4 @@ test-image: ## build and run the image, or the same steps where there is no cont
 	@tools/test_image.sh
 
 test-arm64: ## cross-build for arm64, the unit tests under qemu
-	@tools/arm64.sh test
+	@tools/cross.sh arm64 test

@@ -3,8 +3,9 @@
 # packages (as root or through sudo), and Python packages into build/venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-want="gcc make pkg-config libcurl4-openssl-dev libssl-dev libjansson-dev libzstd-dev zlib1g-dev
-  libxxhash-dev libsqlite3-dev libmicrohttpd-dev libyaml-dev libexpat1-dev libcmocka-dev python3 python3-venv ca-certificates"
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
+want="gcc make pkg-config $LIBRARIES_DEV libcmocka-dev python3 python3-venv ca-certificates"
 missing=()
 for p in $want; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")

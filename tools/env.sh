@@ -101,7 +101,7 @@ image() { # built and pushed unless it is there
 }
 
 apply() {
-  [ "$consumer" != lambda ] || [ -f build/lambda-arm64.zip ] || make --no-print-directory lambda-zip
+  [ "$consumer" != lambda ] || [ -f build/lambda-arm64.zip ] || make --no-print-directory lambda-arm64
   say "Terraform: $env in account $account, $region"
   if [ "$env" = local ]; then
     quietly tf apply -input=false "${approval[@]}" "${tf_vars[@]}" -var "image_tag=$tag" && tail -1 <(grep -E '^Apply complete' "$work/log")
@@ -111,11 +111,12 @@ apply() {
 }
 
 structures() { # what `inlet init` makes: tables known beforehand, dead letters
-  [ -x build/inlet ] || die "run 'make' first: build/inlet makes the data structures"
-  build/inlet init --help >/dev/null 2>&1 || { say "this build has no 'inlet init': the worker makes the tables as events come"; return 0; }
+  inlet=${INLET:-build/inlet}
+  [ -x "$inlet" ] || die "run 'make' first: $inlet makes the data structures"
+  "$inlet" init --help >/dev/null 2>&1 || { say "this build has no 'inlet init': the worker makes the tables as events come"; return 0; }
   tf output -json environment >"$work/settings.json"
   say "the data structures"
-  $python tools/env_local.py exec "$work/settings.json" build/inlet init
+  $python tools/env_local.py exec "$work/settings.json" "$inlet" init
 }
 
 case $verb in

@@ -112,12 +112,11 @@ def start():
     command, env = task_environment()
     # What ECS itself would add: credentials; and where this machine's AWS is.
     machine = {k: os.environ[k] for k in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    if "PROXY" in os.environ:
-        machine["AWS_ENDPOINT_URL"] = os.environ["PROXY"]
+    through = {"AWS_ENDPOINT_URL": os.environ["PROXY"]} if "PROXY" in os.environ else {}  # what the test watches it by
     with socket.socket() as s:  # the container has its own 127.0.0.1:8080, this machine's may be taken
         s.bind(("127.0.0.1", 0))
         env["INLET_HTTP"] = f"127.0.0.1:{s.getsockname()[1]}"
-    proc = spawn("worker", [INLET, *command], {**env, **machine}, http=env["INLET_HTTP"])
+    proc = spawn("worker", [INLET, *command], {**env, **machine, **through}, http=env["INLET_HTTP"])
     time.sleep(2)
     if proc.poll() is not None:
         sys.exit(f"env: the program ended at once: {log_tail('worker')}")

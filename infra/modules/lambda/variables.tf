@@ -37,7 +37,7 @@ variable "stream_key_arn" {
 }
 
 variable "zip" {
-  description = "The deployment package that `make lambda-zip` writes."
+  description = "The deployment package that `make lambda-arm64` writes."
   type        = string
   default     = "../build/lambda-arm64.zip"
 }
