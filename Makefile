@@ -52,6 +52,11 @@ test: deps ## unit and end-to-end tests; the last line counts them
 	@$(MAKE) --no-print-directory $(B)/inlet
 	@B=$(B) tools/test.sh
 
+.PHONY: test-rest
+test-rest: deps ## the REST catalog's tests against Iceberg's own server (needs Java and Maven)
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@B=$(B) tools/test_rest.sh
+
 $(B)/bench/shred_bench: bench/shred_bench.c $(B)/libinlet.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -o $@ $< $(B)/libinlet.a $(LIBS)

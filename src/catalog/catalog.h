@@ -73,13 +73,29 @@ struct catalog_glue_options {
 struct catalog *catalog_glue_open(const struct catalog_glue_options *o, const struct clock *clock,
                                   struct err *e);
 
+struct catalog_rest_options {
+    const char *uri;        /* http(s)://HOST[:PORT][/PATH], what stands before v1/ */
+    const char *warehouse;  /* NULL: none */
+    const char *token;      /* a bearer token; NULL: none */
+    const char *credential; /* OAuth2 client credentials, "ID:SECRET"; NULL: none */
+    const char *oauth2_uri; /* where tokens are got; NULL: the catalog's v1/oauth/tokens */
+    const char *scope;      /* NULL: "catalog" */
+    const char *sign;       /* SigV4 for this service name: "glue", "s3tables"; NULL: not */
+    int64_t patience_ms;    /* of one call, 0: 30 s */
+    struct aws_options aws; /* for signing */
+};
+/* Iceberg's REST protocol. Reads the server's configuration. */
+struct catalog *catalog_rest_open(const struct catalog_rest_options *o, const struct clock *clock,
+                                  struct err *e);
+
 struct catalog_options {
     const char *uri;
     bool read_only; /* nothing is made by opening it */
     const struct clock *clock;
     struct aws_options aws;
+    struct catalog_rest_options rest; /* but for uri and aws */
 };
-/* sqlite:PATH, glue://DATABASE. */
+/* sqlite:PATH, glue://DATABASE, rest+https://HOST[/PATH] (rest+http: for tests). */
 struct catalog *catalog_open(const struct catalog_options *o, struct err *e);
 /* Whether catalog_open knows it: ERR_INVALID with what to write. */
 int catalog_uri_check(const char *uri, struct err *e);

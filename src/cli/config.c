@@ -13,6 +13,7 @@
 #include "cli/render.h"
 #include "lease/lease.h"
 
+#define SECRET_SHOWN "\"(secret)\""
 #define HASH_KEY_MAX 4096
 
 void config_init(struct config *c)
@@ -224,8 +225,16 @@ const char *config_namespace(const struct config *c)
 
 struct catalog_options config_catalog(const struct config *c, const char *uri)
 {
-    (void)c;
-    return (struct catalog_options){.uri = uri, .clock = &clock_system};
+    const struct options *o = &c->options;
+    return (struct catalog_options){
+        .uri = uri,
+        .clock = &clock_system,
+        .rest = {.warehouse = options_text(o, OPT_CATALOG_WAREHOUSE),
+                 .token = options_text(o, OPT_CATALOG_TOKEN),
+                 .credential = options_text(o, OPT_CATALOG_CREDENTIAL),
+                 .oauth2_uri = options_text(o, OPT_CATALOG_OAUTH2_URI),
+                 .scope = options_text(o, OPT_CATALOG_SCOPE),
+                 .sign = options_text(o, OPT_CATALOG_SIGN)}};
 }
 
 const char *config_stream_name(const char *uri, struct err *e)
@@ -373,7 +382,9 @@ void config_show(const struct config *c, bool json, struct buf *out)
         if (!json) {
             struct buf line = {0};
             buf_printf(&line, "%s: ", o->key);
-            if (v->text && (o->kind == OPTION_TEXT || o->kind == OPTION_TIME))
+            if (v->text && o->kind == OPTION_SECRET)
+                buf_puts(&line, SECRET_SHOWN);
+            else if (v->text && (o->kind == OPTION_TEXT || o->kind == OPTION_TIME))
                 render_json_string(&line, v->text);
             else
                 buf_puts(&line, v->text ? v->text : "null");
@@ -389,7 +400,7 @@ void config_show(const struct config *c, bool json, struct buf *out)
         render_json_string(out, o->key);
         buf_puts(out, ": {\"value\": ");
         if (v->text)
-            render_json_string(out, v->text);
+            render_json_string(out, o->kind == OPTION_SECRET ? "(secret)" : v->text);
         else
             buf_puts(out, "null");
         buf_printf(out, ", \"origin\": \"%s\"}", origin_text(v->origin));

@@ -53,7 +53,10 @@ int open_lake(struct open_lake *l, const struct config *c, enum open_mode mode, 
                             .engine_version = "inlet " INLET_VERSION,
                             .snapshot_age_ms = INT64_C(86400000),
                             .snapshots_max = 500,
-                            .random = random_bytes};
+                            .random = random_bytes,
+                            .store_for = lake_store_for,
+                            .store_for_ctx = &l->stores};
+    l->stores.sync = mode != OPEN_LOOK;
     l->lake.store = store_local_open(dir, mode != OPEN_LOOK, e);
     if (!l->lake.store)
         return -1;

@@ -8,6 +8,7 @@
 
 struct open_lake {
     struct lake lake;
+    struct lake_store_options stores; /* where the lake points to: it stays where it was opened */
     char *catalog_uri;
 };
 enum open_mode {

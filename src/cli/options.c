@@ -28,9 +28,25 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_LAKE] = {"lake", "lake", "DIR", NULL, NULL, "the lake's directory, made if missing",
                   CMD_LAKE, OPTION_TEXT, 0, 0},
     [OPT_CATALOG] = {"catalog", "catalog", "URI", NULL, NULL,
-                     "the Iceberg catalog: sqlite:PATH (default: catalog.db in the lake) or "
-                     "glue://DATABASE", CMD_LAKE, OPTION_TEXT,
+                     "the Iceberg catalog: sqlite:PATH (default: catalog.db in the lake), "
+                     "glue://DATABASE or rest+https://HOST/PATH", CMD_LAKE, OPTION_TEXT,
                      0, 0},
+    [OPT_CATALOG_WAREHOUSE] = {"catalog-warehouse", "catalog_warehouse", "NAME", NULL, NULL,
+                               "of a REST catalog: its warehouse", CMD_LAKE, OPTION_TEXT, 0, 0},
+    [OPT_CATALOG_TOKEN] = {"catalog-token", "catalog_token", "TOKEN", NULL, NULL,
+                           "of a REST catalog: a bearer token", CMD_LAKE, OPTION_SECRET, 0, 0},
+    [OPT_CATALOG_CREDENTIAL] = {"catalog-credential", "catalog_credential", "ID:SECRET", NULL, NULL,
+                                "of a REST catalog: OAuth2 client credentials", CMD_LAKE,
+                                OPTION_SECRET, 0, 0},
+    [OPT_CATALOG_OAUTH2_URI] = {"catalog-oauth2-uri", "catalog_oauth2_uri", "URL", NULL, NULL,
+                                "where it gives tokens; default: the catalog's v1/oauth/tokens",
+                                CMD_LAKE, OPTION_TEXT, 0, 0},
+    [OPT_CATALOG_SCOPE] = {"catalog-scope", "catalog_scope", "SCOPE", NULL, NULL,
+                           "the OAuth2 scope to ask for; default: catalog", CMD_LAKE, OPTION_TEXT,
+                           0, 0},
+    [OPT_CATALOG_SIGN] = {"catalog-sign", "catalog_sign", "SERVICE", NULL, NULL,
+                          "sign requests to a REST catalog with AWS credentials for this service: "
+                          "glue or s3tables", CMD_LAKE, OPTION_TEXT, 0, 0},
     [OPT_LEASES] = {"leases", "leases", "URI", NULL, NULL,
                     "who reads what, and from where: sqlite:PATH (default: leases.db in the lake) "
                     "or dynamodb://TABLE", CMD_READ | CMD_SETUP | CMD_STATUS,
@@ -319,6 +335,7 @@ static int parse_value(const struct option *o, const char *text, struct option_v
     switch (o->kind) {
     case OPTION_FLAG:
         return parse_flag(text, &v->number, e);
+    case OPTION_SECRET:
     case OPTION_TEXT:
         return *text ? 0 : err_set(e, ERR_INVALID, "it is empty");
     case OPTION_SHARE:
@@ -584,6 +601,14 @@ static int set_long(struct options *o, unsigned command, int n, char *const *wor
     }
     if (id < 0)
         return unknown_option(command, name, len, e);
+    if (table[id].kind == OPTION_SECRET) { /* others on the machine see the command line */
+        struct buf variable = {0};
+        options_environment_name(&table[id], &variable);
+        err_set(e, ERR_INVALID, "--%s is a secret: set %s, or %s in the config file",
+                table[id].name, buf_cstr(&variable), table[id].key);
+        buf_fini(&variable);
+        return -1;
+    }
     if (table[id].kind == OPTION_FLAG && !value)
         value = "true";
     if (!value && *i + 1 < n)
@@ -645,7 +670,8 @@ static void wrap(const char *text, int indent, struct buf *out)
 static void help_line(const struct option *o, int width, struct buf *out)
 {
     struct buf left = {0};
-    buf_printf(&left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    buf_printf(&left, "%s%s%s%s", o->kind == OPTION_SECRET ? "" : "--", o->name, o->arg ? " " : "",
+               o->arg ? o->arg : "");
     buf_printf(out, "  %-*s  ", width, buf_cstr(&left));
     buf_fini(&left);
     wrap(o->help, width + 4, out);

@@ -42,6 +42,12 @@ enum option_id {
     OPT_STREAM,
     OPT_LAKE,
     OPT_CATALOG,
+    OPT_CATALOG_WAREHOUSE,
+    OPT_CATALOG_TOKEN,
+    OPT_CATALOG_CREDENTIAL,
+    OPT_CATALOG_OAUTH2_URI,
+    OPT_CATALOG_SCOPE,
+    OPT_CATALOG_SIGN,
     OPT_LEASES,
     OPT_NAMESPACE,
     OPT_START,
@@ -93,6 +99,7 @@ enum option_id {
 enum option_kind {
     OPTION_FLAG,     /* number 0 or 1 */
     OPTION_TEXT,     /* text */
+    OPTION_SECRET,   /* text that is never shown, and not taken from the command line */
     OPTION_COUNT_OF, /* number, from min to max */
     OPTION_SIZE,     /* number of bytes: 64KB, 256MB, 1GB (1024 each) */
     OPTION_DURATION, /* number of microseconds: 250ms 60s 15m 1h 7d, and 1h30m */

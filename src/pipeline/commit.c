@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pipeline/envelope.h"
 #include "pipeline/pipeline_int.h"
 #include "pipeline/positions.h"
 
@@ -38,6 +39,23 @@ static int first_schema(struct ptable *t, struct schema *out, struct err *e)
     return rc < 0 ? -1 : 0;
 }
 
+/* Somebody may have made the table meanwhile, partitioned otherwise than its rows were split. */
+static int check_made(const struct ptable *t, const struct table *made, struct err *e)
+{
+    const struct partition_field *fields;
+    uint32_t n = table_partition(made, &fields);
+    bool same = n == t->n_partition;
+    for (uint32_t i = 0; same && i < n; i++)
+        same = fields[i].source_id == t->partition[i].source_id &&
+               strcmp(fields[i].transform, t->partition[i].transform) == 0;
+    if (envelope_check(made, t->st.number != 0, e))
+        return -1;
+    return same ? 0
+                : err_set(e, ERR_FENCED,
+                          "somebody made it meanwhile, partitioned otherwise; the rows have to be "
+                          "read again");
+}
+
 int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
 {
     static const char *const properties[] = {"write.format.default", "parquet",
@@ -56,11 +74,16 @@ int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
                               .sort = sort,
                               .n_sort = t->st.number ? 2 : 0,
                               .properties = properties};
-    t->handle = table_create(lake, t->st.name, &spec, e);
+    struct table *made = table_create(lake, t->st.name, &spec, e);
+    if (made && check_made(t, made, e)) {
+        table_free(made);
+        made = NULL;
+    }
     schema_fini(&base);
-    if (t->handle)
-        t->spec_id = table_spec_id(t->handle);
-    return t->handle ? 0 : -1;
+    t->handle = made;
+    if (made)
+        t->spec_id = table_spec_id(made);
+    return made ? 0 : -1;
 }
 
 /* The rows were split by the spec that the table had; somebody may have given it another. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "pipeline/envelope.h"
 #include "pipeline/pipeline_int.h"
 
 void router_init(struct router *r, const struct pipeline_config *config)
@@ -176,6 +177,8 @@ int router_bind(struct ptable *t, struct table *handle, struct err *e)
     if (n > PARTITION_FIELDS_MAX)
         return err_set(e, ERR_INVALID, "table %s has %u partition fields; inlet writes up to %d",
                        t->st.name, n, PARTITION_FIELDS_MAX);
+    if (envelope_check(handle, t->st.number != 0, e))
+        return -1;
     t->n_partition = 0;
     t->st.time_transform = 0;
     t->st.by_subtype = t->st.by_name = false;

@@ -19,6 +19,7 @@ struct run {
     struct pipeline_report *report;
     const struct clock *clock;
     struct lake lake;
+    struct lake_store_options stores;
     struct lease_store *leases;
     struct router router;
     struct dedup *dedup;

@@ -47,7 +47,10 @@ static int open_lake(struct run *r, struct err *e)
                             .engine_version = c->version,
                             .snapshot_age_ms = (int64_t)86400000,
                             .snapshots_max = 500,
-                            .random = random_bytes};
+                            .random = random_bytes,
+                            .store_for = lake_store_for,
+                            .store_for_ctx = &r->stores};
+    r->stores.sync = c->sync;
     r->lake.store = store_local_open(c->lake, c->sync, e);
     if (!r->lake.store)
         goto done;

@@ -318,7 +318,7 @@ int table_facts(struct table *t, struct table_facts *out, struct err *e)
     const char *rows = table_json_text(summary, "total-records"),
                *files = table_json_text(summary, "total-data-files"),
                *bytes = table_json_text(summary, "total-files-size");
-    const char *key = store_key_of(t->store, t->location);
+    const char *key = t->location ? store_key_of(t->store, t->location) : NULL;
     *out = (struct table_facts){.rows = rows ? atoll(rows) : 0,
                                 .files = files ? atoll(files) : 0,
                                 .bytes = bytes ? atoll(bytes) : 0,

@@ -38,6 +38,12 @@ struct lake {
     void *random_ctx;
 };
 
+struct lake_store_options {
+    bool sync; /* of local ones: see store_local_open */
+};
+/* lake.store_for, with such options as its ctx: file: locations. */
+struct store *lake_store_for(void *ctx, const char *location, json_t *config, struct err *e);
+
 /* A partition field: an identity of a column or a time transform. */
 struct partition_field {
     int32_t source_id;
