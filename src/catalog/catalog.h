@@ -35,6 +35,13 @@ struct catalog_change {
                                        (CommitTableRequest); NULL for a creation */
 };
 
+/* A view as Athena makes it in Glue; borrowed. */
+struct catalog_view {
+    const char *name;
+    const json_t *presto;  /* originalSql, catalog, schema, columns */
+    const json_t *columns; /* [{Name, Type}] */
+};
+
 struct catalog_ops {
     int (*namespace_ensure)(struct catalog *c, const char *ns, struct err *e);
     /* NULL where the catalog cannot say. */
@@ -52,6 +59,9 @@ struct catalog_ops {
      * it takes effect once at most. *out as create's. */
     int (*swap)(struct catalog *c, const char *ns, const char *table,
                 const struct catalog_change *change, struct catalog_table *out, struct err *e);
+    /* Makes or replaces a view; what is there and is no view stays: ERR_INVALID. NULL: it has none. */
+    int (*put_view)(struct catalog *c, const char *ns, const struct catalog_view *view,
+                    struct err *e);
     void (*close)(struct catalog *c);
 };
 

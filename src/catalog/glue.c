@@ -271,6 +271,34 @@ static int glue_swap(struct catalog *c, const char *ns, const char *table,
     return rc;
 }
 
+/* The view of that name may be replaced; anything else of that name not. */
+static int glue_put_view(struct catalog *c, const char *ns, const struct catalog_view *view,
+                         struct err *e)
+{
+    struct glue_catalog *g = glue_of(c);
+    struct aws_reply r;
+    struct err local = {0};
+    (void)ns;
+    e = e ? e : &local;
+    json_t *q = request(g);
+    json_object_set_new(q, "Name", json_string(view->name));
+    int rc = call(g, "GetTable", q, &r, e);
+    const char *type = json_string_value(
+        json_object_get(json_object_get(r.json, "Table"), "TableType"));
+    bool there = rc == 0, is_view = type && strcmp(type, "VIRTUAL_VIEW") == 0;
+    aws_reply_fini(&r);
+    if (there && !is_view)
+        return err_set(e, ERR_INVALID, "%s.%s is a table, no view: give the view another name (--name)",
+                       g->database, view->name);
+    if (rc && e->kind != ERR_NOTFOUND)
+        return -1;
+    q = request(g);
+    json_object_set_new(q, "TableInput", glue_view_input(view));
+    rc = call(g, there ? "UpdateTable" : "CreateTable", q, &r, e);
+    aws_reply_fini(&r);
+    return rc;
+}
+
 static void glue_close(struct catalog *c)
 {
     struct glue_catalog *g = glue_of(c);
@@ -291,6 +319,7 @@ static const struct catalog_ops glue_ops = {
     .load = glue_load,
     .create = glue_create,
     .swap = glue_swap,
+    .put_view = glue_put_view,
     .close = glue_close,
 };
 

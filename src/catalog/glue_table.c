@@ -2,10 +2,12 @@
  * schema's, then those of former schemas that it lacks (iceberg.field.current = false). */
 #include "catalog/glue_table.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"
+#include "codec/base64.h"
 
 #define COMMENT_MAX 255   /* Glue's limit, in characters; bytes are never fewer */
 #define TYPE_MAX 131072   /* Glue's limit */
@@ -245,5 +247,33 @@ json_t *glue_table_input(const json_t *now, const char *name, const struct catal
     json_object_set_new(storage, "Columns", columns_json(change->metadata, before));
     if (location)
         json_object_set_new(storage, "Location", json_deep_copy(location));
+    return input;
+}
+
+/* ---- views ---- */
+
+json_t *glue_view_input(const struct catalog_view *view)
+{
+    json_t *input = json_object(), *parameters = json_object(), *storage = json_object();
+    char *text = json_dumps(view->presto, JSON_COMPACT);
+    size_t n = strlen(text);
+    char *coded = mem_alloc(base64_encoded(n) + 1);
+    coded[base64_encode(coded, (const uint8_t *)text, n)] = '\0';
+    char *original = mem_printf("/* Presto View: %s */", coded);
+    json_object_set_new(input, "Name", json_string(view->name));
+    json_object_set_new(input, "TableType", json_string("VIRTUAL_VIEW"));
+    json_object_set_new(input, "ViewOriginalText", json_string(original));
+    json_object_set_new(input, "ViewExpandedText", json_string("/* Presto View */"));
+    json_object_set_new(parameters, "presto_view", json_string("true"));
+    json_object_set_new(parameters, "comment", json_string("Presto View"));
+    json_object_set_new(input, "Parameters", parameters);
+    json_object_set_new(input, "PartitionKeys", json_array());
+    json_object_set_new(storage, "Columns", json_deep_copy(view->columns));
+    json_object_set_new(storage, "Location", json_string(""));
+    json_object_set_new(storage, "SerdeInfo", json_object());
+    json_object_set_new(input, "StorageDescriptor", storage);
+    free(original);
+    free(coded);
+    free(text);
     return input;
 }

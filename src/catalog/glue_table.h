@@ -12,6 +12,8 @@ const char *glue_table_version(const json_t *table);  /* NULL if it has none; bo
 /* The TableInput that makes the table, or, of `now`, changes it: all that it has and that is not ours
  * stays. */
 json_t *glue_table_input(const json_t *now, const char *name, const struct catalog_change *change);
+/* The TableInput of a view, as Athena writes it. */
+json_t *glue_view_input(const struct catalog_view *view);
 /* A type of Iceberg's schema JSON in Hive's words: "array<struct<a:bigint>>". */
 void glue_type(const json_t *type, struct buf *out);
 

@@ -35,6 +35,7 @@ int lambda_command(struct config *c, int n_args, char **args);
 int gen_command(struct config *c, int n_args, char **args);
 int tables_command(struct config *c, int n_args, char **args);
 int schema_command(struct config *c, int n_args, char **args);
+int views_command(struct config *c, int n_args, char **args);
 int inspect_command(struct config *c, int n_args, char **args);
 
 #endif

@@ -25,7 +25,7 @@ static void cell(const char *text, struct buf *out)
 
 static void line(const struct option *o, struct buf *out)
 {
-    buf_printf(out, "| `--%s%s%s` | ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    buf_printf(out, "| `%s%s%s%s` | ", o->kind == OPTION_SECRET ? "" : "--", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
     if (o->key) {
         buf_printf(out, "`%s` | `", o->key);
         options_environment_name(o, out);

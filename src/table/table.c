@@ -280,6 +280,11 @@ const char *table_uuid(const struct table *t)
     return t->uuid;
 }
 
+const char *table_location(const struct table *t)
+{
+    return t->placed;
+}
+
 const char *table_name(const struct table *t)
 {
     return t->name;

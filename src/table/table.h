@@ -81,6 +81,7 @@ int table_schemas(const struct table *t, void (*each)(void *, const struct schem
 const char *table_property(const struct table *t, const char *key); /* NULL if none; borrowed */
 void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
                       void *ctx);
+const char *table_location(const struct table *t); /* its folder's URI; borrowed */
 /* Where the table's files lie: keys of data files are in it. Borrowed, valid until reload. */
 struct store *table_store(const struct table *t);
 int32_t table_spec_id(const struct table *t);
