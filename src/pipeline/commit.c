@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pipeline/envelope.h"
 #include "pipeline/pipeline_int.h"
 #include "pipeline/positions.h"
 
@@ -48,7 +47,7 @@ static int check_made(const struct ptable *t, const struct table *made, struct e
     for (uint32_t i = 0; same && i < n; i++)
         same = fields[i].source_id == t->partition[i].source_id &&
                strcmp(fields[i].transform, t->partition[i].transform) == 0;
-    if (envelope_check(made, t->st.number != 0, e))
+    if (router_check(t, made, e))
         return -1;
     return same ? 0
                 : err_set(e, ERR_FENCED,
@@ -111,7 +110,7 @@ static int agree(struct commit_job *job, struct err *e)
     int rc = table_evolve(t->handle, propose, t->st.registry, e);
     if (!rc)
         rc = registry_bind(t->st.registry, table_schema(t->handle), e);
-    job->contradicted = rc && e->kind == ERR_CONFLICT;
+    job->contradicted = rc && (e->kind == ERR_CONFLICT || e->kind == ERR_FENCED);
     return rc;
 }
 
@@ -334,7 +333,7 @@ static int probe(struct commit_job *job, struct err *e)
         return -1;
     struct table *fresh = table_load(job->lake, t->st.name, e);
     snprintf(when, sizeof when, "%lld", (long long)clock_wall_ms(job->lake->clock));
-    if (!fresh || commit_move_base(fresh, "inlet.returned", when, e)) {
+    if (!fresh || router_check(t, fresh, e) || commit_move_base(fresh, "inlet.returned", when, e)) {
         table_free(fresh);
         return -1;
     }

@@ -64,6 +64,8 @@ uint32_t router_count(struct router *r);
 struct ptable *router_dead_letters(struct router *r);
 /* A new registry, bound to the table as it is now: no shredder may hold one of its nodes. */
 int router_rebind(struct router *r, struct ptable *t, struct err *e);
+/* Is it a table of ours, partitioned in a way that inlet writes? ERR_INVALID says what to do. */
+int router_check(const struct ptable *t, const struct table *handle, struct err *e);
 /* Takes the handle and reads partitioning and schema from it. */
 int router_bind(struct ptable *t, struct table *handle, struct err *e);
 

@@ -152,7 +152,7 @@ struct ptable *router_dead_letters(struct router *r)
 
 int router_rebind(struct router *r, struct ptable *t, struct err *e)
 {
-    if (t->handle && table_reload(t->handle, e))
+    if (t->handle && table_reopen(t->handle, e))
         return -1;
     registry_free(t->st.registry);
     t->st.registry = new_registry(r->config, t);
@@ -168,20 +168,16 @@ static void bind_former(void *ctx, const struct schema *former)
     registry_bind_former(t->st.registry, former, table_schema(t->handle));
 }
 
-int router_bind(struct ptable *t, struct table *handle, struct err *e)
+/* Is it a table of ours, partitioned in a way that inlet writes? */
+int router_check(const struct ptable *t, const struct table *handle, struct err *e)
 {
     const struct partition_field *fields;
     uint32_t n = table_partition(handle, &fields);
-    t->handle = handle;
-    t->spec_id = table_spec_id(handle);
     if (n > PARTITION_FIELDS_MAX)
         return err_set(e, ERR_INVALID, "table %s has %u partition fields; inlet writes up to %d",
                        t->st.name, n, PARTITION_FIELDS_MAX);
     if (envelope_check(handle, t->st.number != 0, e))
         return -1;
-    t->n_partition = 0;
-    t->st.time_transform = 0;
-    t->st.by_subtype = t->st.by_name = false;
     for (uint32_t i = 0; i < n; i++) {
         bool identity = strcmp(fields[i].transform, "identity") == 0;
         bool timed = fields[i].source_id == (t->st.number ? COL_EVENT_TIME : 9) && !identity;
@@ -192,8 +188,23 @@ int router_bind(struct ptable *t, struct table *handle, struct err *e)
                            "table %s is partitioned by %s(%s), which inlet cannot write; use "
                            "event_subtype, event_name, or year, month, day, hour of event_time",
                            t->st.name, fields[i].transform, fields[i].name);
-        add_partition(t, fields[i].source_id, fields[i].transform, fields[i].name);
     }
+    return 0;
+}
+
+int router_bind(struct ptable *t, struct table *handle, struct err *e)
+{
+    const struct partition_field *fields;
+    uint32_t n = table_partition(handle, &fields);
+    t->handle = handle;
+    t->spec_id = table_spec_id(handle);
+    if (router_check(t, handle, e))
+        return -1;
+    t->n_partition = 0;
+    t->st.time_transform = 0;
+    t->st.by_subtype = t->st.by_name = false;
+    for (uint32_t i = 0; i < n; i++)
+        add_partition(t, fields[i].source_id, fields[i].transform, fields[i].name);
     if (!t->st.number)
         return 0;
     return registry_bind(t->st.registry, table_schema(handle), e) ||

@@ -233,6 +233,12 @@ done:
     return rc;
 }
 
+int table_reopen(struct table *t, struct err *e)
+{
+    t->uuid[0] = '\0';
+    return table_reload(t, e);
+}
+
 struct table *table_new(const struct lake *lake, const char *name)
 {
     struct table *t = mem_zalloc(sizeof *t);

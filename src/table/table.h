@@ -70,7 +70,9 @@ struct table *table_load(const struct lake *lake, const char *name, struct err *
 struct table *table_create(const struct lake *lake, const char *name, const struct table_spec *spec,
                            struct err *e);
 void table_free(struct table *t);
+/* ERR_FENCED: it was dropped and made anew by somebody; table_reopen takes the new one. */
 int table_reload(struct table *t, struct err *e);
+int table_reopen(struct table *t, struct err *e);
 
 const char *table_name(const struct table *t);
 const char *table_uuid(const struct table *t); /* stays with it; a table made anew has another */

@@ -234,7 +234,7 @@ def test_signed_requests(tmp_path):
                      "arn:aws:s3tables:eu-west-1:123456789012:bucket/b"]
         run("load", file_of(tmp_path, [event(1), event(2, "click")]), *arguments, env=aws)
         shown = json.loads(run("tables", *arguments, "--json", env=aws).stdout)
-        assert {t["table"]: t["rows"] for t in shown} == {"order": 1, "click": 1}
+        assert {t["table"]: t["rows"] for t in shown if not t["table"].startswith("inlet_")} == {"order": 1, "click": 1}
         r = run("tables", *arguments, env={**aws, "AWS_SECRET_ACCESS_KEY": "wr0ng"}, check=False)
         assert r.returncode == 1 and b"SignatureDoesNotMatch" in r.stderr and b"wr0ng" not in r.stderr
     finally:
