@@ -57,12 +57,20 @@ static void table_row(void *ctx, const struct table_prepared *p)
     row(s, "table", p->table, state, p->rc ? p->err.text : detail);
 }
 
+static void ignore_object(void *ctx, const char *key, int64_t bytes, int64_t modified_ms)
+{
+    (void)ctx, (void)key, (void)bytes, (void)modified_ms;
+}
+
 /* EXISTS: it is open, to be looked at (dry) or used. MADE: it was made, or is to be. */
 static enum state find(struct open_lake *l, const struct config *c, bool dry, const char **what,
                        struct err *e)
 {
-    if (open_lake(l, c, dry ? OPEN_LOOK : OPEN_USE, what, e) == 0)
-        return EXISTS;
+    if (open_lake(l, c, dry ? OPEN_LOOK : OPEN_USE, what, e) == 0) {
+        /* a bucket is not looked at until it is used */
+        *what = "lake";
+        return l->lake.store->ops->list(l->lake.store, "inlet_init", ignore_object, NULL, e) ? FAILED : EXISTS;
+    }
     if (e->kind != ERR_NOTFOUND || dry)
         return e->kind == ERR_NOTFOUND ? MADE : FAILED;
     const char *missing = *what;
