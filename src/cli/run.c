@@ -253,7 +253,8 @@ int load_command(struct config *c, int n_args, char **args)
 }
 
 /* Three quarters of what the function has, unless somebody said how much; lines as JSON where the
- * function's log format is. */
+ * function's log format is. A table that refuses is given up before the function's timeout, not after 15
+ * minutes, or its shard would stand still. */
 static void lambda_defaults(struct config *c)
 {
     const char *mb = getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
@@ -266,6 +267,7 @@ static void lambda_defaults(struct config *c)
         options_set(&c->options, OPT_MEMORY, text, ORIGIN_DEFAULT, "memory", &ignored);
     }
     options_set(&c->options, OPT_THREADS, "1", ORIGIN_DEFAULT, "threads", &ignored);
+    options_set(&c->options, OPT_QUARANTINE_AFTER, "30s", ORIGIN_DEFAULT, "quarantine", &ignored);
     if (form && strcmp(form, "JSON") == 0 &&
         c->options.values[OPT_LOG_FORMAT].origin == ORIGIN_DEFAULT)
         log_set_format(LOG_JSON);

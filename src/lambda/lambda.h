@@ -25,7 +25,8 @@
  * The identity of the stream is the workers' own (ARN and creation time, one DescribeStreamSummary at a cold
  * start), so a stream may change from Lambda to `inlet run` and back and go on where it was.
  *
- * The hot dedup window is what a warm container remembers; it is not rebuilt from the lake. */
+ * The hot dedup window is what a warm container remembers; it is not rebuilt from the lake. A warm container takes
+ * a stream that is deleted and made anew under its name for the old one. */
 #ifndef INLET_LAMBDA_LAMBDA_H
 #define INLET_LAMBDA_LAMBDA_H
 

@@ -61,6 +61,7 @@ void restart_begin(struct run *r, uint32_t lost, const struct err *why)
     }
     log_warn("%s: what is uncommitted is dropped and read again", why->text);
     r->restart_ms[r->n_restarts++ % RESTARTS_MAX] = now;
+    r->report->restarts++;
     r->restarting = true;
     r->restarting_since_ms = now;
     r->start_at_ms = 0;

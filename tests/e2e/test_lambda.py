@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -69,7 +70,7 @@ def batch(events, at=0):
 
 def test_batches(lake, kinesis, function):
     arn = stream(kinesis, "small")
-    f = function()
+    f = function("--metrics", "emf")
     events = make(250)
     assert f(arn, SHARD, batch(events[:100])) == OK
     model.check(lake, events[:100])
@@ -91,6 +92,27 @@ def test_batches(lake, kinesis, function):
     assert f(arn, SHARD, batch(more[10:] + last, 260)) == OK
     model.check(lake, events + more + last)
     assert f.runtime.invoke({"Records": []}) == OK
+    lines = [json.loads(line) for line in pathlib.Path(f.out.name).read_text().splitlines()]
+    assert [line["Restarts"] for line in lines if "Table" not in line] == [0, 0, 0, 0, 1, 0]
+
+
+def test_a_table_that_refuses(lake, kinesis, function):
+    """Its events go to dead letters before the function's time is over; the shard goes on, and replay brings them back."""
+    arn = stream(kinesis, "refuses")
+    f = function("--quarantine-after", "300ms")
+    events = make(20)
+    assert f(arn, SHARD, batch(events)) == OK
+    db = sqlite3.connect(lake.path / "catalog.db")
+    with db:  # somebody makes a view of the table's name
+        db.execute("UPDATE iceberg_tables SET iceberg_type = 'VIEW' WHERE table_name = 'order'")
+    more = make(20)
+    assert f(arn, SHARD, batch(more, 20)) == OK
+    assert [d["reason"] for d in lake.rows("inlet_dead_letters")] == ["table_unavailable"] * 20
+    with db:
+        db.execute("UPDATE iceberg_tables SET iceberg_type = 'TABLE' WHERE table_name = 'order'")
+    db.close()
+    run("replay", "--lake", lake.path)
+    model.check(lake, events + more)
 
 
 def test_commits_of_a_batch(lake, kinesis, function):
