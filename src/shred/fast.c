@@ -54,29 +54,32 @@ const uint8_t *fast_string(const struct fast *f, const uint8_t *p, size_t *n, bo
     return !high || json_utf8_valid(start, *n) ? p + 1 : NULL;
 }
 
-/* Escapes as RFC 8259 has them, and storable: no NUL, no lone surrogate. */
-bool fast_escapes_valid(const uint8_t *p, size_t n)
+size_t fast_escape(const uint8_t *p, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] != '\\')
-            continue;
-        if (++i >= n)
+    if (n < 2)
+        return 0;
+    if (p[1] != 'u')
+        return memchr("\"\\/bfnrt", p[1], 8) ? 2 : 0;
+    int c = n >= 6 ? json_hex4(p + 2) : -1;
+    if (c <= 0 || (c >= 0xdc00 && c < 0xe000))
+        return 0;
+    if (c < 0xd800 || c >= 0xe000)
+        return 6;
+    int low = n >= 12 && p[6] == '\\' && p[7] == 'u' ? json_hex4(p + 8) : -1;
+    return low >= 0xdc00 && low < 0xe000 ? 12 : 0;
+}
+
+static bool escapes_valid(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        const uint8_t *slash = memchr(p + i, '\\', n - i);
+        if (!slash)
+            return true;
+        i = (size_t)(slash - p);
+        size_t len = fast_escape(slash, n - i);
+        if (!len)
             return false;
-        if (p[i] != 'u') {
-            if (!memchr("\"\\/bfnrt", p[i], 8))
-                return false;
-            continue;
-        }
-        int c = n - i > 4 ? json_hex4(p + i + 1) : -1;
-        if (c <= 0 || (c >= 0xdc00 && c < 0xe000))
-            return false;
-        i += 4;
-        if (c < 0xd800 || c >= 0xe000)
-            continue;
-        int low = n - i > 6 && p[i + 1] == '\\' && p[i + 2] == 'u' ? json_hex4(p + i + 3) : -1;
-        if (low < 0xdc00 || low >= 0xe000)
-            return false;
-        i += 6;
+        i += len;
     }
     return true;
 }
@@ -183,7 +186,7 @@ static struct lnode *place_of_key(struct fast *f, const uint8_t **p, const struc
     if (**p != '"')
         return NULL;
     *p = fast_string(f, start, &n, &escaped);
-    if (!*p || (escaped && !fast_escapes_valid(start, n)))
+    if (!*p || (escaped && !escapes_valid(start, n)))
         return NULL;
     *valid = true;
     if (escaped) {
@@ -241,7 +244,7 @@ static const uint8_t *other_string(struct fast *f, const uint8_t *p, uint32_t de
     size_t len;
     bool escaped;
     p = fast_string(f, start, &len, &escaped);
-    if (!p || n->column[KIND_STRING] < 0 || (escaped && !fast_escapes_valid(start, len)))
+    if (!p || n->column[KIND_STRING] < 0 || (escaped && !escapes_valid(start, len)))
         return NULL;
     struct column *c = walk_begin(f->s, f->in, depth, n, KIND_STRING, rep);
     walk_expect(n, KIND_STRING);

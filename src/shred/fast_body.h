@@ -86,11 +86,14 @@ static __attribute__((noinline)) const uint8_t *put_text(struct fast *f, const u
             break;
         if (*p != '\\')
             return NULL;
+        size_t step = fast_escape(p, (size_t)(f->end - p));
+        if (!step)
+            return NULL;
         escaped = true;
-        p += 2;
+        p += step;
     }
     size_t len = (size_t)(p - start);
-    if ((high && !bytes_utf8(start, len)) || (escaped && !fast_escapes_valid(start, len)))
+    if (high && !bytes_utf8(start, len))
         return NULL;
     if (escaped) {
         struct buf *text = &f->s->text;
@@ -456,6 +459,10 @@ static bool event(struct shredder *s, const uint8_t *p, size_t n, struct fast_ev
                 shred_roll_back(s->set, s->row);
             return false;
         }
+        const struct shape *sh = s->shape;
+        if (f.wrote && out->time.time_us >= sh->last_from_us && out->time.time_us < sh->last_until_us &&
+            s->set == sh->sets[sh->last_set])
+            return true;
         struct rowset *right = shred_set_of(s, s->shape, out->time.time_us);
         if (!f.wrote)
             fast_enter_set(&f, right);

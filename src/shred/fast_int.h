@@ -29,9 +29,11 @@ const struct edge *fast_find(struct fast *f, const uint8_t **p, struct lnode *up
 const uint8_t *fast_other(struct fast *f, const uint8_t *p, uint32_t depth, struct lnode *n,
                           uint8_t rep);
 /* A string, p after its opening quote: past the closing one, or NULL. *escaped: there are escapes, their
- * syntax not yet checked (fast_escapes_valid). */
+ * syntax not yet checked. */
 const uint8_t *fast_string(const struct fast *f, const uint8_t *p, size_t *n, bool *escaped);
-bool fast_escapes_valid(const uint8_t *p, size_t n);
+/* The length of the escape at p (a backslash), if it is one as RFC 8259 has them, and storable: no NUL, no lone
+ * surrogate. Else 0. */
+size_t fast_escape(const uint8_t *p, size_t n);
 /* What is learned of an event name: only if it is there, and its table can be written. */
 bool fast_enter_shape(struct fast *f, const char *name, size_t n);
 /* The set that the values go to: by created_at where that has come, else the last one used. */

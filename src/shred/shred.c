@@ -101,11 +101,23 @@ static void put_text(struct column *c, uint32_t row, const void *p, size_t n)
     column_text(c, p, n);
 }
 
-static void put_number(struct column *c, uint32_t row, int64_t v)
+static inline void put_number(struct column *c, uint32_t row, int64_t v)
 {
-    column_pad(c, row);
-    column_level(c, c->max_def, 0);
+    uint32_t at = column_entry(c, row);
+    if (c->max_def)
+        c->def[at] = 1;
+    c->rows = row + 1;
     column_number(c, v);
+}
+
+/* A text that every row has; 64 readable bytes past it. */
+static inline void put_padded(struct column *c, uint32_t row, const void *p, size_t n)
+{
+    uint32_t at = column_entry(c, row);
+    if (c->max_def)
+        c->def[at] = 1;
+    c->rows = row + 1;
+    column_text_padded(c, p, n);
 }
 
 static void random_id(char out[37])
@@ -339,6 +351,7 @@ void shred_roll_back(struct rowset *r, uint32_t row)
 static void put_datetime(struct shredder *s, struct column *c, const struct fast_event *ev)
 {
     size_t digits = ev->created_at.n - 10;
+    column_level(c, 1, 0);
     if (c->cap_bytes - c->n_bytes < 64)
         column_grow_bytes(c, 64);
     if (c->n_values == c->cap_values)
@@ -364,15 +377,13 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
         s->n_path = 1;
         walk_rescue(s, (const uint8_t *)created_at.p, created_at.n);
     }
-    column_level(&c[ENV_UUID].col, 0, 0);
-    column_text_padded(&c[ENV_UUID].col, uuid.p, uuid.n);
+    put_padded(&c[ENV_UUID].col, s->row, uuid.p, uuid.n);
     column_level(&c[ENV_CREATED_AT].col, 0, 0);
     column_real(&c[ENV_CREATED_AT].col, t->number);
-    column_level(&c[ENV_DATETIME].col, 1, 0);
     if (pieces && pieces->fraction)
         put_datetime(s, &c[ENV_DATETIME].col, pieces);
     else
-        column_text_padded(&c[ENV_DATETIME].col, t->datetime, t->datetime_n);
+        put_padded(&c[ENV_DATETIME].col, s->row, t->datetime, t->datetime_n);
     put_number(&c[ENV_TIME].col, s->row, t->time_us);
     put_number(&c[ENV_ARRIVED].col, s->row, r->arrived_us);
     if (r->seq_text)
