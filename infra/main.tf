@@ -59,6 +59,7 @@ module "worker" {
   stream_key_arn      = var.existing_stream_key_arn
   cpu                 = var.worker_cpu
   memory              = var.worker_memory
+  architecture        = var.architecture
   min_workers         = var.min_workers
   max_workers         = var.max_workers
   spot                = var.spot

@@ -229,6 +229,16 @@ variable "worker_memory" {
   }
 }
 
+variable "architecture" {
+  description = "Of the worker: arm64, or amd64 where a region has no Fargate on Arm."
+  type        = string
+  default     = "arm64"
+  validation {
+    condition     = contains(["arm64", "amd64"], var.architecture)
+    error_message = "architecture is arm64 or amd64."
+  }
+}
+
 variable "min_workers" {
   description = "Tasks that always run."
   type        = number

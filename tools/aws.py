@@ -17,6 +17,8 @@ MISSING = 3
 
 def whoami():
     session = boto3.Session()
+    if not session.region_name:
+        raise NoRegionError()
     account = session.client("sts").get_caller_identity()["Account"]
     print(account, session.region_name)
 

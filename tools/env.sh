@@ -24,6 +24,7 @@ work=$PWD/build/env/$env; mkdir -p "$work"
 export TF_DATA_DIR=$work/terraform TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 protected=$(setting deletion_protection)
 consumer=$(setting consumer); consumer=${consumer:-worker}
+platform=linux/$(setting architecture); [ "$platform" != linux/ ] || platform=linux/arm64
 
 # A folder with the provider, for machines that cannot download it.
 if [ -n "${TF_PLUGIN_DIR:-}" ]; then
@@ -47,7 +48,7 @@ export AWS_REGION=$region AWS_DEFAULT_REGION=$region
 
 tf() { terraform -chdir=infra "$@"; }
 tf_vars=(-var-file="environments/$env.tfvars" -var "project=$project" -var "region=$region")
-local_backend=(); [ "$env" != local ] || local_backend=(-backend-config=use_path_style=true)
+local_backend=(); [ "$(setting local)" != true ] || local_backend=(-backend-config=use_path_style=true)
 
 quietly() { # the command's output only if it fails
   "$@" >"$work/log" 2>&1 || { tail -40 "$work/log" >&2; return 1; }
@@ -63,7 +64,7 @@ state_bucket() { # makes it where it is missing
     ( export TF_DATA_DIR=$work/bootstrap
       quietly terraform -chdir=infra/bootstrap init -input=false
       quietly terraform -chdir=infra/bootstrap apply -input=false -auto-approve -state="$work/bootstrap-$account-$region.tfstate" \
-        -var "bucket=$bucket" -var "project=$project" -var "local=$([ "$env" = local ] && echo true || echo false)" )
+        -var "bucket=$bucket" -var "project=$project" -var "local=$([ "$(setting local)" = true ] && echo true || echo false)" )
   fi
 }
 
@@ -94,10 +95,10 @@ image() { # built and pushed unless it is there
   [ $rc -eq 3 ] || { say "image $tag is there"; return 0; }
   say "the image's repository"
   quietly tf apply -input=false -auto-approve "${tf_vars[@]}" -target='module.worker[0].aws_ecr_repository.this'
-  say "image $tag, linux/arm64"
+  say "image $tag, $platform"
   local registry=$account.dkr.ecr.$region.amazonaws.com
   case $region in cn-*) registry=$registry.cn ;; esac
-  $python tools/aws.py registry-password | REGISTRY=$registry tools/image.sh push "$registry/$project-$env:$tag" linux/arm64
+  $python tools/aws.py registry-password | REGISTRY=$registry tools/image.sh push "$registry/$project-$env:$tag" "$platform"
 }
 
 apply() {
@@ -111,6 +112,7 @@ apply() {
 }
 
 structures() { # what `inlet init` makes: tables known beforehand, dead letters
+  [ "$consumer" != none ] || { say "no consumer, no tables"; return 0; }
   inlet=${INLET:-build/inlet}
   [ -x "$inlet" ] || die "run 'make' first: $inlet makes the data structures"
   "$inlet" init --help >/dev/null 2>&1 || { say "this build has no 'inlet init': the worker makes the tables as events come"; return 0; }

@@ -59,6 +59,7 @@ run "private_and_scaled" {
     max_workers       = 4
     scale_lag_seconds = 100
     spot              = true
+    architecture      = "amd64"
     customer_key      = true
     key_arn           = "arn:aws:kms:eu-west-1:123456789012:key/k"
     stream_key_arn    = "arn:aws:kms:eu-west-1:123456789012:key/theirs"
@@ -74,6 +75,10 @@ run "private_and_scaled" {
   assert {
     condition     = jsondecode(aws_iam_role_policy.key[0].policy).Statement[0].Resource == ["arn:aws:kms:eu-west-1:123456789012:key/k", "arn:aws:kms:eu-west-1:123456789012:key/theirs"]
     error_message = "just these two keys may be used, through the services"
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64"
+    error_message = "a region without Fargate on Arm can be used"
   }
   assert {
     condition     = one(aws_ecs_service.this.capacity_provider_strategy).capacity_provider == "FARGATE_SPOT"
@@ -93,12 +98,13 @@ run "refused" {
     max_workers        = 2
     vpc_cidr           = "10.0.0.0/28"
     image_tag          = "a b"
+    architecture       = "mips"
     settings           = { PATH = "/x" }
     log_retention_days = 2
     scale_lag_seconds  = 1
     zones              = []
   }
-  expect_failures = [var.memory, var.network, var.max_workers, var.vpc_cidr, var.image_tag, var.settings, var.log_retention_days, var.scale_lag_seconds, var.zones]
+  expect_failures = [var.memory, var.network, var.max_workers, var.vpc_cidr, var.image_tag, var.architecture, var.settings, var.log_retention_days, var.scale_lag_seconds, var.zones]
 }
 
 run "a_size_that_fargate_has_not" {

@@ -1,9 +1,10 @@
-"""What Terraform asks and moto leaves out: who is told of a budget's notification, a budget's tags, the capacity
-providers of an ECS service (without them each plan would replace the service), and the key of a Lambda function.
-And what it must not mind: a bucket policy that denies plain HTTP, for that is all a stand-in on 127.0.0.1 speaks
+"""What Terraform asks and moto leaves out: who is told of a budget's notification, a budget's tags, changes to an Athena
+workgroup, the capacity providers of an ECS service (without them each plan would replace the service), and the key of a Lambda
+function. And what it must not mind: a bucket policy that denies plain HTTP, for that is all a stand-in on 127.0.0.1 speaks
 (moto takes such a statement without its condition, and denies everything)."""
 import json
 
+from moto.athena.responses import AthenaResponse
 from moto.awslambda.models import LambdaFunction
 from moto.budgets.models import Budget
 from moto.budgets.responses import BudgetsResponse
@@ -77,6 +78,18 @@ def with_key(init, get_configuration):
     return wrapped_init, wrapped_get
 
 
+def update_work_group(self):
+    group = self.athena_backend.work_groups[self._get_param("WorkGroup")]
+    group.description = self._get_param("Description") or group.description
+    group.state = self._get_param("State") or group.state
+    updates = dict(self._get_param("ConfigurationUpdates") or {})
+    result = updates.pop("ResultConfigurationUpdates", None)
+    if result:
+        updates["ResultConfiguration"] = {**(group.configuration.get("ResultConfiguration") or {}), **result}
+    group.configuration.update(updates)
+    return "{}"
+
+
 TRANSPORT = {"aws:SecureTransport", "s3:TlsVersion"}
 
 
@@ -97,6 +110,7 @@ def get_permission(self, action, resource, original=FakeBucket.get_permission):
 
 
 def close():
+    AthenaResponse.update_work_group = update_work_group
     FakeBucket.get_permission = get_permission
     LambdaFunction.__init__, LambdaFunction.get_configuration = with_key(LambdaFunction.__init__, LambdaFunction.get_configuration)
     Containers.create_service = with_capacity_providers(Containers.create_service)

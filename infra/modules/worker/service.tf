@@ -85,7 +85,7 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.start.arn
   task_role_arn            = aws_iam_role.run.arn
   runtime_platform {
-    cpu_architecture        = "ARM64"
+    cpu_architecture        = var.architecture == "arm64" ? "ARM64" : "X86_64"
     operating_system_family = "LINUX"
   }
   container_definitions = jsonencode([{
