@@ -38,6 +38,10 @@ $(B)/unit/%: tests/unit/%.c $(B)/libinlet.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -Itests/unit -o $@ $< $(B)/libinlet.a -lcmocka $(LIBS)
 
+# What end-to-end tests drive: the store, signing and credentials by hand.
+$(B)/aws_tool: tests/tools/aws_tool.c $(B)/libinlet.a
+	$(CC) $(CFLAGS_ALL) -o $@ $< $(B)/libinlet.a $(LIBS)
+
 unit: $(UNIT_BINS) ## the unit tests alone
 	@tools/unit.sh $(UNIT_BINS)
 
@@ -49,7 +53,7 @@ demo: deps ## a local stream of a million events into a lake, and readers over i
 	@tools/demo.sh
 
 test: deps ## unit and end-to-end tests; the last line counts them
-	@$(MAKE) --no-print-directory $(B)/inlet
+	@$(MAKE) --no-print-directory $(B)/inlet $(B)/aws_tool
 	@B=$(B) tools/test.sh
 
 .PHONY: test-rest

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,12 @@
 #include "aws/time.h"
 #include "aws/xml.h"
 #include "base/mem.h"
+
+static pthread_once_t ca_once = PTHREAD_ONCE_INIT;
+static void ca_init(void)
+{
+    http_set_ca_file(profile_env("AWS_CA_BUNDLE"));
+}
 
 static char *find_region(const struct aws_options *o)
 {
@@ -62,10 +69,11 @@ static int set_host(struct aws_client *c, struct err *e)
     return 0;
 }
 
-static int set_credentials(struct aws_client *c, const char *profile, struct err *e)
+static int set_credentials(struct aws_client *c, const struct aws_options *o, struct err *e)
 {
     struct credentials keys = {0};
-    c->credentials = credential_provider_open(profile, c->clock);
+    c->credentials = o->keys ? credential_provider_fixed(o->keys, c->clock)
+                             : credential_provider_open(o->profile, c->clock);
     int rc = credential_provider_get(c->credentials, &keys, e);
     credentials_fini(&keys);
     return rc;
@@ -75,6 +83,7 @@ int aws_client_open(struct aws_client *c, const char *service, const struct aws_
                     const struct clock *clock, struct err *e)
 {
     *c = (struct aws_client){.clock = clock, .service = mem_strdup(service)};
+    pthread_once(&ca_once, ca_init);
     c->region = find_region(o);
     int rc = 0;
     if (!c->region)
@@ -87,7 +96,7 @@ int aws_client_open(struct aws_client *c, const char *service, const struct aws_
         rc = set_host(c, e);
     }
     if (rc == 0)
-        rc = set_credentials(c, o->profile, e);
+        rc = set_credentials(c, o, e);
     if (rc)
         aws_client_close(c);
     return rc;

@@ -13,6 +13,7 @@ struct aws_options {
     const char *endpoint; /* NULL: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's
                              endpoint_url, AWS's own */
     const char *profile;  /* NULL: AWS_PROFILE */
+    const struct credentials *keys; /* NULL: those of the profile, environment, ... */
 };
 struct aws_client {
     char *service, *region;

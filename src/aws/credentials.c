@@ -23,7 +23,7 @@ struct credential_provider {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct credentials now; /* access_key NULL: none yet */
-    bool renewing, refused, told;
+    bool fixed, renewing, refused, told;
     bool thread_begun; /* to be joined */
     pthread_t thread;
     int64_t tried_ms, refused_ms; /* boot time */
@@ -37,6 +37,31 @@ static bool same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static struct credential_provider *provider_new(const char *profile, const struct clock *clock)
+{
+    struct credential_provider *p = mem_zalloc(sizeof *p);
+    p->profile = profile ? mem_strdup(profile) : NULL;
+    p->clock = clock;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    return p;
+}
+
+static char *copy(const char *s)
+{
+    return s ? mem_strdup(s) : NULL;
+}
+
+struct credential_provider *credential_provider_fixed(const struct credentials *c,
+                                                      const struct clock *clock)
+{
+    struct credential_provider *p = provider_new(NULL, clock);
+    p->fixed = true;
+    p->users = 1;
+    p->now = (struct credentials){copy(c->access_key), copy(c->secret_key), copy(c->token), 0};
+    return p;
+}
+
 struct credential_provider *credential_provider_open(const char *profile, const struct clock *clock)
 {
     pthread_mutex_lock(&list_lock);
@@ -44,11 +69,7 @@ struct credential_provider *credential_provider_open(const char *profile, const 
     while (p && (p->clock != clock || !same(p->profile, profile)))
         p = p->next;
     if (!p) {
-        p = mem_zalloc(sizeof *p);
-        p->profile = profile ? mem_strdup(profile) : NULL;
-        p->clock = clock;
-        pthread_mutex_init(&p->lock, NULL);
-        pthread_cond_init(&p->changed, NULL);
+        p = provider_new(profile, clock);
         p->next = list;
         list = p;
     }
@@ -136,11 +157,6 @@ static void renew_in_background(struct credential_provider *p)
         p->renewing = false;
 }
 
-static char *copy(const char *s)
-{
-    return s ? mem_strdup(s) : NULL;
-}
-
 int credential_provider_get(struct credential_provider *p, struct credentials *out, struct err *e)
 {
     int rc = 0;
@@ -165,7 +181,7 @@ bool credential_provider_expired(struct credential_provider *p, const char *acce
     pthread_mutex_lock(&p->lock);
     bool others = p->now.access_key && strcmp(p->now.access_key, access_key) != 0;
     int64_t now = clock_boot_ms(p->clock);
-    bool may = others || !p->refused_ms || now - p->refused_ms >= REFUSED_AGAIN_MS;
+    bool may = !p->fixed && (others || !p->refused_ms || now - p->refused_ms >= REFUSED_AGAIN_MS);
     if (may && !others) {
         p->refused = true;
         p->refused_ms = now;

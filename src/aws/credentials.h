@@ -29,6 +29,9 @@ void credentials_fini(struct credentials *c); /* wipes the secrets */
 /* One provider for each profile in the process, shared by all that open it. Thread-safe. */
 struct credential_provider;
 struct credential_provider *credential_provider_open(const char *profile, const struct clock *clock);
+/* Of keys that somebody gave for a while (a catalog that vends them); shared with nobody. */
+struct credential_provider *credential_provider_fixed(const struct credentials *c,
+                                                      const struct clock *clock);
 void credential_provider_close(struct credential_provider *p);
 
 /* A copy of the keys in force. Renews in the background when they have less than five minutes left; waits

@@ -203,12 +203,14 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
     const char *uri = options_text(&c->options, OPT_CATALOG);
     if (!dir)
         return err_set(e, ERR_INVALID,
-                       "--lake DIR is needed (or INLET_LAKE, or `lake:` in the "
+                       "--lake DIR or s3://BUCKET/PREFIX is needed (or INLET_LAKE, or `lake:` in the "
                        "config file)");
     if (strncmp(dir, "file://", 7) == 0)
         dir += 7;
-    if (strstr(dir, "://"))
-        return err_set(e, ERR_INVALID, "--lake %.200s: this version knows directories only", dir);
+    if (strstr(dir, "://") && !store_is_s3(dir))
+        return err_set(e, ERR_INVALID, "--lake %.200s: write a directory or s3://BUCKET/PREFIX", dir);
+    if (store_is_s3(dir) && !uri)
+        return err_set(e, ERR_INVALID, "--lake %.200s: a lake in S3 needs --catalog too", dir);
     if (uri && catalog_uri_check(uri, e))
         return err_wrap(e, "--catalog");
     *lake = dir;
@@ -235,6 +237,20 @@ struct catalog_options config_catalog(const struct config *c, const char *uri)
                  .oauth2_uri = options_text(o, OPT_CATALOG_OAUTH2_URI),
                  .scope = options_text(o, OPT_CATALOG_SCOPE),
                  .sign = options_text(o, OPT_CATALOG_SIGN)}};
+}
+
+int config_store(const struct config *c, struct store_options *out, struct err *e)
+{
+    static const char *const encryption[] = {NULL, "AES256", "aws:kms"};
+    const struct options *o = &c->options;
+    *out = (struct store_options){
+        .addressing = (enum store_addressing)options_number(o, OPT_S3_ADDRESSING),
+        .encryption = encryption[options_number(o, OPT_S3_ENCRYPTION)],
+        .kms_key = options_text(o, OPT_S3_KMS_KEY),
+    };
+    if (out->kms_key && out->encryption && strcmp(out->encryption, "aws:kms") != 0)
+        return err_set(e, ERR_INVALID, "--s3-kms-key goes with --s3-encryption kms");
+    return 0;
 }
 
 const char *config_stream_name(const char *uri, struct err *e)
@@ -299,7 +315,7 @@ static int set_places(struct config *c, struct pipeline_config *out, struct err 
     const char *stream = options_text(o, OPT_STREAM), *catalog = options_text(o, OPT_CATALOG);
     const char *leases = options_text(o, OPT_LEASES);
     char *path = NULL;
-    if (config_lake(c, &out->lake, &path, e))
+    if (config_store(c, &out->store, e) || config_lake(c, &out->lake, &path, e))
         return -1;
     free(path);
     if (stream && !(out->stream = config_stream_name(stream, e)))

@@ -24,12 +24,14 @@ void config_fini(struct config *c);
 int config_load(struct config *c, char *const *environment, struct err *e);
 /* What pipeline_run takes; borrows from c. Files, stop and progress are the caller's to set. */
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e);
-/* The lake's directory and the catalog's URI (heap). */
+/* The lake's directory or s3:// URI, and the catalog's URI (heap). */
 int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e);
 /* The tables' namespace: what the catalog's URI names, else --namespace. Borrowed. */
 const char *config_namespace(const struct config *c);
 /* What catalog_open takes; borrows from c and `uri`. */
 struct catalog_options config_catalog(const struct config *c, const char *uri);
+/* How the lake's store is reached; borrows from c. */
+int config_store(const struct config *c, struct store_options *out, struct err *e);
 /* "kinesis://NAME" to NAME, borrowed; NULL and ERR_INVALID for anything else. */
 const char *config_stream_name(const char *uri, struct err *e);
 /* The effective settings as YAML (with their origin as comments) or JSON. */

@@ -44,9 +44,10 @@ int open_lake(struct open_lake *l, const struct config *c, enum open_mode mode, 
     what = what ? what : &ignored;
     *what = "lake";
     memset(l, 0, sizeof *l);
-    if (config_lake(c, &dir, &l->catalog_uri, e))
+    struct store_options store;
+    if (config_store(c, &store, e) || config_lake(c, &dir, &l->catalog_uri, e))
         return -1;
-    if (!make && (stat(dir, &st) || !S_ISDIR(st.st_mode)))
+    if (!make && !store_is_s3(dir) && (stat(dir, &st) || !S_ISDIR(st.st_mode)))
         return err_set(e, ERR_NOTFOUND, "no lake at %s", dir);
     l->lake = (struct lake){.clock = &clock_system,
                             .ns = config_namespace(c),
@@ -56,8 +57,8 @@ int open_lake(struct open_lake *l, const struct config *c, enum open_mode mode, 
                             .random = random_bytes,
                             .store_for = lake_store_for,
                             .store_for_ctx = &l->stores};
-    l->stores.sync = mode != OPEN_LOOK;
-    l->lake.store = store_local_open(dir, mode != OPEN_LOOK, e);
+    store.sync = l->stores.sync = mode != OPEN_LOOK;
+    l->lake.store = store_open(dir, &store, &clock_system, e);
     if (!l->lake.store)
         return -1;
     *what = "catalog";
@@ -78,8 +79,11 @@ char *open_leases_uri(const struct config *c, struct err *e)
         return mem_strdup(uri);
     if (config_lake(c, &lake, &catalog, e))
         return NULL;
+    char *beside = lease_default_uri(lake, catalog);
+    if (!beside)
+        err_set(e, ERR_INVALID, LEASES_NEEDED, catalog);
     free(catalog);
-    return mem_printf("sqlite:%s/leases.db", lake);
+    return beside;
 }
 
 struct lease_store *open_leases(const struct config *c, bool make, bool *made, struct err *e)

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "catalog/db.h"
+#include "store/store.h"
 
 void lease_fini(struct lease *l)
 {
@@ -22,6 +24,14 @@ void lease_list_free(struct lease *leases, size_t n)
     for (size_t i = 0; i < n; i++)
         lease_fini(&leases[i]);
     free(leases);
+}
+
+char *lease_default_uri(const char *lake, const char *catalog)
+{
+    const char *path = db_uri_path(catalog);
+    if (!store_is_s3(lake))
+        return mem_printf("sqlite:%s/leases.db", lake);
+    return path ? mem_printf("sqlite:%s.leases.db", path) : NULL;
 }
 
 /* DynamoDB's rule for a table's name. */

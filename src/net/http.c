@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,6 +13,7 @@
 #define TIMEOUT_MS 60000
 #define CONNECT_TIMEOUT_MS 10000
 #define PAD 64
+#define CA_FILE_MAX 4096
 #define IDLE_MAX 64
 
 struct exchange {
@@ -22,6 +24,7 @@ struct exchange {
     struct buf body; /* of the request */
     size_t max;
     bool too_long;
+    char why[CURL_ERROR_SIZE];
     bool acts, sent; /* may change something at the peer; was begun to be sent */
     http_done done;
     void *ctx;
@@ -36,6 +39,13 @@ struct http {
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char ca_file[CA_FILE_MAX];
+
+void http_set_ca_file(const char *path)
+{
+    snprintf(ca_file, sizeof ca_file, "%s", path ? path : "");
+}
+
 static void global_init(void)
 {
     invariant(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
@@ -178,10 +188,13 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     curl_easy_reset(c);
     curl_easy_setopt(c, CURLOPT_URL, q->url);
     set_method(x, q, body);
-    for (const char *const *p = q->headers; p && *p; p++)
+    bool typed = false;
+    for (const char *const *p = q->headers; p && *p; p++) {
         x->headers = curl_slist_append(x->headers, *p);
+        typed |= strncasecmp(*p, "Content-Type:", 13) == 0;
+    }
     x->headers = curl_slist_append(x->headers, "Expect:");
-    if (q->n_body == 0)
+    if (!typed) /* curl would say that it is a form */
         x->headers = curl_slist_append(x->headers, "Content-Type:");
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, x->headers);
     curl_easy_setopt(c, CURLOPT_PRIVATE, (char *)x);
@@ -193,6 +206,9 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, on_send);
     curl_easy_setopt(c, CURLOPT_PREREQDATA, x);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->why);
+    if (*ca_file)
+        curl_easy_setopt(c, CURLOPT_CAINFO, ca_file);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -223,41 +239,46 @@ void http_submit(struct http *h, const struct http_request *q, http_done done, v
     submit(h, q, q->body_borrowed ? q->body : x->body.p, done, ctx, x);
 }
 
-/* Whether the peer may have acted on the request: not if we never had a connection. */
-static enum err_kind kind_of(CURLcode rc)
+/* Whether the peer may have acted on the request: not if it was never begun to be sent. */
+static enum err_kind kind_of(const struct exchange *x, CURLcode rc)
 {
     switch (rc) {
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_SSL_CONNECT_ERROR:
-        return ERR_RETRY;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
         return ERR_INVALID;
     default:
-        return ERR_UNKNOWN;
+        return x->sent ? ERR_UNKNOWN : ERR_RETRY;
     }
+}
+
+static void explain(const struct exchange *x, CURLcode rc, struct err *e)
+{
+    const char *url = NULL;
+    curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url);
+    int shown = url ? (int)strcspn(url, "?") : 0;
+    bool certificate = rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE;
+    if (x->too_long)
+        err_set(e, ERR_NOMEM, "the answer of %.*s is longer than %zu bytes", shown, url, x->max);
+    else if (rc != CURLE_OK)
+        err_set(e, kind_of(x, rc), "no answer from %.*s: %s%s", shown, url ? url : "",
+                rc == CURLE_ABORTED_BY_CALLBACK ? "the connection broke"
+                : *x->why                       ? x->why
+                                                : curl_easy_strerror(rc),
+                certificate ? ": its certificate is not accepted (AWS_CA_BUNDLE names a file of other "
+                              "authorities to trust)"
+                            : "");
 }
 
 static void finish(struct http *h, struct exchange *x, CURLcode rc)
 {
     struct err e = {0};
     long status = 0;
-    const char *url = NULL;
     http_done done = x->done;
     void *ctx = x->ctx;
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &url);
-    size_t shown = url ? strcspn(url, "?") : 0;
-    if (x->too_long)
-        err_set(&e, ERR_NOMEM, "the answer of %.*s is longer than %zu bytes", (int)shown, url,
-                x->max);
-    else if (rc != CURLE_OK)
-        err_set(&e, x->sent && x->acts ? ERR_UNKNOWN : kind_of(rc), "no answer from %.*s: %s",
-                (int)shown, url ? url : "",
-                rc == CURLE_ABORTED_BY_CALLBACK ? "the connection broke" : curl_easy_strerror(rc));
+    explain(x, rc, &e);
     if (e.kind) {
         exchange_free(h, x);
         done(ctx, NULL, &e);

@@ -35,6 +35,10 @@ void http_response_fini(struct http_response *r);
 /* The value of a header (case does not matter), or NULL; *n is its length. */
 const char *http_header(const struct http_response *r, const char *name, size_t *n);
 
+/* A file of certificate authorities to trust in place of the system's; NULL: the system's. Before any
+ * request is sent. */
+void http_set_ca_file(const char *path);
+
 struct http;
 struct http *http_new(void);
 void http_free(struct http *h); /* what is still under way is dropped, without its callback */

@@ -214,28 +214,32 @@ void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
     f->split_offsets = pq_writer_split_offsets(w, &f->n_split_offsets);
 }
 
+/* All of them side by side: with many partitions, a store far away would make a commit long. */
 static int put_files(struct commit_job *job, struct put_files *fs, struct err *e)
 {
     uint32_t n = 0;
     for (struct file_build *f = job->files; f; f = f->next)
         n++;
     fs->files = mem_array(n + 1, sizeof *fs->files);
+    struct store_object *objects = mem_array(n + 1, sizeof *objects);
+    int rc = 0;
     for (struct file_build *f = job->files; f; f = f->next) {
-        if (file_seal(f, e)) {
-            job->broken = true;
-            return -1;
-        }
+        rc = file_seal(f, e);
+        job->broken |= rc != 0;
+        if (rc)
+            break;
         char *key = table_data_key(job->table->handle, f->partition, fs->n);
-        int64_t began = clock_mono_ns(), cpu = clock_thread_cpu_ns();
-        int rc = store_put(table_store(job->table->handle), key, f->out.p, f->out.n, e);
-        job->write_ns += clock_thread_cpu_ns() - cpu;
-        job->write_wall_ns += clock_mono_ns() - began;
+        objects[fs->n] = (struct store_object){key, f->out.p, f->out.n};
         job->bytes_written += f->out.n;
         commit_data_file(&fs->files[fs->n++], f->writer, key, f->partition);
-        if (rc)
-            return -1;
     }
-    return 0;
+    int64_t began = clock_mono_ns(), cpu = clock_thread_cpu_ns();
+    if (!rc)
+        rc = store_put_all(table_store(job->table->handle), objects, fs->n, e);
+    job->write_ns += clock_thread_cpu_ns() - cpu;
+    job->write_wall_ns += clock_mono_ns() - began;
+    free(objects);
+    return rc;
 }
 
 static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)

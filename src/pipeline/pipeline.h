@@ -17,6 +17,7 @@
 #include "pipeline/live.h"
 #include "schema/registry.h"
 #include "shred/shred.h"
+#include "store/store.h"
 
 struct pipeline_table_config { /* from the YAML's tables: */
     const char *name;
@@ -49,10 +50,11 @@ struct pipeline_config {
     bool until_caught_up; /* end once every shard is at its tip; files always end */
 
     /* Where to. */
-    const char *lake;    /* a directory */
-    const char *catalog; /* a URI (catalog_open); NULL: sqlite:<lake>/catalog.db */
+    const char *lake;    /* a directory, or s3://BUCKET/PREFIX */
+    struct store_options store; /* how the lake is reached; `sync` is that below */
+    const char *catalog; /* a URI (catalog_open); NULL: sqlite:<lake>/catalog.db of a directory */
     struct catalog_options catalog_options; /* what else it takes; uri and clock are set here */
-    const char *leases;  /* a URI (lease_open_uri); NULL: sqlite:<lake>/leases.db */
+    const char *leases;  /* a URI (lease_open_uri); NULL: leases.db in the lake, or beside the catalog */
     const char *ns;      /* "events" */
     bool sync;           /* fsync what is committed */
 

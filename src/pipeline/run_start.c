@@ -13,6 +13,7 @@
 
 #define FIXED_BYTES ((size_t)72 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
 #define FETCHED_FILE_BYTES ((size_t)4 << 20)
+#define STORE_PATIENCE_MS (15 * 60000) /* a stream waits out what an evening's outage takes */
 #define ROWS_BYTES_MIN ((size_t)24 << 20)
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -40,7 +41,8 @@ static int open_lake(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
     char *catalog = c->catalog ? mem_strdup(c->catalog) : mem_printf("sqlite:%s/catalog.db", c->lake);
-    char *leases = c->leases ? mem_strdup(c->leases) : mem_printf("sqlite:%s/leases.db", c->lake);
+    char *leases = c->leases ? mem_strdup(c->leases) : lease_default_uri(c->lake, catalog);
+    struct store_options store = c->store;
     int rc = -1;
     r->lake = (struct lake){.clock = r->clock,
                             .ns = c->ns,
@@ -51,9 +53,15 @@ static int open_lake(struct run *r, struct err *e)
                             .store_for = lake_store_for,
                             .store_for_ctx = &r->stores};
     r->stores.sync = c->sync;
-    r->lake.store = store_local_open(c->lake, c->sync, e);
+    store.sync = c->sync;
+    store.patience_ms = STORE_PATIENCE_MS;
+    r->lake.store = store_open(c->lake, &store, r->clock, e);
     if (!r->lake.store)
         goto done;
+    if (!leases) {
+        err_set(e, ERR_INVALID, LEASES_NEEDED, catalog);
+        goto done;
+    }
     struct catalog_options options = c->catalog_options;
     options.uri = catalog;
     options.clock = r->clock;

@@ -158,45 +158,122 @@ static int temp_open(int dir, char *name, size_t cap)
     return -1;
 }
 
-static int local_put(struct store *s, const char *key, const void *p, size_t n, struct err *e)
+/* Moves a written and closed temporary file to its place. */
+static int settle_down(struct local *l, int dir, const char *temp, const char *name, const char *key,
+                       struct err *e)
 {
-    struct local *l = local_of(s);
-    const char *name;
-    char temp[96];
-    if (key_check(key, e))
-        return -1;
-    int dir = folder_open(l, key, true, &name);
-    if (dir < 0)
-        return fail(l, "make the folder of", key, e);
-    int rc = -1, fd = temp_open(dir, temp, sizeof temp);
-    if (fd < 0) {
-        fail(l, "write", key, e);
-        goto out;
-    }
-    bool written = write_all(fd, p, n) == 0 && (!l->sync || fsync(fd) == 0);
-    int saved = errno;
-    if (close(fd) != 0 && written) {
-        written = false;
-        saved = errno;
-    }
-    errno = saved;
-    if (!written || move_noreplace(dir, temp, name) != 0) {
+    if (move_noreplace(dir, temp, name) != 0) {
         if (errno == EEXIST)
             err_set(e, ERR_CONFLICT, "%s/%s exists already", l->dir, key);
         else
             fail(l, "write", key, e);
         unlinkat(dir, temp, 0);
-        goto out;
+        return -1;
     }
     if (l->sync && dir_sync(dir) != 0) {
         fail(l, "make durable", key, e);
         if (e)
             e->kind = ERR_UNKNOWN;
-        goto out;
+        return -1;
     }
-    rc = 0;
-out:
-    close(dir);
+    return 0;
+}
+
+struct local_writer {
+    struct store_writer base; /* first: a struct store_writer * is this */
+    struct local *l;
+    char *key, temp[96];
+    int dir, fd;
+};
+
+static struct local_writer *writer_of(struct store_writer *w)
+{
+    return (struct local_writer *)(void *)w;
+}
+
+static void writer_free(struct local_writer *w)
+{
+    if (w->fd >= 0)
+        close(w->fd);
+    close(w->dir);
+    free(w->key);
+    free(w);
+}
+
+static int writer_write(struct store_writer *sw, const void *p, size_t n, struct err *e)
+{
+    struct local_writer *w = writer_of(sw);
+    return write_all(w->fd, p, n) == 0 ? 0 : fail(w->l, "write", w->key, e);
+}
+
+static void writer_abort(struct store_writer *sw)
+{
+    struct local_writer *w = writer_of(sw);
+    unlinkat(w->dir, w->temp, 0);
+    writer_free(w);
+}
+
+static int writer_finish(struct store_writer *sw, struct err *e)
+{
+    struct local_writer *w = writer_of(sw);
+    const char *slash = strrchr(w->key, '/');
+    bool written = !w->l->sync || fsync(w->fd) == 0;
+    int saved = errno;
+    if (close(w->fd) != 0 && written) {
+        written = false;
+        saved = errno;
+    }
+    w->fd = -1;
+    errno = saved;
+    if (!written) {
+        int rc = fail(w->l, "write", w->key, e);
+        writer_abort(sw);
+        return rc;
+    }
+    int rc = settle_down(w->l, w->dir, w->temp, slash ? slash + 1 : w->key, w->key, e);
+    writer_free(w);
+    return rc;
+}
+
+static const struct store_writer_ops local_writer_ops = {writer_write, writer_finish, writer_abort};
+
+static struct store_writer *local_create(struct store *s, const char *key, struct err *e)
+{
+    struct local *l = local_of(s);
+    const char *name;
+    if (key_check(key, e))
+        return NULL;
+    int dir = folder_open(l, key, true, &name);
+    if (dir < 0) {
+        fail(l, "make the folder of", key, e);
+        return NULL;
+    }
+    struct local_writer *w = mem_zalloc(sizeof *w);
+    *w = (struct local_writer){.base.ops = &local_writer_ops, .l = l, .key = mem_strdup(key), .dir = dir};
+    w->fd = temp_open(dir, w->temp, sizeof w->temp);
+    if (w->fd >= 0)
+        return &w->base;
+    fail(l, "write", key, e);
+    writer_free(w);
+    return NULL;
+}
+
+static int local_put(struct store *s, const char *key, const void *p, size_t n, struct err *e)
+{
+    struct store_writer *w = local_create(s, key, e);
+    if (!w)
+        return -1;
+    if (writer_write(w, p, n, e) == 0)
+        return writer_finish(w, e);
+    writer_abort(w);
+    return -1;
+}
+
+static int local_put_all(struct store *s, const struct store_object *o, size_t n, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = local_put(s, o[i].key, o[i].p, o[i].n, e);
     return rc;
 }
 
@@ -303,6 +380,14 @@ static int local_remove(struct store *s, const char *key, struct err *e)
         return errno == ENOENT ? 0 : fail(l, "remove", key, e);
     int rc = unlinkat(dir, name, 0) == 0 || errno == ENOENT ? 0 : fail(l, "remove", key, e);
     close(dir);
+    return rc;
+}
+
+static int local_remove_all(struct store *s, const char *const *keys, size_t n, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = local_remove(s, keys[i], e);
     return rc;
 }
 
@@ -423,6 +508,9 @@ static const struct store_ops local_ops = {
     .size = local_size,
     .remove = local_remove,
     .list = local_list,
+    .put_all = local_put_all,
+    .remove_all = local_remove_all,
+    .create = local_create,
     .close = local_close,
 };
 

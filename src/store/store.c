@@ -5,6 +5,20 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "store/s3.h"
+
+bool store_is_s3(const char *uri)
+{
+    return strncmp(uri, "s3://", 5) == 0 || strncmp(uri, "s3a://", 6) == 0;
+}
+
+struct store *store_open(const char *uri, const struct store_options *o, const struct clock *clock,
+                         struct err *e)
+{
+    if (store_is_s3(uri))
+        return store_s3_open(uri, o, clock, e);
+    return store_local_open(uri, o->sync, e);
+}
 
 char *store_uri(const struct store *s, const char *key)
 {

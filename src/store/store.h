@@ -10,11 +10,30 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 struct store;
+struct credentials; /* aws/credentials.h */
 
 typedef void store_list_fn(void *ctx, const char *key, int64_t bytes, int64_t modified_ms);
+
+/* One of several objects put together. */
+struct store_object {
+    const char *key;
+    const void *p;
+    size_t n;
+};
+
+/* An object written piece by piece, of any length; nothing of it is there before finish. One thread. */
+struct store_writer {
+    const struct store_writer_ops *ops;
+};
+struct store_writer_ops {
+    int (*write)(struct store_writer *w, const void *p, size_t n, struct err *e);
+    int (*finish)(struct store_writer *w, struct err *e); /* as put; frees w, whatever comes of it */
+    void (*abort)(struct store_writer *w);                /* leaves nothing; frees w */
+};
 
 struct store_ops {
     /* Whole object, all or nothing, durable on return. Exists already: ERR_CONFLICT (and the old one
@@ -27,6 +46,10 @@ struct store_ops {
     int (*size)(struct store *s, const char *key, int64_t *bytes, struct err *e);
     int (*remove)(struct store *s, const char *key, struct err *e); /* absent is fine */
     int (*list)(struct store *s, const char *prefix, store_list_fn *each, void *ctx, struct err *e);
+    /* All of them, side by side where the store can; stops at the first failure (as of put). */
+    int (*put_all)(struct store *s, const struct store_object *objects, size_t n, struct err *e);
+    int (*remove_all)(struct store *s, const char *const *keys, size_t n, struct err *e);
+    struct store_writer *(*create)(struct store *s, const char *key, struct err *e);
     void (*close)(struct store *s);
 };
 
@@ -34,6 +57,21 @@ struct store {
     const struct store_ops *ops;
     char *root_uri; /* "file:///abs/path" or "s3://bucket/prefix", no trailing slash */
 };
+
+struct store_options {
+    bool sync; /* of a directory: fsync what is put */
+    /* of S3: */
+    const char *endpoint, *region, *profile; /* NULL: as aws_client_open finds them */
+    const struct credentials *keys;          /* likewise; borrowed for the opening only */
+    enum store_addressing { STORE_ADDRESSING_AUTO, STORE_ADDRESSING_PATH, STORE_ADDRESSING_VIRTUAL } addressing;
+    const char *encryption; /* "AES256" or "aws:kms"; NULL: as the bucket has it */
+    const char *kms_key;    /* NULL: the account's key for S3 */
+    int64_t patience_ms;    /* how long throttling and outages are waited out; 0: a minute */
+};
+/* A directory, or "s3://BUCKET[/PREFIX]". */
+struct store *store_open(const char *uri, const struct store_options *o, const struct clock *clock,
+                         struct err *e);
+bool store_is_s3(const char *uri);
 
 /* A directory, made if missing (its parent too). `sync` false skips fsync: kill -9 stays safe,
  * power loss does not. */
@@ -47,6 +85,28 @@ static inline int store_get(struct store *s, const char *key, size_t limit, stru
                             struct err *e)
 {
     return s->ops->get(s, key, limit, out, e);
+}
+static inline int store_put_all(struct store *s, const struct store_object *objects, size_t n,
+                                struct err *e)
+{
+    return s->ops->put_all(s, objects, n, e);
+}
+static inline struct store_writer *store_create(struct store *s, const char *key, struct err *e)
+{
+    return s->ops->create(s, key, e);
+}
+static inline int store_write(struct store_writer *w, const void *p, size_t n, struct err *e)
+{
+    return w->ops->write(w, p, n, e);
+}
+static inline int store_finish(struct store_writer *w, struct err *e)
+{
+    return w->ops->finish(w, e);
+}
+static inline void store_abort(struct store_writer *w)
+{
+    if (w)
+        w->ops->abort(w);
 }
 static inline void store_close(struct store *s)
 {

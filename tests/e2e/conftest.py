@@ -183,6 +183,101 @@ def faults(proxy):
     proxy.clear()
 
 
+class Fake:
+    """An HTTP service of one function: answer(request) -> (status, headers, body), or None to hang up.
+    request has method, path, headers and body; `requests` keeps them all."""
+
+    def __init__(self, answer, tls=None):
+        import threading
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+        fake, self.requests, self.answer = self, [], answer
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def serve(self):
+                self.method = self.command
+                self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                fake.requests.append(self)
+                got = fake.answer(self)
+                if got is None:
+                    self.close_connection = True
+                    return
+                status, headers, body = got
+                body = body.encode() if isinstance(body, str) else body
+                self.send_response_only(status)
+                for k, v in headers.items():
+                    self.send_header(k, v)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_CONNECT = serve
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def fake():
+    """A maker of Fakes, closed at the end."""
+    made = []
+
+    def make(answer, **kw):
+        made.append(Fake(answer, **kw))
+        return made[-1]
+    yield make
+    [f.close() for f in made]
+
+
+AWS_TOOL = str(pathlib.Path(INLET).with_name("aws_tool"))
+PLAIN = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INLET_")) and "proxy" not in k.lower()}
+
+
+class StoreTool:
+    """The S3 store by hand (tests/tools/aws_tool.c): each call gives (kind, text)."""
+
+    def __init__(self, uri, env, *options):
+        self.proc = subprocess.Popen([AWS_TOOL, "store", uri, *map(str, options)], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**PLAIN, **env})
+        self.stderr = None
+
+    def __call__(self, *words):
+        from urllib.parse import quote
+        self.proc.stdin.write((" ".join(quote(str(w), safe="/") for w in words) + "\n").encode())
+        self.proc.stdin.flush()
+        kind, _, text = self.proc.stdout.readline().decode().rstrip("\n").partition(" ")
+        return kind, text
+
+    def close(self):
+        if self.stderr is None:
+            _, err = self.proc.communicate(timeout=60)
+            self.stderr = err.decode()
+        return self.stderr
+
+
+@pytest.fixture
+def store():
+    """A maker of StoreTools."""
+    made = []
+
+    def make(uri, env, *options):
+        made.append(StoreTool(uri, env, *options))
+        return made[-1]
+    yield make
+    [t.close() for t in made]
+
+
 def clients(env):
     def client(service, **config):
         import boto3
