@@ -181,8 +181,8 @@ bool credential_provider_expired(struct credential_provider *p, const char *acce
     pthread_mutex_lock(&p->lock);
     bool others = p->now.access_key && strcmp(p->now.access_key, access_key) != 0;
     int64_t now = clock_boot_ms(p->clock);
-    bool may = !p->fixed && (others || !p->refused_ms || now - p->refused_ms >= REFUSED_AGAIN_MS);
-    if (may && !others) {
+    bool may = !p->fixed && (others || p->refused || !p->refused_ms || now - p->refused_ms >= REFUSED_AGAIN_MS);
+    if (may && !others && !p->refused) {
         p->refused = true;
         p->refused_ms = now;
     }

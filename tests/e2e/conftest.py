@@ -199,10 +199,11 @@ class Fake:
                 pass
 
             def serve(self):
-                self.method = self.command
                 self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                fake.requests.append(self)
-                got = fake.answer(self)
+                import types
+                request = types.SimpleNamespace(method=self.command, path=self.path, headers=self.headers, body=self.body)
+                fake.requests.append(request)
+                got = fake.answer(request)
                 if got is None:
                     self.close_connection = True
                     return
