@@ -17,7 +17,7 @@ static const struct command table[] = {
     {"run", "", "consume the stream into the lake until stopped (SIGTERM commits and ends)",
      "inlet run --stream kinesis://events --lake lake --until-caught-up", CMD_RUN, 0, 0,
      run_command},
-    {"load", "FILE...", "newline-delimited JSON files (plain, .gz, .zst) or - into the lake",
+    {"load", "FILE...", "JSON files (plain, .gz, .zst), s3://BUCKET/PREFIX or - into the lake",
      "inlet load --lake lake events.ndjson.gz", CMD_LOAD, 1, 100000, load_command},
     {"init", "", "make what is missing: lake, catalog, namespace, declared tables, dead letters, leases",
      "inlet init --lake lake --config inlet.yaml --dry-run", CMD_INIT, 0, 0, init_command},

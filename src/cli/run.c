@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/render.h"
+#include "source/objects.h"
 #include "health/health.h"
 #include "cli/open.h"
 #include "lambda/lambda.h"
@@ -233,6 +235,24 @@ int run_command(struct config *c, int n_args, char **args)
     return consume(c, &p, run_pipeline, NULL);
 }
 
+static int load(struct config *c, struct pipeline_config *p, const char *const *uris, size_t n_uris)
+{
+    struct err e = {0};
+    if (n_uris && p->follow) {
+        err_set(&e, ERR_INVALID, "--follow is for files: objects in S3 do not grow");
+        commands_fail(&e);
+        return EXIT_USAGE;
+    }
+    if (n_uris) {
+        p->objects = source_objects_list(uris, n_uris, &p->store, &clock_system, &e);
+        if (!p->objects)
+            return commands_fail(&e);
+    }
+    int rc = consume(c, p, run_pipeline, NULL);
+    source_objects_free(p->objects);
+    return rc;
+}
+
 int load_command(struct config *c, int n_args, char **args)
 {
     struct pipeline_config p;
@@ -241,15 +261,29 @@ int load_command(struct config *c, int n_args, char **args)
         commands_fail(&e);
         return EXIT_USAGE;
     }
-    for (int i = 0; i < n_args; i++)
-        if (strcmp(args[i], "-") != 0 && access(args[i], R_OK) != 0) {
-            fprintf(stderr, "inlet load: %s cannot be read: %m\n", args[i]);
-            return EXIT_FAILED;
-        }
+    const char **files = mem_array((size_t)n_args + 1, sizeof *files);
+    const char **uris = mem_array((size_t)n_args + 1, sizeof *uris);
+    size_t n_uris = 0;
+    int rc = EXIT_DONE;
     p.stream = NULL;
-    p.files = (const char *const *)args;
-    p.n_files = (size_t)n_args;
-    return consume(c, &p, run_pipeline, NULL);
+    p.files = files;
+    p.n_files = 0;
+    for (int i = 0; i < n_args && rc == EXIT_DONE; i++) {
+        bool object = store_is_s3(args[i]);
+        if (object)
+            uris[n_uris++] = args[i];
+        else
+            files[p.n_files++] = args[i];
+        if (!object && strcmp(args[i], "-") != 0 && access(args[i], R_OK) != 0) {
+            fprintf(stderr, "inlet load: %s cannot be read: %m\n", args[i]);
+            rc = EXIT_FAILED;
+        }
+    }
+    if (rc == EXIT_DONE)
+        rc = load(c, &p, uris, n_uris);
+    free(files);
+    free(uris);
+    return rc;
 }
 
 /* Three quarters of what the function has, unless somebody said how much; lines as JSON where the

@@ -230,7 +230,7 @@ static const char *path_of(const struct run *r, const struct source *s)
 {
     for (size_t i = 0; i < r->n_sources; i++)
         if (r->sources[i] == s)
-            return r->config->files[i];
+            return i < r->config->n_files ? r->config->files[i] : s->ops->identity(r->sources[i]);
     return "";
 }
 

@@ -43,6 +43,7 @@ struct pipeline_config {
     const char *stream;
     const char *const *files;
     size_t n_files;
+    struct source_objects *objects; /* in S3, beside the files; NULL: none (source/objects.h) */
     bool follow; /* files grow: read all at once, until stopped */
     const struct pipeline_feed *feed; /* with `stream` its name; NULL: open one of the above */
     enum pipeline_start start;

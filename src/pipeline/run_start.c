@@ -10,6 +10,7 @@
 #include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
+#include "source/objects.h"
 
 #define FIXED_BYTES ((size_t)72 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
 #define FETCHED_FILE_BYTES ((size_t)4 << 20)
@@ -206,13 +207,16 @@ int run_sources(struct run *r, struct err *e)
                              .clock = r->clock,
                              .record_bytes_max = RECORD_BYTES_MAX,
                              .follow = c->follow && !c->stream};
-    r->n_sources = c->stream ? 1 : c->n_files;
+    size_t objects = c->stream ? 0 : source_objects_count(c->objects);
+    r->n_sources = c->stream ? 1 : c->n_files + objects;
     r->sources = mem_array(r->n_sources, sizeof *r->sources);
     for (size_t i = 0; i < r->n_sources; i++) {
         struct kinesis_options k = {.stream = c->stream};
         r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
                         : c->stream ? source_kinesis_open(&k, &env, e)
-                                    : source_file_open(c->files[i], &env, e);
+                        : i < c->n_files
+                            ? source_file_open(c->files[i], &env, e)
+                            : source_object_open(c->objects, i - c->n_files, &env, e);
         if (!r->sources[i])
             return -1;
     }

@@ -12,6 +12,9 @@
 #include "pipeline/loads.h"
 #include "pipeline/positions.h"
 #include "pipeline/run_int.h"
+#include "source/objects.h"
+
+#define OBJECTS_AT_ONCE 4
 
 #define MARK "inlet.takeover"
 
@@ -303,17 +306,18 @@ static bool parents_done(const struct run *r, const struct pshard *s)
 
 int run_start_ready(struct run *r, struct err *e)
 {
-    bool file_open = false;
+    /* Files one after the other; objects a few at once, for each is waited for much. */
+    uint32_t open = 0, most = source_objects_count(r->config->objects) ? OBJECTS_AT_ONCE : 1;
     for (uint32_t i = 0; i < r->n_shards; i++) {
         struct pshard *s = &r->shards[i];
-        if (!run_endless(r) && file_open) /* files one after the other */
+        if (!run_endless(r) && open >= most)
             break;
         if (s->started || !s->leased || !parents_done(r, s)) {
-            file_open |= s->started && !s->closed_at_source && !s->ended;
+            open += s->started && !s->closed_at_source && !s->ended;
             continue;
         }
         s->started = true;
-        file_open = true;
+        open++;
         s->generation++;
         if (s->source->ops->start(s->source, s->id, i, s->generation, s->from, s->from_note,
                                   e))

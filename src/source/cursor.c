@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "codec/base64.h"
 #include "source/body.h"
+#include "source/joined.h"
 #include "source/kpl.h"
 #include "source/source.h"
 
@@ -19,6 +20,9 @@ struct source_cursor {
     bool in_aggregate;
     struct body_record record; /* its record */
     struct seq seq;
+    const uint8_t *part; /* of a line of joined objects: what is left of it */
+    size_t n_part;
+    int32_t sub;
     struct buf decoded, text; /* scratch */
     char seq_text[SEQ_TEXT_MAX + 16];
 };
@@ -42,14 +46,37 @@ void source_cursor_start(struct source_cursor *c, const struct source_batch *b)
     c->b = b;
     c->at = 0;
     c->in_aggregate = false;
+    c->n_part = 0;
     c->seq = SEQ_NONE;
     c->broken = b->format == BATCH_GET_RECORDS &&
                 !body_open(&c->body, (const char *)b->data, b->n_data);
 }
 
+/* How many bytes of it are one object, with others after it; 0 where it is a line like any other. */
+static size_t first_of_joined(const uint8_t *p, size_t n)
+{
+    if (*p != '{' || !joined_maybe(p, n))
+        return 0;
+    size_t end = joined_end(p, n);
+    return end && end < n && p[end] == '{' ? end : 0;
+}
+
+/* The next object of the line whose record `out` is, or was. */
+static bool next_joined(struct source_cursor *c, struct source_record *out)
+{
+    size_t end = first_of_joined(c->part, c->n_part), n = end ? end : c->n_part;
+    *out = (struct source_record){.payload = c->part, .n = n, .seq = c->seq, .arrived_us = c->b->arrived_us,
+                                  .sub = c->sub++};
+    c->part += n;
+    c->n_part -= n;
+    return true;
+}
+
 static bool next_line(struct source_cursor *c, struct source_record *out)
 {
     const struct source_batch *b = c->b;
+    if (c->n_part)
+        return next_joined(c, out);
     while (c->at < b->n_data) {
         const uint8_t *line = b->data + c->at;
         size_t left = b->n_data - c->at;
@@ -65,6 +92,13 @@ static bool next_line(struct source_cursor *c, struct source_record *out)
             i++;
         if (i == n && !cut)
             continue;
+        if (b->joined && !cut && first_of_joined(line + i, n - i)) {
+            c->part = line + i;
+            c->n_part = n - i;
+            c->sub = 0;
+            c->seq = seq_of(end);
+            return next_joined(c, out);
+        }
         *out = (struct source_record){
             .payload = line,
             .n = n,

@@ -19,14 +19,18 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "source/file_int.h"
 #include "source/input.h"
+#include "source/joined.h"
 #include "source/source.h"
+#include "store/store.h"
 
 #define NOTE_BYTES 4096
 #define HEAD_BYTES ((size_t)64 << 10)
 #define BATCH_BYTES ((size_t)512 << 10) /* read, then shredded while it is in the cache */
 #define RECORD_BYTES_MAX ((size_t)10 << 20)
 #define GROWTH_MS 100 /* how often a followed file is looked at */
+#define JOINED_LOOK ((size_t)16 << 10) /* of each batch, for objects without newlines between them */
 #define IDLE_MS 200 /* a pipe silent for so long: what there is goes out */
 
 struct file_source {
@@ -37,6 +41,8 @@ struct file_source {
     char *identity;
     int fd;
     bool regular, used;
+    struct input_object object; /* store NULL: it is a file */
+    bool joined;                /* objects without newlines between them have been seen */
     int64_t load_us;
     atomic_bool stop;
     bool running;
@@ -94,7 +100,7 @@ bool source_file_adopt(struct source *s, const char *identity)
 {
     struct file_source *f = file_of(s);
     const char *colon = strrchr(identity, ':');
-    if (!f->regular || !colon)
+    if (!f->regular || f->object.store || !colon)
         return false;
     char *end = NULL;
     unsigned long long length = strtoull(colon + 1, &end, 10);
@@ -206,6 +212,8 @@ static bool emit(struct file_source *f, size_t n, uint64_t first, uint64_t last)
     b->first = seq_of(first);
     b->last = seq_of(last);
     b->base_offset = f->base_offset;
+    f->joined = f->joined || joined_maybe(f->data, n < JOINED_LOOK ? n : JOINED_LOOK);
+    b->joined = f->joined;
     tail_note(f, b->position_note);
     b->arrived_us = f->env.follow ? clock_wall_us(f->env.clock) : f->load_us;
     b->charged_bytes = f->charged;
@@ -354,6 +362,12 @@ static int read_batch(struct file_source *f, struct err *e)
                 return skip_line(f, e);
             return n == 0 || emit_lines(f, n) ? 0 : err_set(e, ERR_STOPPED, "stopped");
         }
+        /* A whole batch without a newline may be objects without newlines: cut between two of them. */
+        size_t joined = joined_last_end(f->data, f->n);
+        if (joined && joined < f->n) {
+            f->joined = true;
+            return emit_lines(f, joined) ? 0 : err_set(e, ERR_STOPPED, "stopped");
+        }
         if (f->n > limit)
             return skip_line(f, e);
         if (f->env.follow && f->n < target)
@@ -388,7 +402,8 @@ static void *file_thread(void *arg)
 {
     struct file_source *f = arg;
     struct err e = {0};
-    f->in = input_open(f->fd, f->path, &f->stop);
+    f->in = f->object.store ? input_open_object(&f->object, f->path, &f->stop)
+                            : input_open(f->fd, f->path, &f->stop);
     int rc = resume(f, &e);
     while (rc == 0 && !(f->eof && f->n == 0)) {
         rc = read_batch(f, &e);
@@ -451,7 +466,7 @@ static int file_start(struct source *s, const char *shard, uint32_t number, uint
     file_join(f);
     if (!f->regular && (f->used || seq_cmp(after, SEQ_NONE) != 0))
         return err_set(e, ERR_INVALID, "%s cannot be read a second time", f->path);
-    if (f->regular && lseek(f->fd, 0, SEEK_SET) < 0)
+    if (f->regular && !f->object.store && lseek(f->fd, 0, SEEK_SET) < 0)
         return err_errno(e, errno, "cannot seek in %s", f->path);
     f->used = true;
     f->number = number;
@@ -485,6 +500,8 @@ static void file_close(struct source *s)
     free(f->path);
     free(f->real);
     free(f->identity);
+    free((void *)(uintptr_t)f->object.key);
+    free((void *)(uintptr_t)f->object.etag);
     free(f);
 }
 
@@ -510,6 +527,33 @@ static int may_follow(const struct file_source *f, struct err *e)
     return 0;
 }
 
+static struct file_source *source_new(const struct source_env *env)
+{
+    struct file_source *f = mem_zalloc(sizeof *f);
+    f->base.ops = &file_ops;
+    f->env = *env;
+    if (!f->env.batch_bytes)
+        f->env.batch_bytes = BATCH_BYTES;
+    if (!f->env.record_bytes_max)
+        f->env.record_bytes_max = RECORD_BYTES_MAX;
+    f->load_us = clock_wall_us(env->clock);
+    return f;
+}
+
+struct source *source_file_of_object(const struct input_object *o, const struct source_env *env)
+{
+    struct file_source *f = source_new(env);
+    f->fd = -1;
+    f->regular = true;
+    f->joined = true; /* Firehose mixes both, as its records came */
+    f->object = *o;
+    f->object.key = mem_strdup(o->key);
+    f->object.etag = mem_strdup(o->etag);
+    f->path = store_uri(o->store, o->key);
+    f->identity = mem_printf("%s#%s", f->path, o->etag);
+    return &f->base;
+}
+
 struct source *source_file_open(const char *path, const struct source_env *env, struct err *e)
 {
     bool is_stdin = strcmp(path, "-") == 0;
@@ -525,17 +569,10 @@ struct source *source_file_open(const char *path, const struct source_env *env, 
             close(fd);
         return NULL;
     }
-    struct file_source *f = mem_zalloc(sizeof *f);
-    f->base.ops = &file_ops;
-    f->env = *env;
-    if (!f->env.batch_bytes)
-        f->env.batch_bytes = BATCH_BYTES;
-    if (!f->env.record_bytes_max)
-        f->env.record_bytes_max = RECORD_BYTES_MAX;
+    struct file_source *f = source_new(env);
     f->path = mem_strdup(is_stdin ? "standard input" : path);
     f->fd = fd;
     f->regular = S_ISREG(st.st_mode) && !is_stdin;
-    f->load_us = clock_wall_us(env->clock);
     if (f->regular) {
         char *real = realpath(path, NULL);
         f->real = real ? real : mem_strdup(path);

@@ -12,9 +12,11 @@
 #include <zstd.h>
 
 #include "base/mem.h"
+#include "store/s3.h"
 
 #define RAW_BYTES ((size_t)256 << 10)
 #define POLL_MS 100
+#define RANGE_BYTES ((size_t)2 << 20)
 
 enum input_kind { INPUT_UNKNOWN, INPUT_PLAIN, INPUT_GZIP, INPUT_ZSTD };
 
@@ -23,6 +25,10 @@ struct input {
     const char *name;
     const atomic_bool *stop;
     bool regular;
+    struct input_object object; /* store NULL: it is a file */
+    int64_t offset;             /* of the next range */
+    uint8_t *range;             /* range[range_at..range_n) is fetched and not yet used */
+    size_t range_at, range_n;
     enum input_kind kind;
     uint8_t *raw; /* raw[at..n) is read and not yet used */
     size_t at, n;
@@ -44,10 +50,25 @@ struct input *input_open(int fd, const char *name, const atomic_bool *stop)
     return in;
 }
 
+struct input *input_open_object(const struct input_object *o, const char *name,
+                                const atomic_bool *stop)
+{
+    struct input *in = mem_zalloc(sizeof *in);
+    in->fd = -1;
+    in->object = *o;
+    in->name = name;
+    in->stop = stop;
+    in->regular = true;
+    in->raw = mem_alloc(RAW_BYTES);
+    in->range = mem_alloc(o->bytes < (int64_t)RANGE_BYTES ? (size_t)o->bytes + 1 : RANGE_BYTES);
+    return in;
+}
+
 void input_close(struct input *in)
 {
     if (!in)
         return;
+    free(in->range);
     if (in->kind == INPUT_GZIP)
         inflateEnd(&in->z);
     ZSTD_freeDStream(in->zs);
@@ -55,9 +76,36 @@ void input_close(struct input *in)
     free(in);
 }
 
+static int64_t object_read(struct input *in, uint8_t *out, size_t cap, struct err *e)
+{
+    const struct input_object *o = &in->object;
+    if (in->range_at == in->range_n) {
+        int64_t left = o->bytes - in->offset;
+        if (atomic_load(in->stop))
+            return err_set(e, ERR_STOPPED, "%s: stopped", in->name);
+        if (left <= 0)
+            return 0;
+        size_t want = left < (int64_t)RANGE_BYTES ? (size_t)left : RANGE_BYTES;
+        int64_t got = store_s3_read(o->store, o->key, o->etag, in->offset, want, in->range, e);
+        if (got >= 0 && (size_t)got != want)
+            return err_set(e, ERR_IO, "%s ends before its length", in->name);
+        if (got < 0)
+            return -1;
+        in->offset += got;
+        in->range_at = 0;
+        in->range_n = want;
+    }
+    size_t n = in->range_n - in->range_at < cap ? in->range_n - in->range_at : cap;
+    memcpy(out, in->range + in->range_at, n);
+    in->range_at += n;
+    return (int64_t)n;
+}
+
 /* One read(2), waiting in slices so that a stop is noticed. 0 at the end. */
 static int64_t raw_read(struct input *in, uint8_t *out, size_t cap, int wait_ms, struct err *e)
 {
+    if (in->object.store)
+        return object_read(in, out, cap, e);
     for (int waited = 0; !in->regular; waited += POLL_MS) {
         struct pollfd p = {.fd = in->fd, .events = POLLIN};
         if (atomic_load(in->stop))
@@ -231,6 +279,17 @@ static int64_t seek_plain(struct input *in, uint64_t offset, uint8_t *tail, size
                           struct err *e)
 {
     size_t want = offset < n_tail ? (size_t)offset : n_tail, got = 0;
+    if (in->object.store) {
+        if ((int64_t)offset > in->object.bytes)
+            return too_short(in, offset, e);
+        if (store_s3_read(in->object.store, in->object.key, in->object.etag, (int64_t)(offset - want), want,
+                          tail, e) != (int64_t)want)
+            return -1;
+        in->offset = (int64_t)offset;
+        in->range_at = in->range_n = in->at = in->n = 0;
+        in->raw_eof = false;
+        return (int64_t)want;
+    }
     while (got < want) {
         ssize_t r = pread(in->fd, tail + got, want - got, (off_t)(offset - want + got));
         if (r < 0 && errno == EINTR)

@@ -1,4 +1,4 @@
-/* input: the decompressed bytes of a file descriptor, plain, gzip (any number of members) or zstd
+/* input: the decompressed bytes of a file descriptor or of an object in S3, plain, gzip (any number of members) or zstd
  * (any number of frames), told apart by their first bytes. One thread. */
 #ifndef INLET_SOURCE_INPUT_H
 #define INLET_SOURCE_INPUT_H
@@ -15,6 +15,17 @@ struct input;
 /* Reads from fd's current position; the descriptor stays the caller's. `name` is for messages and
  * is borrowed. `stop` is looked at while a pipe has nothing to give. */
 struct input *input_open(int fd, const char *name, const atomic_bool *stop);
+
+struct store;
+struct input_object {
+    struct store *store; /* an S3 store */
+    const char *key, *etag;
+    int64_t bytes;
+};
+/* The same of an object; all of it is borrowed. It is read in ranges of 2 MiB; an object that is replaced meanwhile is
+ * ERR_CONFLICT. */
+struct input *input_open_object(const struct input_object *o, const char *name,
+                                const atomic_bool *stop);
 void input_close(struct input *in);
 /* Up to `cap` bytes; 0 at the end of the file. -1 on failure (ERR_STOPPED when told to stop). With
  * `wait_ms` >= 0, a pipe that stays silent so long gives INPUT_IDLE. */

@@ -42,6 +42,7 @@ struct source_batch {
     size_t n_data;
     struct seq first, last; /* of its records; last is the position once it is all committed */
     uint64_t base_offset;  /* files: decompressed offset of data[0] */
+    bool joined;           /* files: lines may hold several objects, one after the other */
     char position_note[24]; /* files: hex hash of the (up to) 4 KiB before `last`, checked on resume;
                                becomes part of the position's text. Else empty */
     int64_t arrived_us;    /* files: the time of the load; Kinesis: of the newest record */
@@ -63,7 +64,7 @@ struct source_record {
     const char *seq_text;    /* Kinesis: as sent, "seq" or "seq/sub"; NULL for files */
     size_t seq_text_n;
     int64_t arrived_us;
-    int32_t sub;             /* sub-sequence inside an aggregate, -1 if none */
+    int32_t sub;             /* sub-sequence inside an aggregate, or a line of joined objects; -1 if none */
     const char *defect;      /* set when the record itself cannot be had (bad base64, a line over the
                                 limit): a dead letter with the bytes there are; else NULL */
 };
