@@ -80,6 +80,10 @@ bench: deps bench-deps ## inlet beside DuckDB, chdb and pyarrow on one core; whe
 docs: $(B)/inlet ## docs/configuration.md from the option table
 	@INLET=$(B)/inlet tools/docs.sh
 
+test-s3: deps ## the S3 tests against a real server: Ceph's radosgw (needs its Debian packages, and root)
+	@$(MAKE) --no-print-directory $(B)/inlet $(B)/aws_tool
+	@INLET=$(CURDIR)/$(B)/inlet tests/standin/ceph.sh build/venv/bin/python -m pytest -q -p no:cacheprovider tests/e2e/test_s3_store.py tests/e2e/test_s3_lake.py
+
 test-asan: deps ## the same suite under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory test B=build-asan OPT="-O1 -g" CFLAGS=-Wno-format-truncation SAN="-fsanitize=address,undefined -fno-sanitize-recover=all"
 

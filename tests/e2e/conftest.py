@@ -154,14 +154,31 @@ class Faults:
     def log(self):
         return self._call("GET", "/_faults/log")
 
+    def kill_after(self, requests, command, env):
+        """Runs the command, and kills it once the proxy has seen so many requests more: was it killed?"""
+        import time
+        until = self._call("GET", "/_faults/count") + requests
+        p = subprocess.Popen(command, env={**PLAIN, **env}, stderr=subprocess.DEVNULL)
+        while p.poll() is None and self._call("GET", "/_faults/count") < until:
+            time.sleep(0.002)
+        p.kill()
+        return p.wait() != 0
+
     def close(self):
         self.proc.terminate()
         self.proc.wait()
 
 
+REAL_S3 = os.environ.get("S3_TEST_ENDPOINT")  # of `make test-s3`: S3 only
+
+
 @pytest.fixture(scope="session")
 def aws():
     """A local AWS of its own: (a maker of boto3 clients, the program's environment)."""
+    if REAL_S3:
+        env = {"AWS_ENDPOINT_URL": REAL_S3, **{k: os.environ[k] for k in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}}
+        yield clients(env), env
+        return
     proc, port = start_moto()
     yield clients(aws_env(port)), aws_env(port)
     proc.terminate()
@@ -277,6 +294,11 @@ def store():
         return made[-1]
     yield make
     [t.close() for t in made]
+
+
+def make_bucket(aws, name):
+    where = {} if REAL_S3 else {"CreateBucketConfiguration": {"LocationConstraint": aws[1]["AWS_REGION"]}}
+    aws[0]("s3", s3={"addressing_style": "path"}).create_bucket(Bucket=name, **where)
 
 
 def clients(env):

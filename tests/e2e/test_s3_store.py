@@ -2,17 +2,15 @@
 is put is there whole or not at all, under faults too; every mistake has a clear answer."""
 import hashlib
 import json
-import os
 import threading
 import time
 import uuid
 
 import pytest
 
-from conftest import clients
+from conftest import REAL_S3, make_bucket
 
-REAL = os.environ.get("S3_TEST_ENDPOINT")  # make test-s3
-standin_only = pytest.mark.skipif(bool(REAL), reason="needs the stand-in")
+standin_only = pytest.mark.skipif(bool(REAL_S3), reason="needs the stand-in")
 AUTO, PATH, VIRTUAL = 0, 1, 2
 
 
@@ -30,40 +28,20 @@ def shown(n, seed):
 
 
 class Place:
-    def __init__(self, env, faulty_env, faults):
-        self.env, self.faulty_env, self.faults = env, faulty_env, faults
+    def __init__(self, aws, faults):
+        self.env, self.faulty_env, self.faults = aws[1], {**aws[1], "AWS_ENDPOINT_URL": faults.url}, faults
         self.bucket = "b" + uuid.uuid4().hex[:12]
-        self.s3 = clients(env)("s3", s3={"addressing_style": "path"})
-        self.s3.create_bucket(Bucket=self.bucket, **({} if REAL else {
-            "CreateBucketConfiguration": {"LocationConstraint": env["AWS_REGION"]}}))
+        make_bucket(aws, self.bucket)
+        self.s3 = aws[0]("s3", s3={"addressing_style": "path"})
         self.uri = f"s3://{self.bucket}/the lake"
 
     def keys(self):
         return [o["Key"] for o in self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
 
 
-@pytest.fixture(scope="module")
-def place_maker(request):
-    from conftest import Faults
-    if REAL:
-        env = {"AWS_ENDPOINT_URL": REAL, "AWS_REGION": os.environ.get("AWS_REGION", "us-east-1"),
-               "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
-               "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"]}
-        faults = Faults(REAL)
-    else:
-        env = request.getfixturevalue("aws")[1]
-        faults = request.getfixturevalue("proxy")
-    yield lambda: Place(env, {**env, "AWS_ENDPOINT_URL": faults.url}, faults)
-    if REAL:
-        faults.close()
-
-
 @pytest.fixture
-def place(place_maker):
-    p = place_maker()
-    p.faults.clear()
-    yield p
-    p.faults.clear()
+def place(aws, faults):
+    return Place(aws, faults)
 
 
 # ---- what a store is
@@ -124,7 +102,7 @@ def test_a_stream_of_parts(place, store):
         assert s("size", f"s{n}") == ("ok", str(n))
     assert hashlib.sha256(place.s3.get_object(Bucket=place.bucket, Key=f"the lake/s{(24 << 20) + 3}")["Body"].read()).hexdigest() == \
         s("get", f"s{(24 << 20) + 3}", 64 << 20)[1].split()[1]
-    if not REAL:  # Ceph of Debian 12 does not look at If-None-Match there
+    if not REAL_S3:  # Ceph of Debian 12 does not look at If-None-Match there
         assert s("create", f"s{(8 << 20) + 1}", 9 << 20, 4)[0] == "conflict"
     assert place.s3.list_multipart_uploads(Bucket=place.bucket).get("Uploads", []) == []
 

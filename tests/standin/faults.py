@@ -6,6 +6,7 @@ Rules come and go through its own path, on the same port:
     POST   /_faults   a rule, or a list of rules (JSON): they are added
     GET    /_faults   the rules, each with how many requests it has met ("seen") and struck ("struck")
     DELETE /_faults   none any more; the log is emptied too
+    GET    /_faults/count   how many requests there were
     GET    /_faults/log   every request so far: method, path, target (of the JSON services), status, bytes sent
 
 A rule: {"fault": ..., and which requests it means, all optional:
@@ -111,6 +112,8 @@ class Proxy(BaseHTTPRequestHandler):
                 state.rules, state.log = [], []
             elif self.path == "/_faults/log":
                 answer = state.log
+            elif self.path == "/_faults/count":
+                answer = len(state.log)
             answer = answer if answer is not None else [{**r.spec, "seen": r.seen, "struck": r.struck} for r in state.rules]
             text = json.dumps(answer).encode()
         self.answer(200, {"Content-Type": "application/json"}, text)
