@@ -14,7 +14,7 @@ OBJS := $(SRCS:%.c=$(B)/obj/%.o)
 UNITS := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
 UNIT_BINS := $(UNITS:tests/unit/%.c=$(B)/unit/%)
 
-.PHONY: all help deps docs demo bench test unit test-e2e test-asan test-tsan install clean layers lint
+.PHONY: all help deps docs demo bench bench-s3 test-s3 test unit test-e2e test-asan test-tsan install clean layers lint
 all: $(B)/inlet
 
 help: ## this list
@@ -76,6 +76,10 @@ answers: deps bench-deps ## the measurements behind the README's answers (ONLY=d
 bench: deps bench-deps ## inlet beside DuckDB, chdb and pyarrow on one core; where the time goes
 	@$(MAKE) --no-print-directory $(B)/inlet $(B)/bench/shred_bench
 	@build/venv/bin/python bench/bench.py
+
+bench-s3: deps ## loading into S3 (the stand-in) beside a directory; requests and latency of a commit
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@build/venv/bin/python bench/s3.py
 
 docs: $(B)/inlet ## docs/configuration.md from the option table
 	@INLET=$(B)/inlet tools/docs.sh

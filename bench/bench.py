@@ -220,4 +220,5 @@ def main():
     print(f"\nall of it: {(OUT / 'results.json').relative_to(ROOT)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "pipeline/run_int.h"
 
 struct restore {
@@ -75,27 +76,56 @@ static bool each_file(void *ctx, const struct table_file *f)
     return s->rc == 0;
 }
 
+struct restores {
+    struct run *run;
+    bool again;
+    int64_t since_us;
+    struct restore *of; /* of each table */
+    struct err *errs;
+};
+
+static void restore_table(void *ctx, size_t i)
+{
+    struct restores *all = ctx;
+    struct ptable *t = router_at(&all->run->router, (uint32_t)i);
+    struct restore *s = &all->of[i];
+    *s = (struct restore){.run = all->run, .err = &all->errs[i], .since_us = all->since_us};
+    if (i == 0)
+        return; /* dead letters */
+    /* In mid-run the other handle may be with a committer, and does not know what others did. */
+    struct table *fresh = all->again && t->handle ? table_load(&all->run->lake, t->st.name, s->err) : NULL;
+    s->table = all->again ? fresh : t->handle;
+    if (all->again && t->handle && !fresh && !t->st.unavailable)
+        s->rc = -1;
+    else if (s->table && table_files(s->table, COL_ARRIVED_AT, each_file, s, s->err))
+        s->rc = -1;
+    table_free(fresh);
+}
+
 int run_restore_dedup(struct run *r, bool again, struct err *e)
 {
-    struct restore s = {.run = r, .err = e};
+    uint32_t n = router_count(&r->router);
+    struct restores all = {.run = r, .again = again, .of = mem_array(n + 1, sizeof *all.of),
+                           .errs = mem_array(n + 1, sizeof *all.errs)};
     int64_t began = clock_mono_ns();
-    s.since_us = clock_wall_us(r->clock) - r->config->dedup_window_us;
-    for (uint32_t i = 1; i < router_count(&r->router) && !s.rc; i++) {
-        struct ptable *t = router_at(&r->router, i);
-        /* In mid-run the other handle may be with a committer, and does not know what others did. */
-        struct table *fresh = again && t->handle ? table_load(&r->lake, t->st.name, e) : NULL;
-        s.table = again ? fresh : t->handle;
-        if (again && t->handle && !fresh && !t->st.unavailable)
-            s.rc = -1;
-        else if (s.table && table_files(s.table, COL_ARRIVED_AT, each_file, &s, e))
-            s.rc = -1;
-        table_free(fresh);
+    uint64_t ids = 0;
+    int rc = 0;
+    all.since_us = clock_wall_us(r->clock) - r->config->dedup_window_us;
+    parallel_each(n, run_readers(r), restore_table, &all);
+    for (uint32_t i = 0; i < n; i++) {
+        ids += all.of[i].ids;
+        if (all.of[i].rc && !rc) {
+            rc = -1;
+            *e = all.errs[i];
+        }
     }
-    if (s.rc)
+    free(all.of);
+    free(all.errs);
+    if (rc)
         return err_wrap(e, "rebuilding the dedup window from the lake");
-    if (s.ids)
+    if (ids)
         log_info("dedup window: %llu event ids of the last %lld minutes read back from the lake in %lld ms",
-                 (unsigned long long)s.ids, (long long)(r->config->dedup_window_us / 60000000),
+                 (unsigned long long)ids, (long long)(r->config->dedup_window_us / 60000000),
                  (long long)((clock_mono_ns() - began) / 1000000));
     return 0;
 }

@@ -107,6 +107,8 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
 
 /* restore.c: the hot window from the lake. */
 /* `again`: with what others committed while they had a shard of ours. */
+/* How many tables are read at once, where all of them are: each request to S3 is waited for. */
+unsigned run_readers(const struct run *r);
 int run_restore_dedup(struct run *r, bool again, struct err *e);
 
 /* progress.c */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
@@ -15,6 +16,7 @@
 #define FIXED_BYTES ((size_t)72 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
 #define FETCHED_FILE_BYTES ((size_t)4 << 20)
 #define STORE_PATIENCE_MS (15 * 60000) /* a stream waits out what an evening's outage takes */
+#define REMOTE_READERS 8
 #define ROWS_BYTES_MIN ((size_t)24 << 20)
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -86,32 +88,63 @@ static bool may_pass(const struct err *why)
     return why->kind == ERR_RETRY || why->kind == ERR_IO || why->kind == ERR_UNKNOWN;
 }
 
+unsigned run_readers(const struct run *r)
+{
+    return store_is_s3(r->config->lake) ? REMOTE_READERS : 1;
+}
+
+struct loads_of_tables {
+    struct run *run;
+    char **names;
+    struct table **handles;
+    struct err *errs;
+};
+
+static bool is_ours(const char *name)
+{
+    return strncmp(name, "inlet_", 6) != 0 || strcmp(name, DEAD_LETTERS) == 0;
+}
+
+static void load_one(void *ctx, size_t i)
+{
+    struct loads_of_tables *l = ctx;
+    if (is_ours(l->names[i]))
+        l->handles[i] = table_load(&l->run->lake, l->names[i], &l->errs[i]);
+}
+
 static int load_tables(struct run *r, struct err *e)
 {
-    char **names = NULL;
+    struct loads_of_tables l = {.run = r};
     size_t n = 0;
     int rc = 0;
-    if (lake_tables(&r->lake, &names, &n, e))
+    if (lake_tables(&r->lake, &l.names, &n, e))
         return -1;
+    l.handles = mem_array(n + 1, sizeof *l.handles);
+    l.errs = mem_array(n + 1, sizeof *l.errs);
+    parallel_each(n, run_readers(r), load_one, &l);
     for (size_t i = 0; i < n; i++) {
-        struct err why = {0};
-        bool ours = strncmp(names[i], "inlet_", 6) != 0 || strcmp(names[i], DEAD_LETTERS) == 0;
-        struct ptable *t = ours ? router_table(&r->router, names[i]) : NULL;
-        struct table *handle = t ? table_load(&r->lake, names[i], &why) : NULL;
-        bool bad = t && (!handle || router_bind(t, handle, &why));
-        if (bad && may_pass(&why) && !rc) {
-            *e = why;
-            rc = err_wrap(e, "table %s", names[i]);
+        struct err *why = &l.errs[i];
+        const char *name = l.names[i];
+        struct ptable *t = is_ours(name) ? router_table(&r->router, name) : NULL;
+        struct table *handle = l.handles[i];
+        if (handle && !t)
+            table_free(handle);
+        bool bad = t && (!handle || router_bind(t, handle, why));
+        if (bad && may_pass(why) && !rc) {
+            *e = *why;
+            rc = err_wrap(e, "table %s", name);
         } else if (bad) {
             t->st.unavailable = t->unopened = true;
             protocol_quarantine(r->protocol, t->st.number);
             log_error("table %s cannot be written: %s; its events go to dead letters "
                       "(table_unavailable)",
-                      names[i], why.text);
+                      name, why->text);
         }
-        free(names[i]);
+        free(l.names[i]);
     }
-    free(names);
+    free(l.names);
+    free(l.handles);
+    free(l.errs);
     return rc;
 }
 

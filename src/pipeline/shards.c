@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "pipeline/loads.h"
 #include "pipeline/positions.h"
 #include "pipeline/run_int.h"
@@ -206,26 +207,54 @@ void run_skips_refresh(struct run *r)
     pthread_rwlock_unlock(&r->skip_lock);
 }
 
+struct fresh_tables {
+    struct run *run;
+    struct table **tables;
+    struct err *errs;
+};
+
+static void load_fresh(void *ctx, size_t i)
+{
+    struct fresh_tables *f = ctx;
+    struct ptable *t = router_at(&f->run->router, (uint32_t)i);
+    if (t->handle && !t->unopened)
+        f->tables[i] = table_load(&f->run->lake, t->st.name, &f->errs[i]);
+}
+
+/* What one table, read anew, holds of the shards. */
+static int read_positions(struct run *r, uint32_t i, struct table *fresh, const bool *which, struct err *e)
+{
+    struct ptable *t = router_at(&r->router, i);
+    bool there = t->handle && !t->unopened;
+    struct covers c = {r, fresh, which, e, 0};
+    bool refuses = there && !fresh && protocol_route(r->protocol, i) != PROTOCOL_TO_TABLE;
+    int rc = fresh ? table_positions(r, fresh, i, which, e) : there && !refuses ? -1 : 0;
+    if (!rc && fresh && i == PROTOCOL_DEAD_LETTERS) {
+        table_properties(fresh, cover_positions, &c);
+        rc = c.rc;
+    }
+    return rc ? err_wrap(e, "positions in table %s", t->st.name) : 0;
+}
+
 int run_read_positions(struct run *r, const bool *which, struct err *e)
 {
     if (mark_takeover(r, e))
         return -1;
     uint32_t n = router_count(&r->router);
+    int rc = 0;
+    struct fresh_tables f = {r, mem_array(n + 1, sizeof *f.tables), mem_array(n + 1, sizeof *f.errs)};
+    parallel_each(n, run_readers(r), load_fresh, &f);
     for (uint32_t i = 0; i < n; i++) {
-        struct ptable *t = router_at(&r->router, i);
-        bool there = t->handle && !t->unopened;
-        struct table *fresh = there ? table_load(&r->lake, t->st.name, e) : NULL;
-        struct covers c = {r, fresh, which, e, 0};
-        bool refuses = there && !fresh && protocol_route(r->protocol, i) != PROTOCOL_TO_TABLE;
-        int rc = fresh ? table_positions(r, fresh, i, which, e) : there && !refuses ? -1 : 0;
-        if (!rc && fresh && i == PROTOCOL_DEAD_LETTERS) {
-            table_properties(fresh, cover_positions, &c);
-            rc = c.rc;
+        if (!rc) {
+            *e = f.errs[i];
+            rc = read_positions(r, i, f.tables[i], which, e);
         }
-        table_free(fresh);
-        if (rc)
-            return err_wrap(e, "positions in table %s", t->st.name);
+        table_free(f.tables[i]);
     }
+    free(f.tables);
+    free(f.errs);
+    if (rc)
+        return -1;
     run_skips_refresh(r);
     if (!r->open_batches) /* else a restart is due if they change */
         restart_set_routes(r);
