@@ -17,6 +17,7 @@
 #define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
+#define EXPANSION_FIRST 16.0  /* until it is known */
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
 #define SMALL_BYTES ((size_t)1 << 20)
@@ -66,6 +67,7 @@ static void on_batch(struct run *r, struct source_event *ev)
     b->tag = protocol_batch_out_noted(r->protocol, b->shard, b->last, b->position_note,
                                       clock_boot_ms(r->clock));
     r->open_batches++;
+    r->open_bytes += b->n_data;
     workers_push(r->workers, b, seq_le(b->first, protocol_skip_until(r->protocol, b->shard)));
 }
 
@@ -357,7 +359,8 @@ static void on_event(struct run *r, struct source_event *ev)
 /* Batches wait here, not at the shredders: a cut must not wait for a batch that waits for memory. */
 static bool full(struct run *r)
 {
-    return budget_used(r->budget) > budget_limit(r->budget) / 100 * FULL_PERCENT;
+    size_t coming = (size_t)((double)r->open_bytes * r->expansion);
+    return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
 }
 
 static void defer(struct run *r, struct source_event *ev)
@@ -374,6 +377,14 @@ static void defer(struct run *r, struct source_event *ev)
     }
     r->deferred[end] = ev;
     r->n_deferred++;
+}
+
+/* A few bytes can make a row set of kilobytes, where each has a name of its own. */
+static void learn_expansion(struct run *r, const struct msg *m)
+{
+    double now = (double)m->grew / (double)(m->bytes + 1);
+    r->expansion = now > r->expansion ? now : r->expansion * 0.9 + now * 0.1;
+    r->open_bytes -= m->bytes;
 }
 
 static void add_shard_counts(struct run *r, const struct msg *m)
@@ -394,6 +405,7 @@ static void on_message(struct run *r, struct msg *m)
         r->open_batches--;
         protocol_batch_done(r->protocol, m->epoch);
         add_shard_counts(r, m);
+        learn_expansion(r, m);
         free(m);
         break;
     case MSG_COMMIT_DONE:
@@ -482,13 +494,12 @@ static void maybe_cut(struct run *r, int64_t now)
 {
     bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
     bool early = cut_early(r, now - r->last_cut_ms);
-    bool crowded = workers_partitions(r->workers) > r->config->partitions_max;
     r->shard_ending = false; /* its children wait until all of it is committed */
     for (uint32_t i = 0; i < r->n_shards; i++)
         r->shard_ending |= r->config->stream && r->shards[i].closed_at_source && !r->shards[i].ended;
     bool ending = (r->draining || r->shard_ending) && r->open_batches == 0 &&
                   protocol_open_rows(r->protocol);
-    if (due || early || crowded || ending) {
+    if (due || early || ending) {
         protocol_cut(r->protocol, now);
         r->last_cut_ms = now;
     }
@@ -761,7 +772,7 @@ static void sum_up(struct run *r)
 
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
 {
-    struct run r = {.config = c, .report = report, .clock = &clock_system};
+    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST};
     int64_t began = clock_mono_ns();
     log_set_before(progress_clear);
     int rc = run_open(&r, e);

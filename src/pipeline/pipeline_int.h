@@ -158,7 +158,8 @@ struct msg {
     struct source_event ev; /* first: ev.kind tells */
     uint64_t epoch;
     uint32_t shard, generation;
-    struct shard_counts counts; /* of a batch that is done */
+    struct shard_counts counts; /* of a batch that is done, */
+    size_t bytes, grew;         /* ... its bytes, and how many the rows of it take */
     struct commit_job *job;
 };
 
@@ -169,6 +170,7 @@ struct workers_env {
     struct budget *budget;
     struct queue *inbox;
     uint32_t threads;
+    uint32_t partitions_max; /* row sets that one thread may have open; then all of them are set aside */
     const struct clock *clock;
 };
 struct work_item {
@@ -182,7 +184,6 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch);
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);
 /* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */
 void workers_forget(struct workers *w);
-uint32_t workers_partitions(struct workers *w);
 size_t workers_open_bytes(struct workers *w); /* of rows that no cut has detached */
 void workers_stop(struct workers *w); /* drops what is queued; joins */
 

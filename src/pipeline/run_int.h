@@ -59,6 +59,8 @@ struct run {
     int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
     int64_t last_told_ms, last_commit_wall_ms;
     uint64_t open_batches, committing;
+    size_t open_bytes; /* of these batches */
+    double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */
 };

@@ -165,6 +165,7 @@ static void start_threads(struct run *r)
         .inbox = r->inbox,
         .threads = c->threads ? c->threads : cores > 0 ? (uint32_t)cores : 1,
         .clock = r->clock};
+    env.partitions_max = c->partitions_max / env.threads + 1;
     r->workers = workers_start(&env);
     r->desks = desks_new(env.threads);
     for (; r->n_committers < COMMITTERS; r->n_committers++)

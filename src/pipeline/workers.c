@@ -22,7 +22,6 @@ struct worker {
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock, as below */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
     int64_t shred_ns;
-    _Atomic uint32_t partitions; /* read without the lock, which is held for a whole batch */
 };
 
 struct workers {
@@ -40,8 +39,8 @@ static void charge(struct worker *w, size_t now)
     w->charged = now;
 }
 
-/* Hands the open rows over; they stay charged, by their own count of bytes. */
-static void detach(struct worker *w)
+/* Hands the open rows over; they stay charged, by their own count of bytes. How many. */
+static size_t detach(struct worker *w)
 {
     struct rowset *list = shredder_cut(w->shredder), *last = NULL;
     size_t bytes = 0;
@@ -57,6 +56,7 @@ static void detach(struct worker *w)
         last->next = w->detached;
         w->detached = list;
     }
+    return bytes;
 }
 
 static void add_counts(struct shred_counts *sum, const struct shred_counts *a,
@@ -83,7 +83,8 @@ static struct shard_counts since(const struct shred_counts *now, const struct sh
                                  dead_of(now) - dead_of(before)};
 }
 
-static struct shard_counts shred_batch(struct worker *w, const struct work_item *item)
+/* What came of it goes into `m`. */
+static void shred_batch(struct worker *w, const struct work_item *item, struct msg *m)
 {
     const struct source_batch *b = item->batch;
     int64_t began = clock_thread_cpu_ns(), now_us = clock_wall_us(w->all->env.clock);
@@ -94,6 +95,7 @@ static struct shard_counts shred_batch(struct worker *w, const struct work_item 
         detach(w);
         w->epoch = b->tag;
     }
+    size_t had = shredder_bytes(w->shredder), aside = 0;
     source_cursor_start(w->cursor, b);
     shredder_begin(w->shredder);
     struct shred_record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
@@ -105,6 +107,8 @@ static struct shard_counts shred_batch(struct worker *w, const struct work_item 
                 continue;
         }
         shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
+        if (shredder_partitions(w->shredder) > w->all->env.partitions_max)
+            aside += detach(w);
         if (n == SHRED_LINES_MAX) {
             n = 0;
             continue;
@@ -120,16 +124,19 @@ static struct shard_counts shred_batch(struct worker *w, const struct work_item 
                                  .arrived_us = in.arrived_us,
                                  .defect = in.defect};
         shredder_record(w->shredder, &r, b->tag, item->check_positions, now_us);
+        if (shredder_partitions(w->shredder) > w->all->env.partitions_max)
+            aside += detach(w);
     }
     shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
     shredder_end(w->shredder);
+    aside += shredder_bytes(w->shredder);
+    m->bytes = b->n_data;
+    m->grew = aside > had ? aside - had : 0;
     charge(w, shredder_bytes(w->shredder));
     add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
-    w->partitions = shredder_partitions(w->shredder);
     w->shred_ns += clock_thread_cpu_ns() - began;
-    struct shard_counts counts = since(shredder_counts(w->shredder), &before);
+    m->counts = since(shredder_counts(w->shredder), &before);
     pthread_mutex_unlock(&w->lock);
-    return counts;
 }
 
 static void *worker_main(void *arg)
@@ -137,9 +144,8 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     struct work_item *item;
     while ((item = queue_pop(w->all->queue))) {
-        struct shard_counts counts = shred_batch(w, item);
         struct msg *m = mem_zalloc(sizeof *m);
-        m->counts = counts;
+        shred_batch(w, item, m);
         m->ev.kind = (enum source_event_kind)MSG_BATCH_DONE;
         m->epoch = item->batch->tag;
         m->shard = item->batch->shard;
@@ -233,14 +239,6 @@ size_t workers_open_bytes(struct workers *w)
     size_t n = 0;
     for (uint32_t i = 0; i < w->env.threads; i++)
         n += w->each[i].charged;
-    return n;
-}
-
-uint32_t workers_partitions(struct workers *w)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < w->env.threads; i++)
-        n += w->each[i].partitions;
     return n;
 }
 

@@ -14,6 +14,7 @@
 #include "shred/shred_int.h"
 
 #define DEAD_COLUMNS 10
+#define SHAPES_MAX 1000 /* event names that are kept from epoch to epoch */
 #define DAY_US ((int64_t)86400 * 1000000)
 
 /* ---- row sets ---- */
@@ -188,6 +189,37 @@ static struct lnode *root_new(struct registry *registry)
     return root;
 }
 
+static void shape_free(struct shape *sh)
+{
+    if (sh->root)
+        lnode_free(sh->root);
+    free(sh->columns);
+    free(sh->sets);
+    free(sh->name);
+    free(sh);
+}
+
+/* Names without end must not pile up: those that have no open rows are let go; `used_too`: also those
+ * that the epoch before used. */
+static void forget_shapes(struct shredder *s, bool used_too)
+{
+    struct map kept = {0};
+    struct map_entry *entry;
+    size_t at = 0;
+    while ((entry = map_next(&s->shapes, &at))) {
+        struct shape *sh = entry->value;
+        if (sh->n_sets || sh == s->last || (sh->used && !used_too))
+            map_set(&kept, entry->key, entry->key_len, sh);
+        else
+            shape_free(sh);
+    }
+    map_fini(&s->shapes);
+    s->shapes = kept;
+    if (s->lines)
+        lines_forget(s->lines);
+    s->shapes_most = kept.count * 2 > SHAPES_MAX ? kept.count * 2 : SHAPES_MAX;
+}
+
 static struct shape *shape_of(struct shredder *s, const char *name, size_t n, enum reason *why)
 {
     struct event_name parts;
@@ -198,6 +230,8 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
         *why = event_name_parse(name, n, &parts);
         if (*why != REASON_NONE)
             return NULL;
+        if (s->shapes.count >= s->shapes_most)
+            forget_shapes(s, true);
         sh = mem_zalloc(sizeof *sh);
         sh->name = mem_strndup(name, n);
         event_name_parse(sh->name, n, &sh->parts);
@@ -557,6 +591,7 @@ static struct lnode *bare_node(uint8_t op)
 struct shredder *shredder_new(const struct shred_env *env)
 {
     struct shredder *s = mem_lines(1, sizeof *s);
+    s->shapes_most = SHAPES_MAX;
     s->env = *env;
     s->fast = fast_choose(env->fast_level);
     for (uint8_t i = 0; i < 3; i++)
@@ -623,12 +658,17 @@ struct rowset *shredder_cut(struct shredder *s)
             r->next = out;
             out = r;
         }
+        sh->used = sh->n_sets > 0;
         sh->n_sets = sh->last_set = 0;
         sh->last_from_us = sh->last_until_us = 0;
         sh->routed = false;
     }
     s->partitions = 0;
     s->bytes = 0;
+    if (s->shapes.count > SHAPES_MAX)
+        forget_shapes(s, false);
+    if (s->shapes.count > SHAPES_MAX)
+        forget_shapes(s, true);
     return out;
 }
 
@@ -643,13 +683,7 @@ void shredder_free(struct shredder *s)
         rowset_free(r);
     }
     while ((entry = map_next(&s->shapes, &at))) {
-        struct shape *sh = entry->value;
-        if (sh->root)
-            lnode_free(sh->root);
-        free(sh->columns);
-        free(sh->sets);
-        free(sh->name);
-        free(sh);
+        shape_free(entry->value);
     }
     for (int i = 0; i < 3; i++)
         free(s->envelope[i]);

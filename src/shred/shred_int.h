@@ -92,6 +92,7 @@ struct shape { /* one event name */
     uint32_t hint_rows; /* rows of the set they are from */
     uint32_t group;     /* in the lines in hand, if `window` is theirs */
     uint64_t window;
+    bool used;          /* in the last epoch */
 };
 
 struct place_in { /* the instance that a value stands in */
@@ -114,6 +115,7 @@ struct shredder {
     const struct fast_level *fast;
     struct json_tape tape;
     struct map shapes;
+    size_t shapes_most; /* at so many, those without rows are forgotten */
     struct shape *last; /* the shape of the record before */
     struct lines *lines; /* lines.c: scratch of shredder_lines */
     struct rowset *dead; /* dead letters, by the day of arrival */
@@ -165,6 +167,7 @@ struct edge *fast_edges(void); /* EDGES, free ones */
 void fast_edges_init(struct edge edges[EDGES]);
 
 /* lines.c */
+void lines_forget(struct lines *l); /* shapes are about to go */
 void lines_free(struct lines *l);
 
 /* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is

@@ -2,6 +2,7 @@
 import datetime
 import gzip
 import json
+import os
 import random
 import subprocess
 import uuid
@@ -204,3 +205,26 @@ def test_dead_letters_name_their_file(lake, tmp_path):
     assert sorted((bytes(d["payload"]).decode()[-1], d["stream"].split("#")[0]) for d in dead) == [
         (name, f"file:{(tmp_path / name).resolve()}") for name in ("a", "b", "c")]
     assert all(d["_shard"] is None and d["_sequence"] is None and d["sub_sequence"] is None for d in dead)
+
+
+@pytest.mark.parametrize("mad", ["names", "types", "columns"])
+def test_a_producer_gone_mad(lake, tmp_path, mad):
+    """A name, a type, or keys of its own for every event: memory stays in its bounds, and every event is there."""
+    n, peak = 60000, 0
+    path = tmp_path / "mad.ndjson"
+    with open(path, "w") as f:
+        for i in range(n):
+            name = {"names": f"a:n{i}", "types": f"t{i}", "columns": "a:b"}[mad]
+            own = f'"k{i}": {i}, "m": {{"x{i}": 1}}' if mad == "columns" else '"v": 1, "o": {"p": "text", "q": [1, 2]}'
+            f.write(f'{{"event_uuid": "{uuid.uuid4()}", "event_name": "{name}", "created_at": {1700000000 + i % 1000}, {own}}}\n')
+    args = [INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--max-tables", "20", "--no-fsync", "--json"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as p:
+        out = json.loads(p.stdout.read())
+        _, status, usage = os.wait4(p.pid, 0)
+        p.returncode = os.waitstatus_to_exitcode(status)
+        peak = usage.ru_maxrss >> 10
+    assert p.returncode == 0 and out["records"] == n
+    assert out["rows_committed"] == n
+    assert out["dead_letters"] == (n - 20 if mad == "types" else 0)
+    if "asan" not in INLET and "tsan" not in INLET:
+        assert peak < 220, f"{peak} MB"

@@ -3,6 +3,7 @@ as a row of its table, or whole in the dead letters of a quarantined one."""
 import contextlib
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -221,3 +222,44 @@ def test_a_shard_is_lost_and_taken_again(lake, kinesis, worker):
     wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 400)
     w.end()
     check_once(lake, first + second, "order", "pay")
+
+
+# ---- all of it together
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_chaos(lake, kinesis, worker, lossy, seed):
+    """Kills, stolen leases, lost answers and a table that comes and goes, at random."""
+    client, env = kinesis
+    stream, r, events = f"chaos{seed}", random.Random(seed), []
+    client.create_stream(StreamName=stream, ShardCount=2)
+
+    def start():
+        env.update(lossy("catalog.db", 15, 6, r.randrange(1000)))
+        try:
+            return worker(stream, "--quarantine-after", "700ms", "--dedup-window", "0s")
+        finally:
+            for k in lossy("", 0, 0):
+                env.pop(k)
+    w = start()
+    for _ in range(14):
+        events += make(150, "order:a", "pay:b", "stock")
+        put(client, stream, events[-150:])
+        time.sleep(r.random())
+        what = r.choice(["kill", "steal", "view", "table", "table", "wait"])
+        with contextlib.suppress(Exception):  # there is no table, no lease yet
+            if what == "steal":
+                shard = f"shardId-00000000000{r.randrange(2)}"
+                steal(lake, shard, "elsewhere:1:1")
+                time.sleep(r.random())
+                steal(lake, shard, None)
+            elif what in ("view", "table"):
+                set_kind(lake, "pay", what.upper())
+        if what == "kill" or w.p.poll() is not None:
+            w.p.kill()
+            w.p.wait()
+            w = start()
+    set_kind(lake, "pay", "TABLE")
+    w.p.kill()
+    w.p.wait()
+    run("run", "--stream", f"kinesis://{stream}", "--lake", lake.path, "--until-caught-up", "--dedup-window", "0s", env=env)
+    check_once(lake, events, "order", "pay", "stock")
