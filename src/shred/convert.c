@@ -36,17 +36,31 @@ static bool decimal(const uint8_t *p, size_t n, unsigned precision, unsigned sca
     return v < limit;
 }
 
-static bool timestamp(const uint8_t *p, const struct json_tok *v, int64_t *out)
+/* Digits past the microsecond, not all 0. */
+static bool finer(const char *text, size_t n)
+{
+    const char *dot = memchr(text, '.', n);
+    size_t digits = 0;
+    for (const char *c = dot ? dot + 1 : NULL; c && c < text + n && *c >= '0' && *c <= '9'; c++)
+        if (++digits > 6 && *c != '0')
+            return true;
+    return false;
+}
+
+static bool timestamp(const uint8_t *p, const struct json_tok *v, struct converted *out)
 {
     struct event_time t;
     struct event_time_cache cache = {0};
     const char *text = (const char *)p + v->start;
     size_t n = v->end - v->start;
-    if (v->kind == TOK_STRING && civil_parse_us(text, n, out))
+    if (v->kind == TOK_STRING && civil_parse_us(text, n, &out->number)) {
+        out->inexact = finer(text, n);
         return true;
+    }
     if (event_time_parse(text, n, v->kind == TOK_STRING, UNIT_AUTO, &cache, &t) != REASON_NONE)
         return false;
-    *out = t.time_us;
+    out->number = t.time_us;
+    out->inexact = finer(t.datetime, t.datetime_n);
     return true;
 }
 
@@ -78,6 +92,7 @@ bool convert_value(const uint8_t *p, const struct json_tok *v, const struct rnod
                    const uint8_t *key, size_t key_n, struct buf *text, struct converted *out)
 {
     const uint8_t *at = p + v->start;
+    out->inexact = false;
     size_t n = v->end - v->start;
     bool number = v->kind == TOK_INTEGER || v->kind == TOK_DECIMAL;
     if (v->flags & TOK_UNSAFE)
@@ -98,7 +113,7 @@ bool convert_value(const uint8_t *p, const struct json_tok *v, const struct rnod
     case KIND_DECIMAL:
         return (number || v->kind == TOK_STRING) && n > 0 &&
                decimal(at, n, node->precision, node->scale, &out->number);
-    case KIND_TIMESTAMPTZ: return (number || v->kind == TOK_STRING) && timestamp(p, v, &out->number);
+    case KIND_TIMESTAMPTZ: return (number || v->kind == TOK_STRING) && timestamp(p, v, out);
     case KIND_JSON:
         buf_put(text, at - (v->kind == TOK_STRING), n + 2u * (v->kind == TOK_STRING));
         return true;

@@ -9,6 +9,7 @@
 struct converted {
     int64_t number; /* long, boolean, decimal (unscaled), timestamptz (microseconds) */
     double real;
+    bool inexact; /* there is more in the value than the column holds: it is rescued as well */
 };
 /* False where the value does not fit: it is rescued. Texts are appended to `text`. */
 bool convert_value(const uint8_t *p, const struct json_tok *v, const struct rnode *node,

@@ -326,7 +326,9 @@ static const uint8_t *other_declared(struct fast *f, const uint8_t *p, uint32_t 
     v.start = (uint32_t)(start - f->s->p);
     v.end = v.start + (uint32_t)len;
     f->stored = n->r->place != PLACE_DROP;
-    return !f->stored || walk_put_declared(f->s, f->in, depth, n, &v, rep) ? p : NULL;
+    bool inexact = false;
+    bool put = !f->stored || walk_put_declared(f->s, f->in, depth, n, &v, rep, &inexact);
+    return put && !inexact ? p : NULL; /* the general parser rescues */
 }
 
 const uint8_t *fast_other(struct fast *f, const uint8_t *p, uint32_t depth, struct lnode *n,

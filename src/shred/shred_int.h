@@ -189,9 +189,9 @@ bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth
  * level a place with several kinds always goes the long way: each needs an entry.) */
 void walk_expect(struct lnode *n, enum kind kind);
 void fast_edges_to(const struct lnode *n); /* op and only have changed: the edges to it */
-/* A column whose type the config declares; false: rescue. */
+/* A column whose type the config declares; false: rescue. *inexact: rescue it as well. */
 bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t depth,
-                       struct lnode *n, const struct json_tok *v, uint8_t rep);
+                       struct lnode *n, const struct json_tok *v, uint8_t rep, bool *inexact);
 /* An entry without a value in every column at and below a place. */
 void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep);
 bool walk_has_leaf(struct shredder *s, const struct lnode *n); /* in this row set */

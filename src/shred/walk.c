@@ -383,12 +383,13 @@ static bool put_scalar(struct shredder *s, const struct place_in *in, uint32_t d
 
 /* A column whose type the config declares. */
 bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t depth,
-                       struct lnode *n, const struct json_tok *v, uint8_t rep)
+                       struct lnode *n, const struct json_tok *v, uint8_t rep, bool *inexact)
 {
     struct converted out;
     s->text.n = 0;
     if (!convert_value(s->p, v, n->r, s->env.hash_key, s->env.hash_key_n, &s->text, &out))
         return false;
+    *inexact = out.inexact;
     struct column *c = walk_begin(s, in, depth, n, n->r->declared, rep);
     switch (memory_type(n->r->declared)) {
     case COL_BOOL: column_flag(c, out.number != 0); break;
@@ -595,8 +596,9 @@ static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, s
     bool stored = false;
     if (v->kind == TOK_NULL || n->r->place == PLACE_DROP)
         return false;
+    bool inexact = false;
     if (n->r->place == PLACE_DECLARED)
-        stored = walk_put_declared(s, in, depth, n, v, rep);
+        stored = walk_put_declared(s, in, depth, n, v, rep, &inexact);
     else if (depth + 2 < DEPTH_MAX && n->r->place == place_of(v)) {
         if (v->kind == TOK_OBJECT)
             return put_struct(s, in, depth, n, at, rep);
@@ -606,7 +608,7 @@ static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, s
     } else {
         s->counts.conflicts++;
     }
-    if (!stored)
+    if (!stored || inexact)
         rescue_value(s, v);
     return stored;
 }

@@ -1,5 +1,6 @@
 """Columns over time: numbers in lists, lists that begin with null, columns that somebody drops or renames,
 and files that go on while their table grows."""
+import datetime
 import json
 import os
 import random
@@ -166,3 +167,22 @@ def test_numbers_merge_also_after_a_string(lake):
     load(lake, [event(at="x"), event(at=1), event(at=0.5), event(at=2**53 + 1)])
     rows = [(r["at"], r["at_double"], r["at_long"]) for r in lake.rows("payment")]
     assert sorted(rows, key=str) == sorted([("x", None, None), (None, 1.0, None), (None, 0.5, None), (None, None, 2**53 + 1)], key=str)
+
+
+def test_declared_timestamptz_keeps_what_it_holds_and_rescues_the_rest(lake, tmp_path):
+    """Microseconds are stored; what is finer is stored to the microsecond and rescued as it came."""
+    config = tmp_path / "inlet.yaml"
+    config.write_text("tables:\n  payment:\n    columns: {at: timestamptz}\n")
+    sent = ["2026-11-22T16:24:00.123456Z", "2026-11-22T16:24:00.123456000Z", "2026-11-22T16:24:00.1234567Z", 1712844605.951235,
+            1712844605.9512355, "never"]
+    # twice: the first of a kind goes through the general parser, the second through the learned path
+    events = [event(at=v, n=i) for i, v in enumerate(sent * 2)]
+    load(lake, events, "--config", str(config))
+    got = {r["n"]: (r["at"], r["_rescued"]) for r in lake.rows("payment")}
+    noon = datetime.datetime(2026, 11, 22, 16, 24, 0, 123456, tzinfo=datetime.timezone.utc)
+    april = datetime.datetime(2024, 4, 11, 14, 10, 5, 951235, tzinfo=datetime.timezone.utc)
+    for base in (0, len(sent)):
+        rows = [got[base + i] for i in range(len(sent))]
+        assert [at for at, _ in rows] == [noon, noon, noon, april, april, None]
+        assert [rescued and json.loads(rescued) for _, rescued in rows] == [
+            None, None, {"/at": sent[2]}, None, {"/at": sent[4]}, {"/at": "never"}]
