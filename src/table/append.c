@@ -1,4 +1,4 @@
-/* Appending: the manifest is written once; list and metadata anew for each base that the commit is
+/* Appending: the manifest is put once; list and metadata anew for each base that the commit is
  * offered against. See table.h. */
 #include <stdlib.h>
 #include <string.h>
@@ -88,28 +88,23 @@ static void prepare_file(struct table *t, struct prepared *p, const struct data_
     p->bytes += d->bytes;
 }
 
-static int put_manifest(struct table *t, int64_t snapshot_id, struct prepared *p, struct err *e)
+static void make_manifest(struct table *t, int64_t snapshot_id, struct prepared *p)
 {
     uint8_t sync[16];
     char id[37];
-    struct buf out = {0};
     t->lake->random(t->lake->random_ctx, sync, sizeof sync);
     table_uuid4(t->lake, id);
     const json_t *schema =
         table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id", p->schema_id);
-    iceberg_manifest(&out, schema, p->spec.json, p->spec.spec_id, p->spec.fields, p->spec.n,
+    iceberg_manifest(&p->manifest, schema, p->spec.json, p->spec.spec_id, p->spec.fields, p->spec.n,
                      snapshot_id, p->files, p->n, sync);
     char *name = mem_printf("%s-m0.avro", id);
     p->manifest_key = table_key(t, "write.metadata.path", "metadata", name);
-    int rc = store_put(t->store, p->manifest_key, out.p, out.n, e);
     p->manifest_uri = store_uri(t->store, p->manifest_key);
-    p->manifest_bytes = (int64_t)out.n;
-    buf_fini(&out);
     free(name);
-    return rc;
 }
 
-/* Writes the manifest, by the spec and schema that the handle knows: those of the files. */
+/* Makes the manifest, by the spec and schema that the handle knows: those of the files. */
 static int prepare(struct table *t, const struct append *a, int64_t snapshot_id, struct prepared *p,
                    struct err *e)
 {
@@ -135,10 +130,8 @@ static int prepare(struct table *t, const struct append *a, int64_t snapshot_id,
     p->partitions = mem_array(a->n_files, sizeof *p->partitions);
     for (uint32_t i = 0; i < a->n_files; i++)
         prepare_file(t, p, &a->files[i]);
-    int rc = put_manifest(t, snapshot_id, p, e);
-    if (rc && e->kind == ERR_UNKNOWN) /* of a file that nobody refers to */
-        e->kind = ERR_RETRY;
-    return rc;
+    make_manifest(t, snapshot_id, p);
+    return 0;
 }
 
 static void prepared_fini(struct prepared *p)
@@ -152,6 +145,7 @@ static void prepared_fini(struct prepared *p)
     free(p->partitions);
     free(p->manifest_key);
     free(p->manifest_uri);
+    buf_fini(&p->manifest);
     table_list_fini(&p->list);
     json_decref(p->spec.json);
 }
@@ -175,7 +169,7 @@ static int write_list(struct table *t, struct prepared *p, int64_t snapshot_id, 
                       struct err *e)
 {
     struct iceberg_manifest_entry own = {.uri = p->manifest_uri,
-                                         .length = p->manifest_bytes,
+                                         .length = (int64_t)p->manifest.n,
                                          .sequence_number =
                                              table_json_number(t->meta, "last-sequence-number") + 1,
                                          .snapshot_id = snapshot_id,
@@ -235,7 +229,13 @@ static int append_once(struct table *t, const struct append *a, struct prepared 
     set_properties(&change, a);
     if (snapshot)
         snapshot_add(t, &change, a, p, attempt->snapshot_id, p->list.uri);
-    int rc = table_change_offer(t, &change, &attempt->offered, e);
+    struct store_object with[TABLE_OBJECTS_MAX];
+    size_t n = 0;
+    if (snapshot)
+        with[n++] = (struct store_object){p->list.key, p->list.bytes.p, p->list.bytes.n};
+    if (p->n && !attempt->offered) /* once: it is the same for every base */
+        with[n++] = (struct store_object){p->manifest_key, p->manifest.p, p->manifest.n};
+    int rc = table_change_offer(t, &change, with, n, &attempt->offered, e);
     if (rc == 0)
         t->own = true;
     end_list(t, p, rc, e);

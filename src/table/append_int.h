@@ -11,7 +11,8 @@ struct prepared {             /* what does not change over rebases */
     struct iceberg_leaf **leaves;
     struct iceberg_partition (*partitions)[TABLE_FIELDS_MAX];
     char *manifest_key, *manifest_uri;
-    int64_t manifest_bytes, rows, bytes;
+    struct buf manifest;
+    int64_t rows, bytes;
     uint32_t n;
     struct table_list list; /* of the last offer */
 };

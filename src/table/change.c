@@ -71,9 +71,16 @@ void table_change_begin(struct table *t, struct table_change *c)
                     json_object_get(t->meta, "table-uuid"));
 }
 
-/* Puts the metadata beside the base, under the next number. */
-static int put_metadata(struct table *t, struct table_change *c, struct err *e)
+/* Puts the metadata beside the base, under the next number, and `with` by its side. */
+static int put_metadata(struct table *t, struct table_change *c, const struct store_object *with,
+                        size_t n, struct err *e)
 {
+    struct store_object objects[TABLE_OBJECTS_MAX + 1];
+    invariant(n <= TABLE_OBJECTS_MAX);
+    for (size_t i = 0; i < n; i++)
+        objects[i] = with[i];
+    if (t->lake->catalog->writes_metadata)
+        return n ? store_put_all(t->store, objects, n, e) : 0;
     char id[37];
     const char *file = t->location ? strrchr(t->location, '/') : NULL;
     long version = file ? strtol(file + 1, NULL, 10) + 1 : 0;
@@ -81,9 +88,12 @@ static int put_metadata(struct table *t, struct table_change *c, struct err *e)
     char *name = mem_printf("%05ld-%s.metadata.json", version, id);
     char *key = table_key(t, "write.metadata.path", "metadata", name);
     char *text = json_dumps(c->meta, JSON_COMPACT);
-    int rc = store_put(t->store, key, text, strlen(text), e);
+    objects[n++] = (struct store_object){key, text, strlen(text)};
+    int rc = store_put_all(t->store, objects, n, e);
     if (rc == 0)
         c->next = store_uri(t->store, key);
+    else
+        t->store->ops->remove(t->store, key, NULL);
     free(text);
     free(key);
     free(name);
@@ -126,9 +136,10 @@ int table_change_send(struct table *t, struct table_change *c, struct err *e)
     return rc;
 }
 
-int table_change_offer(struct table *t, struct table_change *c, bool *offered, struct err *e)
+int table_change_offer(struct table *t, struct table_change *c, const struct store_object *with,
+                       size_t n, bool *offered, struct err *e)
 {
-    if (!t->lake->catalog->writes_metadata && put_metadata(t, c, e)) {
+    if (put_metadata(t, c, with, n, e)) {
         if (e->kind == ERR_UNKNOWN) /* of a file that nobody refers to */
             e->kind = ERR_RETRY;
         return -1;

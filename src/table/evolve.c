@@ -54,7 +54,7 @@ static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, st
     table_change_begin(t, &change);
     add_schema(t, &change, &next);
     schema_fini(&next);
-    rc = table_change_offer(t, &change, &offered, e);
+    rc = table_change_offer(t, &change, NULL, 0, &offered, e);
     t->own = own; /* an evolve does not make a base ours that an append has not looked at */
     table_change_fini(&change);
     return rc ? -1 : 1;

@@ -144,9 +144,8 @@ done:
 
 /* ---- writing ---- */
 
-static int put_list(struct table *t, const struct iceberg_manifest_entry *own,
-                    const struct iceberg_refs *refs, int attempt, struct table_list *out,
-                    struct err *e)
+static void make_list(struct table *t, const struct iceberg_manifest_entry *own,
+                      const struct iceberg_refs *refs, int attempt, struct table_list *out)
 {
     uint8_t sync[16];
     char id[37], ids[3][32];
@@ -179,15 +178,12 @@ static int put_list(struct table *t, const struct iceberg_manifest_entry *own,
         avro_block(&bytes, records, &body, sync);
     char *name = mem_printf("snap-%lld-%d-%s.avro", (long long)own->snapshot_id, attempt, id);
     char *key = table_key(t, "write.metadata.path", "metadata", name);
-    int rc = store_put(t->store, key, bytes.p, bytes.n, e);
-    if (!rc)
-        out->uri = store_uri(t->store, key);
+    out->uri = store_uri(t->store, key);
     out->kept = records - (own->uri != NULL) - out->n_merged;
     out->bytes = bytes;
-    free(key);
+    out->key = key;
     free(name);
     buf_fini(&body);
-    return rc;
 }
 
 int table_list_write(struct table *t, const struct iceberg_manifest_entry *own, int attempt,
@@ -199,8 +195,8 @@ int table_list_write(struct table *t, const struct iceberg_manifest_entry *own, 
         return -1;
     int rc = merge ? merge_small(t, &refs, own, out, e) : 0;
     if (!rc)
-        rc = put_list(t, own, &refs, attempt, out, e);
-    if (rc)
+        make_list(t, own, &refs, attempt, out);
+    else
         table_list_discard(t, out);
     iceberg_refs_fini(&refs);
     return rc;
@@ -233,6 +229,7 @@ void table_list_fini(struct table_list *l)
     for (uint32_t i = 0; i < l->n_merged; i++)
         free(l->merged[i]);
     free(l->uri);
+    free(l->key);
     *l = (struct table_list){0};
 }
 

@@ -62,21 +62,23 @@ void table_change_fini(struct table_change *c);
 /* A new requirement or update, to be filled in (borrowed). */
 json_t *table_require(struct table_change *c, const char *type);
 json_t *table_update(struct table_change *c, const char *action);
-/* Writes the metadata and sends the change. On success the base is what it led to. *offered is set
- * once it was sent. */
-int table_change_offer(struct table *t, struct table_change *c, bool *offered, struct err *e);
+/* Writes the metadata, and the objects `with` beside it, all at once, and sends the change. On success the
+ * base is what it led to. *offered is set once it was sent. */
+#define TABLE_OBJECTS_MAX 2
+int table_change_offer(struct table *t, struct table_change *c, const struct store_object *with,
+                       size_t n, bool *offered, struct err *e);
 /* Sends a change whose metadata is written, perhaps again. */
 int table_change_send(struct table *t, struct table_change *c, struct err *e);
 
 /* A manifest list that is being made for one offer. */
 struct table_list {
-    char *uri;
+    char *uri, *key;
     struct buf bytes;
     char *merged[64]; /* keys of the manifests that merging wrote */
     uint32_t n_merged;
     int64_t kept, replaced;
 };
-/* Writes the list of snapshot `own->snapshot_id`: our manifest (unless its uri is NULL), then those of the base, the small
+/* Makes (and does not put yet) the list of snapshot `own->snapshot_id`: our manifest (unless its uri is NULL), then those of the base, the small
  * ones of them merged where there are many and `merge` says so. */
 int table_list_write(struct table *t, const struct iceberg_manifest_entry *own, int attempt,
                      bool merge, struct table_list *out, struct err *e);

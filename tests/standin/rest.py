@@ -2,11 +2,12 @@
 code that judges our commits). Tables in memory, their metadata files in --warehouse.
 
     python rest.py --port PORT --warehouse DIR [--prefix P] [--first-id N] [--credential ID:SECRET] [--token-uses N]
-                   [--sign SERVICE]
+                   [--sign SERVICE] [--s3 ENDPOINT] [--vend SECONDS]
 
 --first-id: field ids that this server assigns begin there. --credential: a bearer token is wanted, got at
 v1/oauth/tokens; it is good for --token-uses requests, then the answer is 401 until a new one is got. --sign: each
-request has to carry the signature that botocore makes of it for this service, of the keys "test", in eu-west-1."""
+request has to carry the signature that botocore makes of it for this service, of the keys "test", in eu-west-1. --s3: metadata of tables in s3://
+is put there. --vend: each table comes with keys of its own for its files, good for so long."""
 import argparse
 import itertools
 import json
@@ -14,10 +15,12 @@ import pathlib
 import re
 import socketserver
 import threading
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -41,21 +44,42 @@ class Refused(Exception):
 class Catalog:
     def __init__(self, options):
         self.options, self.lock = options, threading.RLock()
-        self.namespaces, self.tables, self.tokens, self.commits = set(), {}, {}, 0
+        self.namespaces, self.tables, self.tokens, self.commits, self.vendings = set(), {}, {}, 0, 0
 
     # ---- tables
 
     def write(self, name, metadata, number):
-        folder = pathlib.Path(metadata.location.removeprefix("file://")) / "metadata"
-        folder.mkdir(parents=True, exist_ok=True)
-        at = folder / f"{number:05d}-{uuid.uuid4()}.metadata.json"
-        at.write_text(metadata.model_dump_json(by_alias=True))
-        self.tables[name] = (metadata, f"file://{at}", number)
+        at = f"{metadata.location}/metadata/{number:05d}-{uuid.uuid4()}.metadata.json"
+        text = metadata.model_dump_json(by_alias=True)
+        if at.startswith("s3://"):
+            bucket, key = at.removeprefix("s3://").split("/", 1)
+            self.s3().put_object(Bucket=bucket, Key=key, Body=text.encode())
+        else:
+            file = pathlib.Path(at.removeprefix("file://"))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        self.tables[name] = (metadata, at, number)
         return self.answer(name)
+
+    def s3(self):
+        return boto3.client("s3", endpoint_url=self.options.s3, region_name="eu-west-1", aws_access_key_id="catalog",
+                            aws_secret_access_key="catalog")
 
     def answer(self, name):
         metadata, at, _ = self.tables[name]
-        return {"metadata-location": at, "metadata": json.loads(metadata.model_dump_json(by_alias=True)), "config": {}}
+        return {"metadata-location": at, "metadata": json.loads(metadata.model_dump_json(by_alias=True)), "config": {},
+                **self.vended(metadata.location)}
+
+    def vended(self, location):
+        """Of two that fit the longer prefix counts; the shorter one's keys are refused by nobody here, but are told apart."""
+        if not self.options.vend:
+            return {}
+        over = str(int((time.time() + self.options.vend) * 1000))
+        self.vendings += 1
+        keys = lambda name: {"s3.access-key-id": name, "s3.secret-access-key": "secret", "s3.session-token": f"token{self.vendings}",
+                             "s3.session-token-expires-at-ms": over, "s3.endpoint": self.options.s3, "client.region": "eu-west-1",
+                             "s3.path-style-access": "true"}
+        return {"storage-credentials": [{"prefix": location, "config": keys("vended")}, {"prefix": "s3://", "config": keys("wrong")}]}
 
     def create(self, namespace, q):
         name = (*namespace, q["name"])
@@ -210,6 +234,8 @@ def main():
     p.add_argument("--first-id", type=int, default=1)
     p.add_argument("--credential", default="")
     p.add_argument("--sign", default="")
+    p.add_argument("--s3", default="")
+    p.add_argument("--vend", type=float, default=0)
     p.add_argument("--token-uses", type=int, default=1000000)
     options = p.parse_args()
     server = Server(("127.0.0.1", options.port), Handler)
