@@ -57,7 +57,8 @@ int open_lake(struct open_lake *l, const struct config *c, enum open_mode mode, 
                             .random = random_bytes,
                             .store_for = lake_store_for,
                             .store_for_ctx = &l->stores};
-    store.sync = l->stores.sync = mode != OPEN_LOOK;
+    store.sync = mode != OPEN_LOOK;
+    l->stores = (struct lake_store_options){.store = store, .clock = &clock_system};
     l->lake.store = store_open(dir, &store, &clock_system, e);
     if (!l->lake.store)
         return -1;

@@ -55,9 +55,9 @@ static int open_lake(struct run *r, struct err *e)
                             .random = random_bytes,
                             .store_for = lake_store_for,
                             .store_for_ctx = &r->stores};
-    r->stores.sync = c->sync;
     store.sync = c->sync;
     store.patience_ms = STORE_PATIENCE_MS;
+    r->stores = (struct lake_store_options){.store = store, .clock = r->clock};
     r->lake.store = store_open(c->lake, &store, r->clock, e);
     if (!r->lake.store)
         goto done;

@@ -5,8 +5,6 @@
 #include "base/mem.h"
 #include "table/append_int.h"
 
-#define EXPIRING_MS 300000 /* credentials that the catalog gave are renewed so long before */
-
 void append_remember(struct append_attempt *attempt, struct table_change *c)
 {
     append_attempt_fini(attempt);
@@ -52,12 +50,6 @@ static bool passed(const struct table *t, const struct append_attempt *attempt)
         return strcmp(t->location, c->base) != 0;
     return table_json_number(t->meta, "last-sequence-number") >=
            table_json_number(c->meta, "last-sequence-number");
-}
-
-bool table_expiring(const struct table *t)
-{
-    const char *at = table_json_text(t->config, "s3.session-token-expires-at-ms");
-    return at && strtoll(at, NULL, 10) - clock_wall_ms(t->lake->clock) < EXPIRING_MS;
 }
 
 static int look(struct table *t, const struct append_attempt *attempt, enum settled *out,

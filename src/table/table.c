@@ -10,6 +10,9 @@
 #include "base/uuid.h"
 #include "table/table_int.h"
 
+#define KEYS_EARLY_MS 300000  /* keys that the catalog gave are renewed so long before they are over */
+#define KEYS_UNSAID_MS 600000 /* and after so long where it does not say when that is */
+
 int64_t table_json_number(const json_t *j, const char *key)
 {
     return json_integer_value(json_object_get(j, key));
@@ -46,37 +49,54 @@ json_t *table_current_snapshot(const json_t *meta)
 
 /* ---- where its files lie ---- */
 
+bool table_expiring(const struct table *t)
+{
+    const char *at = table_json_text(t->config, "s3.session-token-expires-at-ms");
+    if (!t->config)
+        return false;
+    if (!at)
+        return clock_boot_ms(t->lake->clock) - t->config_since_ms > KEYS_UNSAID_MS;
+    return strtoll(at, NULL, 10) - clock_wall_ms(t->lake->clock) < KEYS_EARLY_MS;
+}
+
+/* Are the keys in hand good, or those that the catalog gave now no others? */
+static bool keys_stand(const struct table *t, const json_t *config)
+{
+    if (!config || !t->config)
+        return config == t->config;
+    return config == t->config || json_equal(t->config, config) || !table_expiring(t);
+}
+
 /* The table's files lie below its `location`: in the lake's store, or in one of its own where the
- * catalog gives credentials for it or it lies elsewhere. */
+ * catalog gives keys for it or it lies elsewhere. */
 static int place(struct table *t, const char *location, json_t *config, struct err *e)
 {
     const struct lake *lake = t->lake;
     const char *key = lake->store ? store_key_of(lake->store, location) : NULL;
-    if (t->store && t->placed && strcmp(t->placed, location) == 0 &&
-        (t->config == config || (t->config && config && json_equal(t->config, config))))
+    json_t *vended = lake_store_vended(config) ? config : NULL;
+    if (t->store && t->placed && strcmp(t->placed, location) == 0 && keys_stand(t, vended))
         return 0;
-    if (t->own_store)
-        store_close(t->store);
-    t->store = NULL;
-    t->own_store = false;
-    json_decref(t->config);
-    t->config = config ? json_incref(config) : NULL;
-    free(t->placed);
-    t->placed = mem_strdup(location);
-    free(t->dir);
-    t->dir = mem_strdup("");
-    if (lake->store_for && (config || !key)) {
-        t->store = lake->store_for(lake->store_for_ctx, location, config, e);
-        t->own_store = t->store != NULL;
-        if (t->store || e->kind != ERR_NOTFOUND)
-            return t->store ? 0 : -1;
-    }
-    if (!key)
+    struct store *own = NULL;
+    if (lake->store_for && (vended || !key)) {
+        own = lake->store_for(lake->store_for_ctx, location, config, e);
+        if (!own)
+            return -1;
+    } else if (!key) {
         return err_set(e, ERR_INVALID, "it lies at %s, outside the lake %s", location,
                        lake->store ? lake->store->root_uri : "");
-    t->store = lake->store;
+    }
+    char *placed = mem_strdup(location);
+    if (t->own_store)
+        store_close(t->store);
+    json_decref(t->config);
+    free(t->placed);
     free(t->dir);
-    t->dir = mem_strdup(key);
+    t->store = own ? own : lake->store;
+    t->own_store = own != NULL;
+    t->config = json_incref(vended);
+    t->config_since_ms = clock_boot_ms(lake->clock);
+    t->placed = placed;
+    t->dir = mem_strdup(own ? "" : key);
     return 0;
 }
 
@@ -231,6 +251,11 @@ done:
     json_decref(meta);
     catalog_table_fini(&now);
     return rc;
+}
+
+int table_renew(struct table *t, struct err *e)
+{
+    return table_expiring(t) ? table_reload(t, e) : 0;
 }
 
 int table_reopen(struct table *t, struct err *e)

@@ -22,9 +22,8 @@ struct table;
 
 struct lake {
     struct store *store; /* NULL: only tables that the catalog places itself (REST) */
-    /* A store rooted at a table's location, for one outside `store` or with settings of its own from
-     * the catalog (Iceberg's "s3.access-key-id" and the like; NULL if none). NULL: there are none.
-     * ERR_NOTFOUND: `store` will do. */
+    /* A store rooted at a table's location, for one outside `store` or with keys of its own from the
+     * catalog (Iceberg's "s3.access-key-id" and the like; NULL if none). NULL: there are none. */
     struct store *(*store_for)(void *ctx, const char *location, json_t *config, struct err *e);
     void *store_for_ctx;
     struct catalog *catalog;
@@ -39,10 +38,14 @@ struct lake {
 };
 
 struct lake_store_options {
-    bool sync; /* of local ones: see store_local_open */
+    struct store_options store; /* as the lake's own is opened; its keys and endpoint may be replaced */
+    const struct clock *clock;
 };
-/* lake.store_for, with such options as its ctx: file: locations. */
+/* lake.store_for, with such options as its ctx: a store at the location, with the keys, region and endpoint
+ * that `config` has. */
 struct store *lake_store_for(void *ctx, const char *location, json_t *config, struct err *e);
+/* Does `config` say how the table's files are reached (keys of its own)? */
+bool lake_store_vended(const json_t *config);
 
 /* A partition field: an identity of a column or a time transform. */
 struct partition_field {
@@ -73,6 +76,8 @@ void table_free(struct table *t);
 /* ERR_FENCED: it was dropped and made anew by somebody; table_reopen takes the new one. */
 int table_reload(struct table *t, struct err *e);
 int table_reopen(struct table *t, struct err *e);
+/* Before files are put: reloads where the keys that the catalog gave for them will be over soon. */
+int table_renew(struct table *t, struct err *e);
 
 const char *table_name(const struct table *t);
 const char *table_uuid(const struct table *t); /* stays with it; a table made anew has another */

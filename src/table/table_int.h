@@ -29,7 +29,8 @@ struct table {
     bool own_store;
     char *placed;    /* the location that `store` is for */
     char *dir;       /* its key in the store; "" if the store is the table's own */
-    json_t *config;  /* the catalog's settings for the table; or NULL */
+    json_t *config;  /* the catalog's keys for the table's files; or NULL */
+    int64_t config_since_ms; /* boot time when they were taken */
     char *list_uri;  /* the base's manifest list, as we wrote it; NULL: not known */
     struct buf list;
     bool own;    /* the base is the one we last loaded or committed ourselves */
