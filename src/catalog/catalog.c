@@ -31,6 +31,11 @@ static const char *rest_uri(const char *uri)
     return rest ? uri + 5 : NULL;
 }
 
+bool catalog_uri_places(const char *uri)
+{
+    return rest_uri(uri) != NULL;
+}
+
 int catalog_uri_check(const char *uri, struct err *e)
 {
     const char *database = catalog_uri_namespace(uri);

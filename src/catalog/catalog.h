@@ -111,6 +111,8 @@ struct catalog *catalog_open(const struct catalog_options *o, struct err *e);
 int catalog_uri_check(const char *uri, struct err *e);
 /* The file of "sqlite:PATH" (borrowed), or NULL. */
 const char *catalog_uri_path(const char *uri);
+/* Whether its tables may lie where the catalog puts them, so that no lake need be named (REST). */
+bool catalog_uri_places(const char *uri);
 /* The namespace that the URI names itself ("glue://DATABASE"; borrowed), or NULL. */
 const char *catalog_uri_namespace(const char *uri);
 

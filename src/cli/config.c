@@ -201,15 +201,16 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
 {
     const char *dir = options_text(&c->options, OPT_LAKE);
     const char *uri = options_text(&c->options, OPT_CATALOG);
-    if (!dir)
+    bool placed = !dir && uri && catalog_uri_places(uri);
+    if (!dir && !placed)
         return err_set(e, ERR_INVALID,
                        "--lake DIR or s3://BUCKET/PREFIX is needed (or INLET_LAKE, or `lake:` in the "
                        "config file)");
-    if (strncmp(dir, "file://", 7) == 0)
+    if (dir && strncmp(dir, "file://", 7) == 0)
         dir += 7;
-    if (strstr(dir, "://") && !store_is_s3(dir))
+    if (dir && strstr(dir, "://") && !store_is_s3(dir))
         return err_set(e, ERR_INVALID, "--lake %.200s: write a directory or s3://BUCKET/PREFIX", dir);
-    if (store_is_s3(dir) && !uri)
+    if (dir && store_is_s3(dir) && !uri)
         return err_set(e, ERR_INVALID, "--lake %.200s: a lake in S3 needs --catalog too", dir);
     if (uri && catalog_uri_check(uri, e))
         return err_wrap(e, "--catalog");

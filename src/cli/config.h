@@ -25,6 +25,7 @@ int config_load(struct config *c, char *const *environment, struct err *e);
 /* What pipeline_run takes; borrows from c. Files, stop and progress are the caller's to set. */
 int config_pipeline(struct config *c, struct pipeline_config *out, struct err *e);
 /* The lake's directory or s3:// URI, and the catalog's URI (heap). */
+/* *lake is NULL where none is named, and the catalog places its tables itself. */
 int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e);
 /* The tables' namespace: what the catalog's URI names, else --namespace. Borrowed. */
 const char *config_namespace(const struct config *c);

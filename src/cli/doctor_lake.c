@@ -211,7 +211,8 @@ void doctor_lake(struct doctor *d)
     struct err e = {0};
     const char *what = "lake";
     if (open_lake(&l, d->config, OPEN_USE, &what, &e) == 0) {
-        check_store(d, l.lake.store);
+        if (l.lake.store)
+            check_store(d, l.lake.store);
         check_catalog(d, &l);
     } else {
         if (l.lake.store)

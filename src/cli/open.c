@@ -47,7 +47,7 @@ int open_lake(struct open_lake *l, const struct config *c, enum open_mode mode, 
     struct store_options store;
     if (config_store(c, &store, e) || config_lake(c, &dir, &l->catalog_uri, e))
         return -1;
-    if (!make && !store_is_s3(dir) && (stat(dir, &st) || !S_ISDIR(st.st_mode)))
+    if (dir && !make && !store_is_s3(dir) && (stat(dir, &st) || !S_ISDIR(st.st_mode)))
         return err_set(e, ERR_NOTFOUND, "no lake at %s", dir);
     l->lake = (struct lake){.clock = &clock_system,
                             .ns = config_namespace(c),
@@ -59,8 +59,9 @@ int open_lake(struct open_lake *l, const struct config *c, enum open_mode mode, 
                             .store_for_ctx = &l->stores};
     store.sync = mode != OPEN_LOOK;
     l->stores = (struct lake_store_options){.store = store, .clock = &clock_system};
-    l->lake.store = store_open(dir, &store, &clock_system, e);
-    if (!l->lake.store)
+    if (dir)
+        l->lake.store = store_open(dir, &store, &clock_system, e);
+    if (dir && !l->lake.store)
         return -1;
     *what = "catalog";
     const char *path = catalog_uri_path(l->catalog_uri);
@@ -80,7 +81,7 @@ char *open_leases_uri(const struct config *c, struct err *e)
         return mem_strdup(uri);
     if (config_lake(c, &lake, &catalog, e))
         return NULL;
-    char *beside = lease_default_uri(lake, catalog);
+    char *beside = lake ? lease_default_uri(lake, catalog) : NULL;
     if (!beside)
         err_set(e, ERR_INVALID, LEASES_NEEDED, catalog);
     free(catalog);

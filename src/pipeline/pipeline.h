@@ -51,7 +51,7 @@ struct pipeline_config {
     bool until_caught_up; /* end once every shard is at its tip; files always end */
 
     /* Where to. */
-    const char *lake;    /* a directory, or s3://BUCKET/PREFIX */
+    const char *lake;    /* a directory, or s3://BUCKET/PREFIX; NULL: the catalog places its tables */
     struct store_options store; /* how the lake is reached; `sync` is that below */
     const char *catalog; /* a URI (catalog_open); NULL: sqlite:<lake>/catalog.db of a directory */
     struct catalog_options catalog_options; /* what else it takes; uri and clock are set here */

@@ -44,7 +44,9 @@ static int open_lake(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
     char *catalog = c->catalog ? mem_strdup(c->catalog) : mem_printf("sqlite:%s/catalog.db", c->lake);
-    char *leases = c->leases ? mem_strdup(c->leases) : lease_default_uri(c->lake, catalog);
+    char *leases = c->leases ? mem_strdup(c->leases)
+                   : c->lake ? lease_default_uri(c->lake, catalog)
+                             : NULL;
     struct store_options store = c->store;
     int rc = -1;
     r->lake = (struct lake){.clock = r->clock,
@@ -58,8 +60,9 @@ static int open_lake(struct run *r, struct err *e)
     store.sync = c->sync;
     store.patience_ms = STORE_PATIENCE_MS;
     r->stores = (struct lake_store_options){.store = store, .clock = r->clock};
-    r->lake.store = store_open(c->lake, &store, r->clock, e);
-    if (!r->lake.store)
+    if (c->lake)
+        r->lake.store = store_open(c->lake, &store, r->clock, e);
+    if (c->lake && !r->lake.store)
         goto done;
     if (!leases) {
         err_set(e, ERR_INVALID, LEASES_NEEDED, catalog);

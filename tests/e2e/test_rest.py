@@ -240,3 +240,32 @@ def test_signed_requests(tmp_path):
     finally:
         proc.terminate()
         proc.wait()
+
+
+@fake_only
+def test_keys_that_the_catalog_gives(aws, tmp_path):
+    """No lake and no AWS keys of our own: the catalog places the tables in S3 and gives keys for each, renewed in time."""
+    client, env = aws
+    client("s3").create_bucket(Bucket="vended", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    proxy = Faults(env["AWS_ENDPOINT_URL"])
+    proc, port = start_standin("rest.py", lambda port: ["--port", port, "--warehouse", "s3://vended/w", "--s3", proxy.url, "--vend", 290])
+    front = Faults(f"http://127.0.0.1:{port}")
+    try:
+        arguments = ["--catalog", f"rest+{front.url}", "--leases", f"sqlite:{tmp_path}/leases.db"]
+        none = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
+        events = make(40)
+        run("load", file_of(tmp_path, events), *arguments, env=none)
+        keys = {re.search("Credential=([^/]*)/", e["authorization"])[1] for e in proxy.log() if "/data/" in e["path"]}
+        assert keys == {"vended"}, keys
+        # They are good for less than five minutes: each commit asks for new ones first.
+        asked = [e for e in front.log() if e["method"] == "GET" and e["path"].endswith("/tables/order")]
+        assert len(asked) >= 2
+        shown = {t["table"]: t["rows"] for t in json.loads(run("tables", *arguments[:2], "--json", env=none).stdout)}
+        assert shown["order"] == 40
+        r = run("load", file_of(tmp_path, events), "--catalog", f"rest+{front.url}", env=none, check=False)
+        assert r.returncode != 0 and b"--leases" in r.stderr  # nowhere to keep them beside
+    finally:
+        for p in (front, proxy):
+            p.close()
+        proc.terminate()
+        proc.wait()

@@ -7,7 +7,7 @@ Rules come and go through its own path, on the same port:
     GET    /_faults   the rules, each with how many requests it has met ("seen") and struck ("struck")
     DELETE /_faults   none any more; the log is emptied too
     GET    /_faults/count   how many requests there were
-    GET    /_faults/log   every request so far: method, path, target (of the JSON services), status, bytes sent
+    GET    /_faults/log   every request so far: method, path, target (of the JSON services), status, bytes sent, authorization
 
 A rule: {"fault": ..., and which requests it means, all optional:
     "method": "PUT", "path": a regular expression searched in path and query, "target": one in X-Amz-Target
@@ -85,7 +85,8 @@ class Proxy(BaseHTTPRequestHandler):
         if self.path.startswith("/_faults"):
             return self.control(body)
         target = self.headers.get("X-Amz-Target", "")
-        self.entry = {"method": self.command, "path": self.path, "target": target, "status": 0, "bytes": len(body)}
+        self.entry = {"method": self.command, "path": self.path, "target": target, "status": 0, "bytes": len(body),
+                      "authorization": self.headers.get("Authorization", "")}
         rule = self.server.state.choose(self.command, self.path, target)
         try:
             if rule:

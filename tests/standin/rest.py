@@ -95,7 +95,8 @@ class Catalog:
                                for n, f in enumerate(q.get("partition-spec", {}).get("fields", []))])
         order = SortOrder(*[SortField(source_id=mapped(f["source-id"]), transform=f["transform"], direction=f["direction"],
                                       null_order=f["null-order"]) for f in q.get("write-order", {}).get("fields", [])], order_id=1)
-        location = q.get("location") or f"file://{self.options.warehouse}/{'/'.join(name)}"
+        home = self.options.warehouse if "://" in self.options.warehouse else f"file://{self.options.warehouse}"
+        location = q.get("location") or f"{home}/{'/'.join(name)}"
         properties = {k: v for k, v in q.get("properties", {}).items() if k != "format-version"}
         metadata = TableMetadataV2(
             location=location, table_uuid=uuid.uuid4(), schemas=[schema], current_schema_id=schema.schema_id,
