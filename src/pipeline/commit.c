@@ -288,7 +288,9 @@ static int append_files(struct commit_job *job, struct put_files *fs, struct err
 static int commit(struct commit_job *job, struct err *e)
 {
     struct put_files fs = {0};
-    int rc = put_files(job, &fs, e);
+    int rc = table_renew(job->table->handle, e);
+    if (!rc)
+        rc = put_files(job, &fs, e);
     int64_t wrote = clock_mono_ns(), cpu = clock_thread_cpu_ns();
     if (!rc)
         rc = append_files(job, &fs, e);

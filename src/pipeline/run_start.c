@@ -93,7 +93,7 @@ static bool may_pass(const struct err *why)
 
 unsigned run_readers(const struct run *r)
 {
-    return store_is_s3(r->config->lake) ? REMOTE_READERS : 1;
+    return !r->config->lake || store_is_s3(r->config->lake) ? REMOTE_READERS : 1;
 }
 
 struct loads_of_tables {
@@ -171,7 +171,9 @@ static void start_threads(struct run *r)
     env.partitions_max = c->partitions_max / env.threads + 1;
     r->workers = workers_start(&env);
     r->desks = desks_new(env.threads);
-    for (; r->n_committers < COMMITTERS; r->n_committers++)
+    bool local = r->lake.store && !store_is_s3(r->lake.store->root_uri) && !c->catalog;
+    uint32_t committers = local ? COMMITTERS_LOCAL : COMMITTERS;
+    for (; r->n_committers < committers; r->n_committers++)
         invariant(pthread_create(&r->committers[r->n_committers], NULL, committer_main, r) == 0);
 }
 
