@@ -603,9 +603,14 @@ struct shredder *shredder_new(const struct shred_env *env)
     return s;
 }
 
-static struct column_hint hint_of(const struct column *c)
+/* As much as now, or an eighth less than before: a short epoch does not make the next one begin anew. */
+static void learn_hint(struct column_hint *h, const struct column *c)
 {
-    return (struct column_hint){c->n_levels, c->n_values, c->n_bytes + 64};
+    uint32_t levels = h->levels - h->levels / 8, values = h->values - h->values / 8;
+    size_t bytes = h->bytes - h->bytes / 8;
+    *h = (struct column_hint){c->n_levels > levels ? c->n_levels : levels,
+                              c->n_values > values ? c->n_values : values,
+                              c->n_bytes + 64 > bytes ? c->n_bytes + 64 : bytes};
 }
 
 /* How much memory the columns of the next row set may need. */
@@ -615,9 +620,9 @@ static void keep_hints(struct shape *sh, const struct rowset *r)
         return;
     sh->hint_rows = r->rows;
     for (uint32_t i = 0; i < ENV_COLUMNS; i++)
-        sh->envelope_hints[i] = hint_of(&r->cols[i].col);
+        learn_hint(&sh->envelope_hints[i], &r->cols[i].col);
     for (uint32_t i = ENV_COLUMNS; i < r->n_cols; i++)
-        sh->columns[i - ENV_COLUMNS].hint = hint_of(&r->cols[i].col);
+        learn_hint(&sh->columns[i - ENV_COLUMNS].hint, &r->cols[i].col);
 }
 
 /* Out of the shredder's hands; NULL where it has no rows. */
