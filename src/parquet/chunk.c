@@ -383,7 +383,7 @@ static int put_page(struct job *j, enum footer_page type, uint32_t values, const
     bool data = type == PAGE_DATA;
     if (raw->n > INT32_MAX || body->n > INT32_MAX)
         return err_set(e, ERR_INVALID, "a page of %zu bytes", raw->n);
-    thrift_i32(&t, 1, type);
+    thrift_i32(&t, 1, (int32_t)type);
     thrift_i32(&t, 2, (int32_t)raw->n);
     thrift_i32(&t, 3, (int32_t)body->n);
     thrift_open(&t, data ? 5 : 7);
