@@ -5,8 +5,10 @@ import zipfile
 
 import pytest
 
-from conftest import run
+from conftest import Lake, run
 from test_commands import checks
+from test_lambda import OK, SHARD, Function, batch
+from test_run import make, put
 
 
 def places(lake, name):
@@ -77,3 +79,54 @@ def test_mapping(lake, aws):
                                           ParallelizationFactor=2)
     c = checks(run(*args, env=env, check=False))
     assert ("failed", "a shard's batches are not given in order", "set ParallelizationFactor to 1") in c["event source"]
+
+
+def bucket(aws, name):
+    aws[0]("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": aws[1]["AWS_REGION"]})
+    return ["--lake", f"s3://{name}/lake", "--catalog", f"glue://{name}".replace("-", "_"), "--leases", f"dynamodb://{name}"]
+
+
+def test_everything_in_aws(aws, tmp_path):
+    """init, doctor, a worker, status, verify and replay, with nothing on this machine."""
+    client, env = aws
+    at = bucket(aws, "all-in-aws")
+    assert set(states(run("init", *at, "--json", env=env)).values()) == {"exists", "made"}
+    client("kinesis").create_stream(StreamName="all-in-aws", ShardCount=1)
+    stream = ["--stream", "kinesis://all-in-aws"]
+    c = checks(run("doctor", *at, *stream, "--json", env=env))
+    assert all(c[what][0][0] == "ok" for what in ("lake", "catalog", "catalog commit", "leases", "stream", "stream reading", "clock"))
+    assert [o["Key"] for o in client("s3").list_objects_v2(Bucket="all-in-aws").get("Contents", []) if "doctor" in o["Key"]] == []
+    events = make(30) + [{**e, "event_name": "other"} for e in make(5)]
+    put(client("kinesis"), "all-in-aws", events)
+    run("run", *at, *stream, "--until-caught-up", "--max-tables", "1", env=env)
+    s = json.loads(run("status", *at, *stream, "--json", env=env).stdout)
+    assert {t["table"]: t["rows"] for t in s["tables"]} == {"inlet_dead_letters": 5, "order": 30}
+    assert s["shards"][0]["checkpoint"] == s["shards"][0]["greatest_position"]
+    assert json.loads(run("replay", *at[:4], "--json", env=env).stdout)["rows_committed"] == 5
+    v = {t["table"]: t for t in json.loads(run("verify", *at[:4], "--json", env=env).stdout)["tables"]}
+    assert v["other"]["rows"] == 5 and v["order"]["stream_rows"] == 30 and not any(t["problems"] for t in v.values())
+
+
+def test_lambda_in_aws(aws, tmp_path):
+    client, env = aws
+    at = bucket(aws, "lambda-in-aws")
+    client("kinesis").create_stream(StreamName="lambda-in-aws", ShardCount=1)
+    arn = client("kinesis").describe_stream_summary(StreamName="lambda-in-aws")["StreamDescriptionSummary"]["StreamARN"]
+    f = Function(Lake(tmp_path / "unused"), env, *at[2:4], INLET_LAKE=at[1])
+    try:
+        events = make(40)
+        assert f(arn, SHARD, batch(events[:25])) == OK
+        assert f(arn, SHARD, batch(events[10:], 10)) == OK
+    finally:
+        f.end()
+    v = {t["table"]: t for t in json.loads(run("verify", *at[:4], "--json", env=env).stdout)["tables"]}
+    assert v["order"]["rows"] == v["order"]["stream_rows"] == 40 and v["order"]["duplicates"] == v["order"]["problems"] == 0
+
+
+def test_a_bucket_that_is_not_there(aws):
+    _, env = aws
+    at = ["--lake", "s3://not-there/lake", "--catalog", "glue://not_there", "--leases", "dynamodb://not-there"]
+    r = run("init", *at, "--json", env=env, check=False)
+    assert r.returncode == 1 and states(r) == {"lake": "failed"}
+    c = checks(run("doctor", *at, "--json", env=env, check=False))
+    assert c["lake"][0][0] == "failed" and "bucket" in c["lake"][0][1] + (c["lake"][0][2] or "")

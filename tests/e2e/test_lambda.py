@@ -27,7 +27,8 @@ class Function:
         self.runtime = Runtime()
         self.err = open(f"{lake.path}.{id(self)}.stderr", "w+b")
         self.out = open(f"{lake.path}.{id(self)}.stdout", "w+b")
-        self.p = subprocess.Popen([INLET, "lambda", "--lake", str(lake.path), *args], stdout=self.out, stderr=self.err,
+        place = [] if "INLET_LAKE" in more else ["--lake", str(lake.path)]
+        self.p = subprocess.Popen([INLET, "lambda", *place, *args], stdout=self.out, stderr=self.err,
                                   env={**os.environ, **env, "AWS_LAMBDA_RUNTIME_API": self.runtime.api, **more})
 
     def __call__(self, arn, shard, records):
