@@ -41,7 +41,7 @@ static int namespace_make(struct rest_session *s, const char *ns, struct err *e)
     return rc;
 }
 
-static int namespace_ensure(struct rest_session *s, const char *ns, struct err *e)
+static int namespace_exists(struct rest_session *s, const char *ns, bool *exists, struct err *e)
 {
     struct rest_reply r;
     char *path = rest_namespace_path(s, ns);
@@ -49,7 +49,15 @@ static int namespace_ensure(struct rest_session *s, const char *ns, struct err *
     bool missing = rc && r.status == 404;
     rest_reply_fini(&r);
     free(path);
-    if (!missing)
+    *exists = !rc;
+    return missing ? 0 : rc;
+}
+
+static int namespace_ensure(struct rest_session *s, const char *ns, struct err *e)
+{
+    bool there;
+    int rc = namespace_exists(s, ns, &there, e);
+    if (rc || there)
         return rc;
     const char *dot = strrchr(ns, '.');
     if (dot) { /* its parents first */
@@ -66,6 +74,12 @@ static int rest_namespace_ensure(struct catalog *c, const char *ns, struct err *
 {
     struct err local = {0};
     return namespace_ensure(session_of(c), ns, e ? e : &local);
+}
+
+static int rest_namespace_exists(struct catalog *c, const char *ns, bool *exists, struct err *e)
+{
+    struct err local = {0};
+    return namespace_exists(session_of(c), ns, exists, e ? e : &local);
 }
 
 static int rest_list(struct catalog *c, const char *ns, catalog_list_fn *each, void *ctx,
@@ -235,6 +249,7 @@ static void rest_catalog_close(struct catalog *c)
 
 static const struct catalog_ops rest_ops = {
     .namespace_ensure = rest_namespace_ensure,
+    .namespace_exists = rest_namespace_exists,
     .list = rest_list,
     .load = rest_load,
     .create = rest_create,

@@ -241,6 +241,7 @@ struct feed *feed_open(const char *identity, const struct pipeline_config *p)
     f->hooks = (struct pipeline_feed){open_source, open_leases, f, false};
     f->config = *p;
     f->config.feed = &f->hooks;
+    f->config.leases = "sqlite:"; /* not opened: the hook's are */
     f->config.stop = &f->stop;
     f->config.start = PIPELINE_TRIM_HORIZON;
     f->config.until_caught_up = false;

@@ -219,6 +219,7 @@ int replay_run(const struct lake *lake, uint32_t reasons, const struct pipeline_
     r.identity = mem_printf("letters:%s/%s", lake->ns, table_uuid(t));
     table_free(t);
     config.feed = &feed;
+    config.leases = "sqlite:"; /* not opened: the feed's are */
     config.stream = DEAD_LETTERS;
     config.start = PIPELINE_TRIM_HORIZON;
     config.until_caught_up = true;

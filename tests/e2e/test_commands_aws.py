@@ -81,6 +81,7 @@ def test_mapping(lake, aws):
     assert ("failed", "a shard's batches are not given in order", "set ParallelizationFactor to 1") in c["event source"]
 
 
+
 def bucket(aws, name):
     aws[0]("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": aws[1]["AWS_REGION"]})
     return ["--lake", f"s3://{name}/lake", "--catalog", f"glue://{name}".replace("-", "_"), "--leases", f"dynamodb://{name}"]
