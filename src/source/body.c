@@ -4,11 +4,16 @@
 
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "codec/json.h"
 
 struct scan {
     const char *p, *end;
 };
+
+static const bool ends_word[256] = {
+    ['\0'] = true, [','] = true, [':'] = true, ['{'] = true,  ['}'] = true,  ['['] = true,
+    [']'] = true,  ['"'] = true, [' '] = true, ['\t'] = true, ['\r'] = true, ['\n'] = true};
 
 static void space(struct scan *s)
 {
@@ -76,7 +81,7 @@ static bool value(struct scan *s, struct str *out)
             s->p++;
         } else {
             const char *word = s->p;
-            while (s->p < s->end && *s->p != '\0' && !strchr(",:{}[]\" \t\r\n", *s->p))
+            while (s->p < s->end && !ends_word[(uint8_t)*s->p])
                 s->p++;
             if (s->p == word)
                 return false;
@@ -125,19 +130,87 @@ static int key(struct scan *s, bool first, struct str *out)
     return string(s, out, NULL) && eat(s, ':') ? 1 : -1;
 }
 
-bool body_open(struct body *b, const char *p, size_t n)
+/* A record, from its opening brace on. */
+static bool record(struct scan *s, struct body_record *out)
 {
-    struct scan s = {p, p + n};
+    struct str k, v;
+    *out = (struct body_record){0};
+    if (!eat(s, '{'))
+        return false;
+    for (bool first = true;; first = false) {
+        int rc = key(s, first, &k);
+        if (rc <= 0)
+            return rc == 0;
+        space(s);
+        bool text = s->p < s->end && *s->p == '"';
+        if (text && is(k, "Data")) {
+            if (!string(s, &out->data, &out->escaped))
+                return false;
+        } else if (text && is(k, "SequenceNumber")) {
+            if (!string(s, &out->sequence, NULL))
+                return false;
+        } else {
+            if (!value(s, &v))
+                return false;
+            if (is(k, "ApproximateArrivalTimestamp"))
+                out->arrived_us = micros(v);
+        }
+    }
+}
+
+int body_next(const struct body *b, size_t *at, struct body_record *out)
+{
+    struct scan s = {b->records.p + *at, b->records.p + b->records.n};
+    space(&s);
+    if (s.p >= s.end)
+        return 0;
+    if ((*at > 0 && !eat(&s, ',')) || !record(&s, out))
+        return -1;
+    *at = (size_t)(s.p - b->records.p);
+    return 1;
+}
+
+/* The array of records, taken apart as it is passed over. */
+static bool records(struct scan *s, struct body_records *all)
+{
+    all->n = 0; /* of a key given twice, the last one's */
+    if (!eat(s, '['))
+        return false;
+    if (eat(s, ']'))
+        return true;
+    do {
+        if (all->n == BODY_RECORDS_MAX)
+            return false;
+        if (all->n == all->cap) {
+            all->cap = all->cap * 2 + 256;
+            all->each = mem_regrow(all->each, all->cap, sizeof *all->each);
+        }
+        if (!record(s, &all->each[all->n]))
+            return false;
+        all->n++;
+    } while (eat(s, ','));
+    return eat(s, ']');
+}
+
+static bool opened(struct body *b, struct scan *s, struct body_records *all)
+{
     struct str k, v;
     bool have_records = false;
     *b = (struct body){.millis_behind = -1};
-    if (!eat(&s, '{'))
+    if (!eat(s, '{'))
         return false;
     for (bool first = true;; first = false) {
-        int rc = key(&s, first, &k);
+        int rc = key(s, first, &k);
         if (rc <= 0)
             return rc == 0 && have_records;
-        if (!value(&s, &v))
+        space(s);
+        if (all && is(k, "Records") && s->p < s->end && *s->p == '[') {
+            have_records = true;
+            if (!records(s, all))
+                return false;
+            continue;
+        }
+        if (!value(s, &v))
             return false;
         if (is(k, "Records") && v.p[0] == '[') {
             b->records = (struct str){v.p + 1, v.n - 2};
@@ -152,39 +225,16 @@ bool body_open(struct body *b, const char *p, size_t n)
     }
 }
 
-int body_next(const struct body *b, size_t *at, struct body_record *out)
+bool body_open(struct body *b, const char *p, size_t n)
 {
-    struct scan s = {b->records.p + *at, b->records.p + b->records.n};
-    struct str k, v;
-    space(&s);
-    if (s.p >= s.end)
-        return 0;
-    if ((*at > 0 && !eat(&s, ',')) || !eat(&s, '{'))
-        return -1;
-    *out = (struct body_record){0};
-    for (bool first = true;; first = false) {
-        int rc = key(&s, first, &k);
-        if (rc < 0)
-            return -1;
-        if (rc == 0)
-            break;
-        space(&s);
-        bool text = s.p < s.end && *s.p == '"';
-        if (text && is(k, "Data")) {
-            if (!string(&s, &out->data, &out->escaped))
-                return -1;
-        } else if (text && is(k, "SequenceNumber")) {
-            if (!string(&s, &out->sequence, NULL))
-                return -1;
-        } else {
-            if (!value(&s, &v))
-                return -1;
-            if (is(k, "ApproximateArrivalTimestamp"))
-                out->arrived_us = micros(v);
-        }
-    }
-    *at = (size_t)(s.p - b->records.p);
-    return 1;
+    struct scan s = {p, p + n};
+    return opened(b, &s, NULL);
+}
+
+bool body_open_records(struct body *b, const char *p, size_t n, struct body_records *all)
+{
+    struct scan s = {p, p + n};
+    return opened(b, &s, all);
 }
 
 bool body_unescape(struct str s, struct buf *out)

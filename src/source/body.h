@@ -27,6 +27,15 @@ struct body_record {
     int64_t arrived_us;  /* 0 where absent */
     bool escaped;        /* data holds a backslash */
 };
+#define BODY_RECORDS_MAX 65536u /* Kinesis gives 10,000; more is none of its answers */
+struct body_records { /* zero to start; each is the heap's */
+    struct body_record *each;
+    size_t n, cap;
+};
+/* The same as body_open, with the records taken apart on the way (b->records stays empty): for them the text
+ * is passed over once, not twice. False also beyond BODY_RECORDS_MAX. */
+bool body_open_records(struct body *b, const char *p, size_t n, struct body_records *all);
+
 /* The record at *at (an offset into b->records, 0 to start) and moves on. 1 with a record, 0 at the
  * end, -1 where the text is broken. */
 int body_next(const struct body *b, size_t *at, struct body_record *out);

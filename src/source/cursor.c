@@ -48,7 +48,7 @@ void source_cursor_start(struct source_cursor *c, const struct source_batch *b)
     c->in_aggregate = false;
     c->n_part = 0;
     c->seq = SEQ_NONE;
-    c->broken = b->format == BATCH_GET_RECORDS &&
+    c->broken = b->format == BATCH_GET_RECORDS && !b->parsed &&
                 !body_open(&c->body, (const char *)b->data, b->n_data);
 }
 
@@ -176,12 +176,22 @@ static bool next_part(struct source_cursor *c, struct source_record *out)
     return c->in_aggregate;
 }
 
+static int next_of_body(struct source_cursor *c)
+{
+    if (!c->b->parsed)
+        return body_next(&c->body, &c->at, &c->record);
+    if (c->at == c->b->records)
+        return 0;
+    c->record = c->b->parsed[c->at++];
+    return 1;
+}
+
 static bool next_record(struct source_cursor *c, struct source_record *out)
 {
     if (c->in_aggregate && next_part(c, out))
         return true;
     while (!c->broken) {
-        int rc = body_next(&c->body, &c->at, &c->record);
+        int rc = next_of_body(c);
         c->broken = rc < 0;
         if (rc <= 0)
             return false;

@@ -281,32 +281,29 @@ static void ask_children(struct reader *r)
 
 /* ---- records ---- */
 
-/* The batch of an answer (body not yet in it), or NULL where its records cannot be read. */
-static struct source_batch *survey(struct reader *r, const struct body *body)
+/* The batch of an answer's records (body not yet in it). */
+static struct source_batch *survey(struct reader *r, struct body_records *all)
 {
     struct source_batch *b = mem_zalloc(sizeof *b);
-    struct body_record rec;
-    size_t at = 0;
-    int rc;
     b->source = &r->k->source;
     b->shard = r->number;
     b->generation = r->generation;
     b->format = BATCH_GET_RECORDS;
     b->first = b->last = r->after;
-    while ((rc = body_next(body, &at, &rec)) > 0) {
+    for (size_t i = 0; i < all->n; i++) {
+        const struct body_record *rec = &all->each[i];
         struct seq seq;
-        if (seq_parse(&seq, rec.sequence.p ? rec.sequence.p : "", rec.sequence.n, NULL) == 0) {
+        if (seq_parse(&seq, rec->sequence.p ? rec->sequence.p : "", rec->sequence.n, NULL) == 0) {
             if (b->records == 0)
                 b->first = seq;
             b->last = seq_max(b->last, seq);
         }
         b->records++;
-        b->arrived_us = rec.arrived_us > b->arrived_us ? rec.arrived_us : b->arrived_us;
+        b->arrived_us = rec->arrived_us > b->arrived_us ? rec->arrived_us : b->arrived_us;
     }
-    if (rc == 0)
-        return b;
-    free(b);
-    return NULL;
+    b->parsed = all->each;
+    *all = (struct body_records){0};
+    return b;
 }
 
 /* The next answer should be of about ANSWER_BYTES: as many records as make that. */
@@ -328,12 +325,12 @@ static void deliver(struct reader *r, struct source_batch *b, struct buf *bytes)
     b->n_data = bytes->n;
     b->data = bytes->p; /* the pad is there: see http.h */
     *bytes = (struct buf){0};
-    if (b->n_data > r->charged) {
-        budget_force(r->k->env.budget, b->n_data - r->charged);
-        r->charged = b->n_data;
+    b->charged_bytes = b->n_data + b->records * sizeof *b->parsed;
+    if (b->charged_bytes > r->charged) {
+        budget_force(r->k->env.budget, b->charged_bytes - r->charged);
+        r->charged = b->charged_bytes;
     }
-    budget_give(r->k->env.budget, r->charged - b->n_data);
-    b->charged_bytes = b->n_data;
+    budget_give(r->k->env.budget, r->charged - b->charged_bytes);
     b->budget = r->k->env.budget;
     r->charged = 0;
     r->after = b->last;
@@ -376,13 +373,14 @@ static void on_records(void *ctx, struct http_response *p, const struct err *e)
         uncharge(r);
         return;
     }
-    struct source_batch *b = body_open(&body, (const char *)p->body.p, p->body.n)
-                                 ? survey(r, &body) : NULL;
-    if (!b) {
+    struct body_records all = {0};
+    if (!body_open_records(&body, (const char *)p->body.p, p->body.n, &all)) {
+        free(all.each);
         uncharge(r);
         broken(r);
         return;
     }
+    struct source_batch *b = survey(r, &all);
     uint32_t n = b->records;
     int64_t lag = body.millis_behind;
     /* 0 beside an answer that a limit cut short may be rounded: only the next read tells. */

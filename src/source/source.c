@@ -10,6 +10,7 @@ void source_batch_free(struct source_batch *b)
     if (!b)
         return;
     free(b->data);
+    free(b->parsed);
     free(b);
 }
 

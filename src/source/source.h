@@ -33,6 +33,7 @@ enum batch_format {
     BATCH_NDJSON,      /* whole lines */
     BATCH_GET_RECORDS, /* the body of a Kinesis GetRecords answer */
 };
+struct body_record;
 struct source_batch {
     struct source *source;
     uint32_t shard;        /* the number given to source_start */
@@ -40,6 +41,7 @@ struct source_batch {
     enum batch_format format;
     uint8_t *data;         /* heap, SOURCE_PAD zero bytes after n_data */
     size_t n_data;
+    struct body_record *parsed; /* GetRecords: its `records` records, views of data; NULL: still to parse */
     struct seq first, last; /* of its records; last is the position once it is all committed */
     uint64_t base_offset;  /* files: decompressed offset of data[0] */
     bool joined;           /* files: lines may hold several objects, one after the other */
