@@ -12,7 +12,7 @@
 #define SLAB_PAGES (SLAB / PAGES_ONE)
 #define ORDERS 11        /* the largest free run: half a slab */
 #define EMPTY_MAX 8      /* slabs kept though nothing of them is taken */
-#define LARGE (SLAB / 2) /* from here on a mapping of its own */
+#define LARGE (SLAB / 8) /* beyond it a mapping of its own, to the page */
 
 struct run { /* a free one, in the list of its order */
     struct run *next, *prev;
@@ -128,16 +128,21 @@ static void *take_run(size_t pages)
     return NULL;
 }
 
+static size_t rounded(size_t bytes)
+{
+    size_t pages = bytes ? (bytes + PAGES_ONE - 1) / PAGES_ONE : 1;
+    if (pages > 1 && pages * PAGES_ONE <= LARGE)
+        pages = (size_t)1 << (64 - __builtin_clzll(pages - 1));
+    return pages * PAGES_ONE;
+}
+
 void *pages_take(size_t *bytes)
 {
     invariant(*bytes <= SIZE_MAX / 2);
-    size_t pages = *bytes ? (*bytes + PAGES_ONE - 1) / PAGES_ONE : 1;
-    if (pages * PAGES_ONE > LARGE) {
-        *bytes = pages * PAGES_ONE;
+    *bytes = rounded(*bytes);
+    if (*bytes > LARGE)
         return map_aligned(*bytes);
-    }
-    pages = pages > 1 ? (size_t)1 << (64 - __builtin_clzll(pages - 1)) : 1;
-    *bytes = pages * PAGES_ONE;
+    size_t pages = *bytes / PAGES_ONE;
     pthread_mutex_lock(&pool.lock);
     void *p = take_run(pages);
     if (!p) {
@@ -151,6 +156,7 @@ void *pages_take(size_t *bytes)
 void pages_give(void *p, size_t bytes)
 {
     struct slab *s = slab_of(p);
+    bytes = rounded(bytes);
     if (bytes > LARGE) {
         munmap(p, bytes);
         return;

@@ -13,7 +13,7 @@
 #include "source/kinesis.h"
 #include "source/objects.h"
 
-#define FIXED_BYTES ((size_t)72 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
+#define FIXED_BYTES ((size_t)92 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
 #define FETCHED_FILE_BYTES ((size_t)4 << 20)
 #define STORE_PATIENCE_MS (15 * 60000) /* a stream waits out what an evening's outage takes */
 #define REMOTE_READERS 8

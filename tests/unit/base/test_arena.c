@@ -19,6 +19,7 @@ struct taken {
     uint8_t *p;
     size_t n;
     uint8_t mark;
+    size_t asked;
 };
 
 static uint32_t rnd(uint64_t *seed, uint32_t below)
@@ -53,13 +54,14 @@ static void *churn(void *arg)
         struct taken *t = &runs[rnd(&seed, RUNS)];
         if (t->p) {
             good &= intact(t);
-            pages_give(t->p, t->n);
+            pages_give(t->p, step % 2 ? t->n : t->asked);
             t->p = NULL;
             continue;
         }
         t->n = rnd(&seed, 1u << (6 + rnd(&seed, 18))) + 1; /* up to 8 MiB: past what a slab gives */
         size_t asked = t->n;
         t->p = pages_take(&t->n);
+        t->asked = asked;
         good &= t->n >= asked && t->n < 2 * asked + PAGES_ONE && (uintptr_t)t->p % PAGES_ONE == 0;
         t->mark = (uint8_t)step;
         paint(t);
