@@ -28,11 +28,11 @@ lambda-arm64: ## build/lambda-arm64.zip, cross-built: what the module lambda dep
 	@tools/cross.sh arm64 lambda
 
 test-infra: deps ## Terraform against mocks, its plans against the policies
-	@build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra -m "not slow"
+	@build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra
 
 test-env: deps ## make env-up ENV=local, events through it into the lake, env-down; under five minutes
 	@$(MAKE) --no-print-directory $(B)/inlet
-	@INLET=$(abspath $(B)/inlet) build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra -m slow
+	@INLET=$(abspath $(B)/inlet) build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra/local_env.py
 
 test-image: ## build and run the image, or the same steps where there is no container engine
 	@tools/test_image.sh
