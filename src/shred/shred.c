@@ -465,7 +465,8 @@ static enum reason parse(struct shredder *s, const struct shred_record *r, char 
     enum json_status status;
     if (r->defect) {
         snprintf(message, 256, "%s", r->defect);
-        return r->n > s->env.record_bytes_max ? REASON_RECORD_TOO_LARGE : REASON_INVALID_RECORD;
+        /* A long line is cut at the limit. */
+        return r->n >= s->env.record_bytes_max ? REASON_RECORD_TOO_LARGE : REASON_INVALID_RECORD;
     }
     if (r->n > s->env.record_bytes_max)
         return REASON_RECORD_TOO_LARGE;

@@ -5,8 +5,10 @@ Written from DESIGN's rules over Python dicts, row by row, with no shapes, level
 parser; numbers are kept as text (class Number), for integers must stay exact and rescued ones as they were sent."""
 import json
 import re
+import sys
 from decimal import Decimal
 
+sys.setrecursionlimit(20000)  # Python's json asks it of deep, good records
 DEPTH_MAX, RECORD_MAX, TABLES_MAX = 1000, 10 << 20, 1000
 COLUMNS, STRUCT_FIELDS, PLACE_DEPTH, NAME_BYTES = 1000, 200, 16, 128
 OURS = {"event_uuid": "string", "event_name": "string", "created_at": "double", "created_datetime": "string",
@@ -431,3 +433,8 @@ class Lake:
         t = self.tables[table]
         fields = t.fields(t.root)
         return {u: ({**envelope, **t.cells(fields, stored)}, rescued) for u, (envelope, stored, rescued) in t.rows.items()}
+
+
+def plain(line):
+    """An event as Python's json gives it, whatever its depth."""
+    return json.loads(line)
