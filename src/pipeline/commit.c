@@ -157,7 +157,7 @@ static size_t take_partition(struct commit_job *job, struct rowset **group)
 static int encode_rows(struct commit_job *job, struct err *e)
 {
     struct encode_env encode = {.schema = table_schema(job->table->handle),
-                                .streams = job->shard_identities,
+                                .streams = (const char *const *)job->shard_identities,
                                 .shard_names = job->shard_names,
                                 .n_shards = job->n_shards,
                                 .zstd_level = job->config->zstd_level,
@@ -378,8 +378,10 @@ void commit_job_free(struct commit_job *job)
         job->rows = next;
     }
     files_free(&job->files);
-    for (uint32_t i = 0; i < job->n_shards; i++)
+    for (uint32_t i = 0; i < job->n_shards; i++) {
         free(job->shard_ids[i]);
+        free(job->shard_identities[i]);
+    }
     free(job->shard_ids);
     free(job->shard_names);
     free(job->shard_identities);

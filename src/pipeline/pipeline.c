@@ -522,7 +522,7 @@ static void shard_texts(struct run *r, struct commit_job *job)
     for (uint32_t i = 0; i < r->n_shards; i++) {
         job->shard_ids[i] = mem_strdup(r->shards[i].id);
         job->shard_names[i] = r->config->stream ? job->shard_ids[i] : NULL;
-        job->shard_identities[i] = r->shards[i].identity;
+        job->shard_identities[i] = mem_strdup(r->shards[i].identity); /* a failed run closes its sources first */
         job->shard_ended[i] = r->shards[i].ended;
     }
     job->cover_tables = mem_array(job->plan.n_covers, sizeof *job->cover_tables);

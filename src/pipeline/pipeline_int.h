@@ -116,7 +116,7 @@ struct commit_job {
     const char *owner;
     struct desks *desks;
     const char **shard_names; /* what _shard says: NULL for files */
-    const char **shard_identities;
+    char **shard_identities;
     char **shard_ids;         /* own copies */
     bool *shard_ended;        /* and all of it is committed */
     uint32_t n_shards;
