@@ -82,6 +82,15 @@ def run(*args, stdin=None, check=True, env=None, timeout=120):
     return r
 
 
+def load_with_peak(lake, path, *args):
+    """(What `load --json` says, its peak memory in MB): by a small process between, for a child's peak begins with its
+    parent's, and a test's process may be large."""
+    r = subprocess.run([sys.executable, str(pathlib.Path(__file__).with_name("peak.py")), INLET, "load", str(path), "--lake", str(lake.path),
+                        "--json", "--quiet", *map(str, args)], capture_output=True, timeout=120)
+    assert r.returncode == 0, r.stderr.decode()[-3000:]
+    return json.loads(r.stdout), int(r.stderr.split()[-1]) >> 10
+
+
 @pytest.fixture
 def lake(tmp_path):
     return Lake(tmp_path / "lake")

@@ -1,10 +1,8 @@
 """Bad input: each is a clear error or a counted dead letter, costs little memory, and nothing else is lost."""
 import json
 import os
-import pathlib
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -12,7 +10,7 @@ import uuid
 import expected
 import model
 import pytest
-from conftest import INLET, Lake, ndjson, run
+from conftest import INLET, Lake, load_with_peak, ndjson, run
 from test_load import event, load
 from test_run import make, put
 
@@ -66,9 +64,7 @@ def test_heavy_records_cost_no_more_than_the_budget(tmp_path, name):
     lines, rows, dead, beside = HEAVY[name]
     path, lake = tmp_path / "f", Lake(tmp_path / "lake")
     path.write_text("\n".join(lines + [json.dumps({**GOOD, "event_uuid": "good", "event_name": "good"})]) + "\n")
-    r = subprocess.run([sys.executable, str(pathlib.Path(__file__).with_name("peak.py")), INLET, "load", str(path), "--lake", str(lake.path),
-                        "--memory", "64MB", "--json", "--quiet"], capture_output=True, timeout=120)
-    out, peak = json.loads(r.stdout), int(r.stderr.split()[-1]) >> 10
+    out, peak = load_with_peak(lake, path, "--memory", "64MB")
     assert out["rows"] == rows + 1 and out["dead_letters_by_reason"] == dead
     assert SANITIZED or peak <= 64 + beside, f"{peak} MB"
     assert len(lake.duckdb("good", "event_uuid")) == 1
@@ -91,9 +87,7 @@ def test_event_types_without_end(tmp_path):
     with open(path, "w") as f:
         for i in range(150000):
             f.write(f'{{"event_uuid":"u{i}","event_name":"name-{i}:{"x" * 90}","created_at":1,"k":1}}\n')
-    r = subprocess.run([sys.executable, str(pathlib.Path(__file__).with_name("peak.py")), INLET, "load", str(path), "--lake", str(lake.path),
-                        "--memory", "64MB", "--json", "--quiet", "--max-tables", "5", "--threads", "1"], capture_output=True, timeout=120)
-    out, peak = json.loads(r.stdout), int(r.stderr.split()[-1]) >> 10
+    out, peak = load_with_peak(lake, path, "--memory", "64MB", "--max-tables", 5, "--threads", 1)
     assert out["rows"] == 5 and out["dead_letters_by_reason"] == {"too_many_tables": 149995}
     assert SANITIZED or peak <= 128, f"{peak} MB"
     assert len(set(lake.tables()) - {"inlet_loads"}) == 6

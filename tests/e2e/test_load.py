@@ -2,15 +2,13 @@
 import datetime
 import gzip
 import json
-import os
 import random
 import subprocess
-import sys
 import uuid
 
 import model
 import pytest
-from conftest import INLET, Lake, ndjson, run
+from conftest import INLET, Lake, load_with_peak, ndjson, run
 
 
 def event(name="payment:order:completed", created_at=1712844605.5, **fields):
@@ -218,13 +216,8 @@ def test_a_producer_gone_mad(lake, tmp_path, mad):
             name = {"names": f"a:n{i}", "types": f"t{i}", "columns": "a:b"}[mad]
             own = f'"k{i}": {i}, "m": {{"x{i}": 1}}' if mad == "columns" else '"v": 1, "o": {"p": "text", "q": [1, 2]}'
             f.write(f'{{"event_uuid": "{uuid.uuid4()}", "event_name": "{name}", "created_at": {1700000000 + i % 1000}, {own}}}\n')
-    args = [INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--max-tables", "20", "--no-fsync", "--json"]
-    # from a small process: a child's peak counts what its parent held when it was forked
-    measure = ("import resource, subprocess, sys; r = subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL);"
-               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10, file=sys.stderr); sys.exit(r.returncode)")
-    p = subprocess.run([sys.executable, "-c", measure, *args], capture_output=True)
-    out, peak = json.loads(p.stdout), int(p.stderr)
-    assert p.returncode == 0 and out["records"] == n
+    out, peak = load_with_peak(lake, path, "--memory", "64MB", "--max-tables", "20", "--no-fsync")
+    assert out["records"] == n
     assert out["rows_committed"] == n
     assert out["dead_letters"] == (n - 20 if mad == "types" else 0)
     if "asan" not in INLET and "tsan" not in INLET:
