@@ -63,6 +63,13 @@ static void make_folder(const char *path)
     free(dir);
 }
 
+static int is_wal(void *wal, int n, char **values, char **names)
+{
+    (void)names;
+    *(bool *)wal = n == 1 && values[0] && strcmp(values[0], "wal") == 0;
+    return 0;
+}
+
 static int open_handle(struct db *d, struct err *e)
 {
     struct stat st;
@@ -81,9 +88,11 @@ static int open_handle(struct db *d, struct err *e)
     int rc = sqlite3_exec(d->handle, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
     /* The journal is kept between transactions, emptied: making and removing a file each time costs more than
      * all else. */
+    bool wal = false; /* somebody chose it: a reader that never ends, like Spark's catalog, then stops no commits */
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(d->handle, "PRAGMA synchronous=FULL; PRAGMA journal_mode=PERSIST", NULL,
-                          NULL, NULL);
+        rc = sqlite3_exec(d->handle, "PRAGMA synchronous=FULL; PRAGMA journal_mode", is_wal, &wal, NULL);
+    if (rc == SQLITE_OK && !wal)
+        rc = sqlite3_exec(d->handle, "PRAGMA journal_mode=PERSIST", NULL, NULL, NULL);
     return rc == SQLITE_OK ? 0 : fail(d, rc, e);
 }
 

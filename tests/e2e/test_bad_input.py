@@ -234,6 +234,21 @@ def test_a_catalog_that_is_locked(lake, held):
     model.check(lake, first + more)
 
 
+def test_a_catalog_with_a_write_ahead_log_and_a_reader_without_end(lake):
+    """As Java's catalog in Spark is one: the log stays, and commits go on."""
+    first, more = [event(n=1)], [event(n=2, fresh=True)]
+    load(lake, first)
+    with sqlite3.connect(lake.path / "catalog.db") as db:
+        assert db.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",)
+    reader = sqlite3.connect(lake.path / "catalog.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM iceberg_tables").fetchall()
+    load(lake, more, timeout=60)
+    model.check(lake, first + more)
+    assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    reader.close()
+
+
 # ---- settings
 
 @pytest.mark.parametrize("args,words", [
