@@ -235,6 +235,12 @@ struct rnode *registry_child(struct registry *r, struct rnode *parent, const cha
     return &x->pub;
 }
 
+/* Shredders read it meanwhile, without the lock. */
+static void add_kind(uint32_t *kinds, enum kind kind)
+{
+    __atomic_fetch_or(kinds, 1u << kind, __ATOMIC_RELAXED);
+}
+
 bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind)
 {
     struct node *x = (struct node *)node;
@@ -248,7 +254,7 @@ bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind)
                       !__atomic_load_n(&node->inexact_long, __ATOMIC_RELAXED);
         ok = r->leaves < r->limits.columns && !(x->dropped & 1u << kind) && (!list || widens);
         if (ok) {
-            node->kinds |= 1u << kind;
+            add_kind(&node->kinds, kind);
             r->leaves++;
             if ((node->kinds & numbers) == numbers && !(node->table_kinds & numbers))
                 x->numbers_merge = true;
@@ -320,7 +326,7 @@ static int bind_field(struct registry *r, struct node *up, const struct field *f
                                   up->name)
                         : 0; /* from before the declaration: that gets a column of its own */
         x->pub.field_id[x->pub.declared] = f->id;
-        x->pub.table_kinds |= 1u << x->pub.declared;
+        add_kind(&x->pub.table_kinds, x->pub.declared);
         return 0;
     }
     if (x->pub.place == PLACE_DROP)
@@ -337,8 +343,8 @@ static int bind_field(struct registry *r, struct node *up, const struct field *f
             r->leaves++;
         if (kind == KIND_LONG && !(x->pub.table_kinds & 1u << KIND_DOUBLE))
             x->numbers_merge = false; /* agreed before the first double came: that gets a sibling */
-        x->pub.kinds |= 1u << kind;
-        x->pub.table_kinds |= 1u << kind;
+        add_kind(&x->pub.kinds, kind);
+        add_kind(&x->pub.table_kinds, kind);
         x->pub.field_id[kind] = f->id;
         return 0;
     }

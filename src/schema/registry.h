@@ -37,11 +37,20 @@ struct rnode { /* read by shredders without the lock once they hold a pointer: f
     struct rnode *parent;
     uint8_t max_def, max_rep;  /* of a leaf at this place (scalar), or of the struct / list itself */
     uint8_t depth;
-    uint32_t kinds;            /* bit per enum kind registered; grows under the lock */
-    uint32_t table_kinds;      /* kinds that have a column in the agreed schema */
+    uint32_t kinds;            /* bit per enum kind registered; grows under the lock, read by rnode_kinds */
+    uint32_t table_kinds;      /* kinds that have a column in the agreed schema; likewise */
     int32_t field_id[KIND_COUNT]; /* 0 until agreed */
     uint8_t inexact_long;      /* a long came that no double holds; set by shredders, atomically */
 };
+
+static inline uint32_t rnode_kinds(const struct rnode *r)
+{
+    return __atomic_load_n(&r->kinds, __ATOMIC_RELAXED);
+}
+static inline uint32_t rnode_table_kinds(const struct rnode *r)
+{
+    return __atomic_load_n(&r->table_kinds, __ATOMIC_RELAXED);
+}
 
 struct declared_column { /* from the config; path is dotted keys of the event */
     const char *path;

@@ -274,9 +274,9 @@ static const uint8_t *other_number(struct fast *f, const uint8_t *p, uint32_t de
         walk_expect(n, KIND_DOUBLE);
         return p;
     }
-    if (!(r->kinds & 1u << KIND_LONG) && /* it must go to the doubles, and may */
-        (!json_double_holds(v.whole) || !(r->kinds & 1u << KIND_DOUBLE) ||
-         (r->parent->place != PLACE_LIST && (r->table_kinds & both) != 1u << KIND_DOUBLE)))
+    if (!(rnode_kinds(r) & 1u << KIND_LONG) && /* it must go to the doubles, and may */
+        (!json_double_holds(v.whole) || !(rnode_kinds(r) & 1u << KIND_DOUBLE) ||
+         (r->parent->place != PLACE_LIST && (rnode_table_kinds(r) & both) != 1u << KIND_DOUBLE)))
         return NULL;
     const struct column *longs = shred_column(f->s, n, KIND_LONG);
     uint32_t before = longs ? longs->n_values : 0;

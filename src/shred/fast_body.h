@@ -133,10 +133,10 @@ static inline bool long_fits(const struct lnode *n, int64_t v, const unsigned wh
 {
     const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
     const struct rnode *r = n->r;
-    if ((r->table_kinds & both) == 1u << KIND_DOUBLE)
+    if ((rnode_table_kinds(r) & both) == 1u << KIND_DOUBLE)
         return false;
     if (where & ELEMENT)
-        return (r->kinds & both) == 1u << KIND_LONG && json_double_holds(v);
+        return (rnode_kinds(r) & both) == 1u << KIND_LONG && json_double_holds(v);
     return __builtin_expect(json_double_holds(v), 1) ||
            __atomic_load_n(&r->inexact_long, __ATOMIC_RELAXED);
 }

@@ -275,6 +275,11 @@ void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint
 static bool put_value(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
                       uint32_t at, uint8_t rep);
 
+static inline bool several(uint32_t kinds)
+{
+    return (kinds & (kinds - 1)) != 0;
+}
+
 /* Ready for a value: the column, padded, with its full level written; the same place's other kinds get
  * their null. */
 struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_t depth,
@@ -286,7 +291,7 @@ struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_
     if (rep == 0)
         column_pad(c, s->row);
     column_level(c, c->max_def, rep);
-    if (__builtin_expect(depth > 0 && (n->r->kinds & (n->r->kinds - 1)), 0))
+    if (__builtin_expect(depth > 0 && several(rnode_kinds(n->r)), 0))
         for (int k = 0; k < KIND_COUNT; k++) {
             struct column *other = (enum kind)k == kind ? NULL : shred_column(s, n, (enum kind)k);
             if (other) {
@@ -309,7 +314,7 @@ static bool may_learn(struct shredder *s)
 
 static bool allow_kind(struct shredder *s, struct lnode *n, enum kind kind)
 {
-    if (__builtin_expect((n->r->kinds & 1u << kind) != 0, 1))
+    if (__builtin_expect((rnode_kinds(n->r) & 1u << kind) != 0, 1))
         return true;
     if (!may_learn(s))
         return false;
@@ -322,8 +327,8 @@ bool walk_put_long(struct shredder *s, const struct place_in *in, uint32_t depth
 {
     const uint32_t both = 1u << KIND_LONG | 1u << KIND_DOUBLE;
     bool exact = json_double_holds(number), list = n->r->parent->place == PLACE_LIST;
-    bool only_double = (n->r->table_kinds & both) == 1u << KIND_DOUBLE ||
-                       (list && (n->r->kinds & both) == 1u << KIND_DOUBLE); /* it has one type */
+    bool only_double = (rnode_table_kinds(n->r) & both) == 1u << KIND_DOUBLE ||
+                       (list && (rnode_kinds(n->r) & both) == 1u << KIND_DOUBLE); /* it has one type */
     if (only_double && exact) {
         column_real(walk_begin(s, in, depth, n, KIND_DOUBLE, rep), (double)number);
         return true;
@@ -532,7 +537,7 @@ static bool open_element(struct shredder *s, struct place_in *in, uint32_t depth
         return false;
     struct lnode *c = n->n_children ? n->children[0] : child_of(s, n, "", 0, k);
     enum kind kind = kind_of(&toks[k]);
-    if (!c || c->place != PLACE_SCALAR || !(c->r->kinds & 1u << kind))
+    if (!c || c->place != PLACE_SCALAR || !(rnode_kinds(c->r) & 1u << kind))
         return false;
     in[depth + 1] = (struct place_in){n, ++s->instance, 0};
     struct column *made = open_column(s, c, kind, in, depth + 1);
