@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from common import INLET, OUT, events_file, load, objects, say, table
+from common import INLET, OUT, events_file, live_commit, load, objects, say, table
 
 RATES = {"1 thousand": 1e3, "1 million": 1e6, "1 billion": 1e9}
 BILLION_A_SECOND = 277_778
@@ -22,8 +22,7 @@ def measure_commit(scale):
     n = 1_000_000 // scale
     best = min((load(OUT / "lake-scale", events_file(n), "--threads", "1") for _ in range(3)), key=lambda r: r["cpu_seconds"])
     lake = objects(OUT / "lake-scale")
-    load(OUT / "lake-scale", events_file(83333))
-    one = objects(OUT / "lake-scale")
+    one = live_commit()
     shutil.rmtree(OUT / "lake-scale", ignore_errors=True)
     return {"cpu_us_per_event": best["cpu_seconds"] / n * 1e6, "bytes_in": best["report"]["bytes"] / n, "bytes_out": lake["bytes"] / n,
             "objects_per_commit": one["data_files"] + one["metadata_files"], "peak_mb": best["peak_mb"]}
