@@ -1,5 +1,5 @@
 # Environments, image, other architectures: the targets; what they do is in tools/.
-.PHONY: env-up env-plan env-down env-output deploy init image lambda-arm64 test-infra test-env test-image test-arm64
+.PHONY: env-up env-plan env-down env-output deploy init image lambda-zip lambda-arm64 test-infra test-env test-image test-arm64
 ENV ?=
 
 env-up: deps ## all of an environment (ENV=dev, staging, prod, small, huge; local: on this machine)
@@ -24,8 +24,12 @@ init: $(B)/inlet ## the data structures of an environment: tables known beforeha
 image: ## the container image inlet:dev, by docker or buildah (PLATFORM=linux/arm64)
 	@tools/image.sh build inlet:dev $(PLATFORM)
 
-lambda-arm64: ## build/lambda-arm64.zip, cross-built: what the module lambda deploys
-	@tools/cross.sh arm64 lambda
+ARCH ?= arm64
+lambda-zip: ## build/lambda-ARCH.zip: the program and its libraries, for Lambda (ARCH=arm64 or x86_64)
+	@tools/lambda_zip.sh $(ARCH)
+
+lambda-arm64: ## the same for arm64: what the module lambda deploys
+	@tools/lambda_zip.sh arm64
 
 test-infra: deps ## Terraform against mocks, its plans against the policies
 	@build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra

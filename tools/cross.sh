@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# The program for arm64 or amd64 on any Debian: cross.sh ARCH build|test|lambda|root DIR. Debian's compiler for that architecture; its
+# The program for arm64 or amd64 on any Debian: cross.sh ARCH build|test|libraries DIR|root DIR. Debian's compiler for that architecture; its
 # libraries unpacked into build-ARCH-root, beside the system and not into it; the unit tests under qemu where they must.
 #   build     build-ARCH/inlet
 #   test      and the unit tests for that architecture
-#   lambda    build/lambda-ARCH.zip, for AWS Lambda
 #   root DIR  the image's whole root file system in DIR: the program, the health check, the libraries that they load, no more
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,7 +49,6 @@ case $verb in
     [ -n "$native" ] || export RUN="qemu-$cpu-static -L $root"
     ${RUN:-} "build-$arch/inlet" --version
     make --no-print-directory -s -j2 "${cross[@]}" unit ;;
-  lambda) READELF=$triple-readelf STRIP=$triple-strip LIBDIRS=$root/usr/lib/$triple tools/lambda_zip.sh "build-$arch/inlet" "build/lambda-$arch.zip" ;;
   libraries)
     out=${3:?}; mkdir -p "$out"
     libraries "build-$arch/inlet" "$out"

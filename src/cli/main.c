@@ -1,6 +1,7 @@
 /* main: dispatches, nothing else, so that everything else can be linked into tests. */
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -15,9 +16,21 @@ static void keep_little(void)
 #endif
 }
 
+/* A core dump would hold credentials. One byte: neither a file nor a program that core_pattern names gets
+ * any (core(5)); nothing hinders a debugger. */
+static void no_core_dump(void)
+{
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_CORE, &limit) && limit.rlim_max >= 1) {
+        limit.rlim_cur = 1;
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+}
+
 int main(int argc, char **argv)
 {
     keep_little();
+    no_core_dump();
     signal(SIGPIPE, SIG_IGN); /* a peer or a pager that goes away is an error of write */
     return commands_main(argc, argv, environ);
 }

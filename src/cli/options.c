@@ -524,7 +524,7 @@ void options_environment_name(const struct option *option, struct buf *out)
 {
     buf_puts(out, "INLET_");
     for (const char *p = option->key ? option->key : option->name; *p; p++)
-        buf_putc(out, (uint8_t)toupper((unsigned char)*p));
+        buf_putc(out, (uint8_t)(*p == '-' ? '_' : toupper((unsigned char)*p)));
 }
 
 static int find_environment(const char *name, size_t n)

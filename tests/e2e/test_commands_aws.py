@@ -66,7 +66,7 @@ def test_mapping(lake, aws):
     kinesis, functions, iam = client("kinesis"), client("lambda"), client("iam")
     kinesis.create_stream(StreamName="mapped", ShardCount=1)
     arn = kinesis.describe_stream_summary(StreamName="mapped")["StreamDescriptionSummary"]["StreamARN"]
-    role = iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = iam.create_role(RoleName="doctor", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as z:
         z.writestr("bootstrap", "#!/bin/sh\n")

@@ -205,7 +205,7 @@ def test_control_plane_gaps(aws, client):
     athena.delete_named_query(NamedQueryId=q)
     assert athena.list_named_queries(WorkGroup="w")["NamedQueryIds"] == []
 
-    role = client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = client("iam").create_role(RoleName="control-plane", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     queue = "arn:aws:sqs:eu-west-1:123456789012:q"
     f = client("lambda").create_function(FunctionName="f", Runtime="provided.al2023", Role=role, Handler="bootstrap",
                                          Code={"ZipFile": empty_zip()}, DeadLetterConfig={"TargetArn": queue})
