@@ -82,7 +82,7 @@ def ask(warm, code):
              "read = lambda: int(open('/proc/self/io').read().split()[1])\n" + warm + "\na, t = read(), time.perf_counter()\n" + code +
              "\nprint(json.dumps({'seconds': time.perf_counter() - t, 'bytes': read() - a}))")
     r = subprocess.run([sys.executable, "-c", whole, str(pathlib.Path(__file__).parent)], text=True, stdout=subprocess.PIPE, check=True)
-    return json.loads(r.stdout)
+    return json.loads(r.stdout.splitlines()[-1])  # DuckDB may draw a progress bar above
 
 
 def run(scale):

@@ -59,7 +59,7 @@ def ask(sql):
             "a, t = read(), time.perf_counter(); rows = c.execute(sql).to_arrow_table()\n"
             "print(json.dumps({'seconds': time.perf_counter() - t, 'bytes': read() - a, 'answer': [rows.num_rows, sorted(map(str, rows.to_pylist())) if rows.num_columns < 3 else None]}))")
     r = subprocess.run([sys.executable, "-c", code, str(OUT.parents[1] / "bench" / "answers")], input=sql, text=True, stdout=subprocess.PIPE, check=True)
-    return json.loads(r.stdout)
+    return json.loads(r.stdout.splitlines()[-1])  # DuckDB may draw a progress bar above
 
 
 def config(lake_tables, fields):
