@@ -7,9 +7,7 @@ test-spark: deps ## Spark reads a lake (fetches pyspark and two jars, 370 MB)
 
 .PHONY: lint
 lint: deps ## clang builds it without a warning; cppcheck finds nothing (Debian packages, installed)
-	@for p in clang cppcheck; do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
-	  [ -z "$$missing" ] || { s=; [ "$$(id -u)" = 0 ] || s=sudo; echo "lint: installing with apt:$$missing"; \
-	  $$s apt-get update -q >/dev/null && $$s env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing >/dev/null; }
+	@. tools/packages.sh; install_missing lint clang cppcheck
 	@$(MAKE) --no-print-directory -s CC=clang B=build-clang build-clang/inlet
 	@cppcheck -q --std=c11 --enable=warning,performance,portability --error-exitcode=1 --suppress=missingIncludeSystem \
 	  --suppressions-list=tools/cppcheck.txt --include=tools/cppcheck.h -Isrc -j2 src

@@ -12,8 +12,13 @@ install_missing() {
   [ ${#missing[@]} -gt 0 ] || return 0
   echo "$who: installing with apt: ${missing[*]}"
   [ "$(id -u)" = 0 ] || sudo=sudo
+  if [ -n "$sudo" ] && ! command -v sudo >/dev/null; then
+    echo "$who: not root and no sudo: install these packages and run again: ${missing[*]}" >&2; exit 1
+  fi
   $sudo apt-get update -q >/dev/null
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${missing[@]}" >/dev/null
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${missing[@]}" >build-apt.log 2>&1 ||
+    { tail -20 build-apt.log >&2; exit 1; }
+  rm -f build-apt.log
 }
 
 # unpack_packages ARCH ROOT PACKAGE...: these and what they depend on, for that architecture, into ROOT. Nothing is

@@ -3,15 +3,12 @@
 # Debian where there is none), then the tests that let Spark read a lake.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
 want=()
 command -v java >/dev/null || want+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || want+=(maven)
-if [ ${#want[@]} -gt 0 ]; then
-  echo "test-spark: installing with apt: ${want[*]}"
-  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
-  $sudo apt-get update -q >/dev/null
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${want[@]}" >/dev/null
-fi
+install_missing test-spark "${want[@]}"
 mkdir -p build/spark
 here() { (cd build/spark && sha256sum --quiet -c ../../tests/spark/jars.sha256) >/dev/null 2>&1; }
 if ! here; then

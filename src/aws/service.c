@@ -1,30 +1,20 @@
-/* service: see service.h. A struct http belongs to one thread at a time, so each call takes a line of
- * its own from the pool; there are as many as there were calls at once. */
+/* service: see service.h. */
 #include "aws/service.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/http_pool.h"
 #include "net/retry.h"
 
 #define PATIENCE_MS 30000
-#define LINES_IDLE_MAX 16
-
-struct line {
-    struct line *next;
-    struct http *http;
-    struct aws_request request;
-};
 
 struct aws_service {
     struct aws_client client;
     char *label, *target, *content_type;
     int64_t patience_ms;
-    pthread_mutex_t lock;
-    struct line *idle;
-    uint32_t n_idle;
+    struct http_pool pool;
 };
 
 struct aws_service *aws_service_open(const struct aws_service_options *o, const struct clock *clock,
@@ -40,27 +30,15 @@ struct aws_service *aws_service_open(const struct aws_service_options *o, const 
     s->target = mem_strdup(o->target);
     s->content_type = mem_strdup(o->content_type);
     s->patience_ms = o->patience_ms ? o->patience_ms : PATIENCE_MS;
-    pthread_mutex_init(&s->lock, NULL);
+    http_pool_init(&s->pool);
     return s;
-}
-
-static void line_free(struct line *l)
-{
-    http_free(l->http);
-    aws_request_fini(&l->request);
-    free(l);
 }
 
 void aws_service_close(struct aws_service *s)
 {
     if (!s)
         return;
-    while (s->idle) {
-        struct line *l = s->idle;
-        s->idle = l->next;
-        line_free(l);
-    }
-    pthread_mutex_destroy(&s->lock);
+    http_pool_fini(&s->pool);
     aws_client_close(&s->client);
     free(s->label);
     free(s->target);
@@ -74,38 +52,8 @@ void aws_reply_fini(struct aws_reply *r)
     *r = (struct aws_reply){0};
 }
 
-static struct line *line_take(struct aws_service *s)
-{
-    pthread_mutex_lock(&s->lock);
-    struct line *l = s->idle;
-    if (l) {
-        s->idle = l->next;
-        s->n_idle--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!l) {
-        l = mem_zalloc(sizeof *l);
-        l->http = http_new();
-    }
-    return l;
-}
-
-static void line_give(struct aws_service *s, struct line *l)
-{
-    pthread_mutex_lock(&s->lock);
-    bool keep = s->n_idle < LINES_IDLE_MAX;
-    if (keep) {
-        l->next = s->idle;
-        s->idle = l;
-        s->n_idle++;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!keep)
-        line_free(l);
-}
-
 /* What an answer that is no 200 means. */
-static int refused(const struct aws_service *s, const struct line *l, const char *action,
+static int refused(const struct aws_service *s, const struct aws_request *q, const char *action,
                    const struct http_response *h, struct aws_reply *r, struct err *e)
 {
     const struct aws_client *c = &s->client;
@@ -114,7 +62,7 @@ static int refused(const struct aws_service *s, const struct line *l, const char
     aws_fault_parse(&r->fault, h);
     const char *code = r->fault.code;
     if (aws_fault_throttled(&r->fault, h->status) ||
-        aws_client_heal(c, &l->request, &r->fault, h)) {
+        aws_client_heal(c, q, &r->fault, h)) {
         kind = ERR_RETRY;
     } else if (h->status >= 500 || h->status == 408) {
         kind = ERR_UNKNOWN;
@@ -132,15 +80,16 @@ static int refused(const struct aws_service *s, const struct line *l, const char
 }
 
 /* One attempt. ERR_RETRY: nothing has happened; ERR_UNKNOWN: it may have. */
-static int attempt(struct aws_service *s, struct line *l, const char *action, const char *target,
-                   const char *body, struct aws_reply *r, struct err *e)
+static int attempt(struct aws_service *s, struct http *http, struct aws_request *q,
+                   const char *action, const char *target, const char *body, struct aws_reply *r,
+                   struct err *e)
 {
     struct http_response h = {0};
     r->fault = (struct aws_fault){{0}, {0}};
-    if (aws_json_sign(&l->request, &s->client, s->content_type, target, body, strlen(body), e) ||
-        http_do(l->http, &l->request.http, &h, e))
+    if (aws_json_sign(q, &s->client, s->content_type, target, body, strlen(body), e) ||
+        http_do(http, &q->http, &h, e))
         return err_wrap(e, "%s %s", s->label, action);
-    int rc = h.status == 200 ? 0 : refused(s, l, action, &h, r, e);
+    int rc = h.status == 200 ? 0 : refused(s, q, action, &h, r, e);
     if (rc == 0) {
         r->json = json_loadb((const char *)h.body.p, h.body.n, 0, NULL);
         if (!json_is_object(r->json)) /* a cut answer: it has acted, or is not the service */
@@ -162,14 +111,15 @@ int aws_service_call(struct aws_service *s, const char *action, const json_t *bo
     const struct clock *clock = s->client.clock;
     struct retry retry = {.cap_ms = 5000};
     struct err local = {0};
-    struct line *l = line_take(s);
+    struct http *http = http_pool_take(&s->pool);
+    struct aws_request request = {0};
     char *target = mem_printf("%s.%s", s->target, action), *text = json_dumps(body, JSON_COMPACT);
     int64_t until = clock_boot_ms(clock) + s->patience_ms;
     int rc;
     *r = (struct aws_reply){0};
     for (;;) {
         local.kind = ERR_NONE;
-        rc = attempt(s, l, action, target, text, r, &local);
+        rc = attempt(s, http, &request, action, target, text, r, &local);
         r->unsure |= rc && local.kind == ERR_UNKNOWN;
         if (!rc || (local.kind != ERR_RETRY && local.kind != ERR_UNKNOWN))
             break;
@@ -182,7 +132,8 @@ int aws_service_call(struct aws_service *s, const char *action, const json_t *bo
     }
     if (rc)
         err_set(e, local.kind, "%s", local.text);
-    line_give(s, l);
+    http_pool_give(&s->pool, http);
+    aws_request_fini(&request);
     free(target);
     free(text);
     return rc;

@@ -2,7 +2,6 @@
  * "oauth2-server-uri", "rest.sigv4-enabled"), for the server may set them too. */
 #include "catalog/rest_session.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +10,11 @@
 #include "aws/sigv4.h"
 #include "base/mem.h"
 #include "catalog/rest_token.h"
+#include "net/http_pool.h"
 #include "net/retry.h"
 
 #define PATIENCE_MS 30000
-#define LINES_IDLE_MAX 16
 #define CALL_TIMEOUT_MS 60000
-
-struct line {
-    struct line *next;
-    struct http *http;
-};
 
 struct rest_session {
     char *base;             /* "https://host/path", without a slash at the end */
@@ -34,9 +28,7 @@ struct rest_session {
     struct aws_client aws; /* where it signs */
     const struct clock *clock;
     int64_t patience_ms;
-    pthread_mutex_t lock;
-    struct line *idle;
-    uint32_t n_idle;
+    struct http_pool pool;
 };
 
 const char *rest_base(const struct rest_session *s)
@@ -65,44 +57,6 @@ void rest_reply_fini(struct rest_reply *r)
 {
     json_decref(r->json);
     *r = (struct rest_reply){0};
-}
-
-/* ---- connections: a struct http is one thread's at a time */
-
-static struct line *line_take(struct rest_session *s)
-{
-    pthread_mutex_lock(&s->lock);
-    struct line *l = s->idle;
-    if (l) {
-        s->idle = l->next;
-        s->n_idle--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!l) {
-        l = mem_zalloc(sizeof *l);
-        l->http = http_new();
-    }
-    return l;
-}
-
-static void line_free(struct line *l)
-{
-    http_free(l->http);
-    free(l);
-}
-
-static void line_give(struct rest_session *s, struct line *l)
-{
-    pthread_mutex_lock(&s->lock);
-    bool keep = s->n_idle < LINES_IDLE_MAX;
-    if (keep) {
-        l->next = s->idle;
-        s->idle = l;
-        s->n_idle++;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!keep)
-        line_free(l);
 }
 
 /* ---- one exchange */
@@ -157,7 +111,7 @@ static int refused(const struct rest_session *s, const char *method, const char 
                    r->message, hint_of(s, h->status));
 }
 
-static int send_signed(struct rest_session *s, struct line *l, const char *method, const char *path,
+static int send_signed(struct rest_session *s, struct http *http, const char *method, const char *path,
                        const char *query, const char *body, struct http_response *h, struct err *e)
 {
     struct aws_request q = {0};
@@ -178,14 +132,14 @@ static int send_signed(struct rest_session *s, struct line *l, const char *metho
     int rc = aws_sign(&q, &s->aws, &call, e);
     if (rc == 0) {
         q.http.timeout_ms = CALL_TIMEOUT_MS;
-        rc = http_do(l->http, &q.http, h, e);
+        rc = http_do(http, &q.http, h, e);
     }
     if (rc == 0 && (h->status == 401 || h->status == 403)) {
         struct aws_fault f;
         aws_fault_parse(&f, h);
         if (aws_client_heal(&s->aws, &q, &f, h)) {
             http_response_fini(h);
-            rc = aws_sign(&q, &s->aws, &call, e) || http_do(l->http, &q.http, h, e) ? -1 : 0;
+            rc = aws_sign(&q, &s->aws, &call, e) || http_do(http, &q.http, h, e) ? -1 : 0;
         }
     }
     aws_request_fini(&q);
@@ -193,10 +147,10 @@ static int send_signed(struct rest_session *s, struct line *l, const char *metho
     return rc;
 }
 
-static int send_plain(struct rest_session *s, struct line *l, const char *method, const char *path,
+static int send_plain(struct rest_session *s, struct http *http, const char *method, const char *path,
                       const char *query, const char *body, struct http_response *h, struct err *e)
 {
-    char *token = s->token ? rest_token_get(s->token, l->http, e) : NULL;
+    char *token = s->token ? rest_token_get(s->token, http, e) : NULL;
     if (s->token && !token)
         return -1;
     char *url = mem_printf("%.*s%s%s%s", (int)s->origin, s->base, path, query ? "?" : "",
@@ -210,18 +164,18 @@ static int send_plain(struct rest_session *s, struct line *l, const char *method
                              .body = body,
                              .n_body = body ? strlen(body) : 0,
                              .timeout_ms = CALL_TIMEOUT_MS};
-    int rc = http_do(l->http, &q, h, e);
+    int rc = http_do(http, &q, h, e);
     if (rc == 0 && (h->status == 401 || h->status == 419) && rest_token_expired(s->token, token)) {
         http_response_fini(h); /* once more, with a new one */
         free(token);
         free(bearer);
         bearer = NULL;
-        token = rest_token_get(s->token, l->http, e);
+        token = rest_token_get(s->token, http, e);
         rc = token ? 0 : -1;
         if (token) {
             bearer = mem_printf("Authorization: Bearer %s", token);
             headers[3] = bearer;
-            rc = http_do(l->http, &q, h, e);
+            rc = http_do(http, &q, h, e);
         }
     }
     free(bearer);
@@ -230,14 +184,14 @@ static int send_plain(struct rest_session *s, struct line *l, const char *method
     return rc;
 }
 
-static int attempt(struct rest_session *s, struct line *l, const char *method, const char *path,
+static int attempt(struct rest_session *s, struct http *http, const char *method, const char *path,
                    const char *query, const char *body, struct rest_reply *r, struct err *e)
 {
     struct http_response h = {0};
     r->type[0] = r->message[0] = '\0';
     r->status = 0;
-    int rc = s->signs ? send_signed(s, l, method, path, query, body, &h, e)
-                      : send_plain(s, l, method, path, query, body, &h, e);
+    int rc = s->signs ? send_signed(s, http, method, path, query, body, &h, e)
+                      : send_plain(s, http, method, path, query, body, &h, e);
     if (rc)
         return err_wrap(e, "catalog %s", s->base);
     r->status = h.status;
@@ -263,7 +217,7 @@ static int call(struct rest_session *s, const char *method, const char *path, co
 {
     struct retry retry = {.cap_ms = 5000};
     struct err local = {0};
-    struct line *l = line_take(s);
+    struct http *http = http_pool_take(&s->pool);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     int64_t until = clock_boot_ms(s->clock) + s->patience_ms;
     bool acts = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
@@ -271,7 +225,7 @@ static int call(struct rest_session *s, const char *method, const char *path, co
     *r = (struct rest_reply){0};
     for (;;) {
         local.kind = ERR_NONE;
-        rc = attempt(s, l, method, path, query, text, r, &local);
+        rc = attempt(s, http, method, path, query, text, r, &local);
         r->unsure |= acts && rc && local.kind == ERR_UNKNOWN;
         if (!rc || (local.kind != ERR_RETRY && local.kind != ERR_UNKNOWN))
             break;
@@ -284,7 +238,7 @@ static int call(struct rest_session *s, const char *method, const char *path, co
     }
     if (rc)
         err_set(e, local.kind, "%s", local.text);
-    line_give(s, l);
+    http_pool_give(&s->pool, http);
     free(text);
     return rc;
 }
@@ -464,7 +418,7 @@ struct rest_session *rest_open(const struct catalog_rest_options *o, const struc
     s->prefix = mem_strdup("");
     s->separator = mem_strdup("%1F");
     s->ours = json_object();
-    pthread_mutex_init(&s->lock, NULL);
+    http_pool_init(&s->pool);
     put_ours(s->ours, "warehouse", o->warehouse);
     put_ours(s->ours, "token", o->token);
     put_ours(s->ours, "credential", o->credential);
@@ -485,15 +439,10 @@ void rest_close(struct rest_session *s)
 {
     if (!s)
         return;
-    while (s->idle) {
-        struct line *l = s->idle;
-        s->idle = l->next;
-        line_free(l);
-    }
     rest_token_free(s->token);
     if (s->signs)
         aws_client_close(&s->aws);
-    pthread_mutex_destroy(&s->lock);
+    http_pool_fini(&s->pool);
     json_decref(s->ours);
     json_decref(s->defaults);
     json_decref(s->overrides);

@@ -49,7 +49,6 @@ struct health_server;
 struct health_server *health_server_start(const struct health_env *env, const char *address,
                                           struct err *e);
 void health_server_stop(struct health_server *s); /* NULL is fine */
-uint16_t health_server_port(const struct health_server *s);
 int health_address_check(const char *address, struct err *e);
 
 /* Writes EMF lines to stdout every metrics interval, and at the end. */

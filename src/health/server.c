@@ -172,8 +172,3 @@ void health_server_stop(struct health_server *s)
     MHD_stop_daemon(s->daemon);
     free(s);
 }
-
-uint16_t health_server_port(const struct health_server *s)
-{
-    return s->port;
-}

@@ -269,11 +269,6 @@ void feed_close(struct feed *f)
     free(f);
 }
 
-const char *feed_identity(const struct feed *f)
-{
-    return f->identity;
-}
-
 /* A shard that is new here has its positions read like the others' at a start, so that is what we do. */
 static struct feed_shard *add_shard(struct feed *f, const char *id)
 {

@@ -33,6 +33,5 @@ struct feed *feed_open(const char *identity, const struct pipeline_config *p);
 void feed_close(struct feed *f); /* ends the pipeline; what is uncommitted is dropped */
 /* Blocks until all of it is committed. -1: not all is; *committed is how far the shard is. */
 int feed_take(struct feed *f, const struct lambda_batch *b, struct seq *committed, struct err *e);
-const char *feed_identity(const struct feed *f);
 
 #endif

@@ -108,17 +108,6 @@ static void clear_set(struct verify *v)
 
 /* ---- one file ---- */
 
-struct reading {
-    struct store *store;
-    const char *key;
-};
-
-static int read_range(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
-{
-    struct reading *f = ctx;
-    return f->store->ops->get_range(f->store, f->key, offset, n, p, e);
-}
-
 static int64_t floor_div(int64_t a, int64_t b)
 {
     return a / b - (a % b < 0);
@@ -239,7 +228,7 @@ static void check_file(struct verify *v, struct file *f)
 {
     struct err e = {0};
     struct store *store = table_store(v->table);
-    struct reading reading = {store, f->key};
+    struct store_reader object = {store, f->key};
     int64_t bytes = 0;
     if (f->broken)
         return;
@@ -252,7 +241,7 @@ static void check_file(struct verify *v, struct file *f)
         say(v, "%s: %" PRId64 " bytes, its manifest says %" PRId64, f->name, bytes, f->bytes);
         return;
     }
-    struct pq_reader *r = pq_reader_open(read_range, &reading, bytes, &e);
+    struct pq_reader *r = pq_reader_open(store_read_at, &object, bytes, &e);
     if (!r) {
         say(v, "%s: %s", f->name, e.text);
         return;

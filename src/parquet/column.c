@@ -26,15 +26,6 @@ void column_fini(struct column *c)
     *c = (struct column){0};
 }
 
-size_t column_heap_bytes(const struct column *c)
-{
-    size_t levels = c->cap_levels;
-    if (c->arena)
-        return 0;
-    return levels * ((size_t)(c->max_def > 0) + (c->max_rep > 0)) +
-           (size_t)c->cap_values * widths[c->type] + c->cap_bytes;
-}
-
 /* Half as much again, or four times as much while that is little beside what is expected in the end; then
  * that, and a little more. */
 static size_t grown(size_t cap, size_t used, size_t more, size_t hint, size_t least)

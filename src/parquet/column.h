@@ -56,7 +56,6 @@ struct column { /* what a value of a flat column touches lies in the first 64 by
 
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep);
 void column_fini(struct column *c);
-size_t column_heap_bytes(const struct column *c); /* what it holds, by capacity */
 
 /* Growth, off the hot path: the entries below inline the check n == cap. */
 void column_grow_levels(struct column *c, uint32_t more);

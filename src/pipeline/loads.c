@@ -74,17 +74,6 @@ static void know(struct run *r, const char *identity, int64_t position, const ch
     }
 }
 
-struct remote {
-    struct store *store;
-    const char *key;
-};
-
-static int read_range(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
-{
-    struct remote *f = ctx;
-    return f->store->ops->get_range(f->store, f->key, offset, n, p, e);
-}
-
 static void take_rows(struct run *r, const struct column cols[3])
 {
     const uint8_t *identity = cols[0].bytes, *note = cols[2].bytes;
@@ -113,8 +102,8 @@ static bool read_file(void *ctx, const struct table_file *f)
 {
     static const int32_t ids[3] = {ID_IDENTITY, ID_POSITION, ID_NOTE};
     struct reading *s = ctx;
-    struct remote remote = {table_store(s->table), f->key};
-    struct pq_reader *p = f->key ? pq_reader_open(read_range, &remote, f->bytes, s->err) : NULL;
+    struct store_reader file = {table_store(s->table), f->key};
+    struct pq_reader *p = f->key ? pq_reader_open(store_read_at, &file, f->bytes, s->err) : NULL;
     s->rc = p || !f->key ? 0 : -1;
     for (uint32_t g = 0; p && !s->rc && g < pq_reader_groups(p); g++) {
         struct column cols[3] = {{0}};

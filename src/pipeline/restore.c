@@ -16,16 +16,6 @@ struct restore {
     uint64_t ids;
     int rc;
 };
-struct remote {
-    struct store *store;
-    const char *key;
-};
-
-static int read_range(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
-{
-    struct remote *f = ctx;
-    return f->store->ops->get_range(f->store, f->key, offset, n, p, e);
-}
 
 static void restore_ids(struct restore *s, const struct column *ids, const struct column *times)
 {
@@ -45,8 +35,8 @@ static void restore_ids(struct restore *s, const struct column *ids, const struc
 
 static int restore_file(struct restore *s, const struct table_file *f, struct err *e)
 {
-    struct remote remote = {table_store(s->table), f->key};
-    struct pq_reader *r = pq_reader_open(read_range, &remote, f->bytes, e);
+    struct store_reader file = {table_store(s->table), f->key};
+    struct pq_reader *r = pq_reader_open(store_read_at, &file, f->bytes, e);
     int rc = r ? 0 : -1;
     int uuid = r ? pq_reader_leaf_by_id(r, COL_EVENT_UUID) : -1;
     int arrived = r ? pq_reader_leaf_by_id(r, COL_ARRIVED_AT) : -1;

@@ -22,6 +22,7 @@ struct letters {
     struct letter_file *files;
     size_t n_files, file; /* at which */
     uint64_t place;       /* of the file among those of its sequence number */
+    struct store_reader object; /* what `reader` reads */
     struct pq_reader *reader;
     uint32_t group;
     bool loaded; /* the columns below are of `group` */
@@ -84,12 +85,6 @@ void letters_close(struct letters *l)
     free(l);
 }
 
-static int read_range(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
-{
-    struct letters *l = ctx;
-    return l->store->ops->get_range(l->store, l->files[l->file].key, offset, n, p, e);
-}
-
 static int read_column(struct letters *l, int32_t id, struct column *out, struct err *e)
 {
     int leaf = pq_reader_leaf_by_id(l->reader, id);
@@ -103,7 +98,8 @@ static int load_group(struct letters *l, struct err *e)
 {
     while (l->file < l->n_files) {
         if (!l->reader) {
-            l->reader = pq_reader_open(read_range, l, l->files[l->file].bytes, e);
+            l->object = (struct store_reader){l->store, l->files[l->file].key};
+            l->reader = pq_reader_open(store_read_at, &l->object, l->files[l->file].bytes, e);
             if (!l->reader)
                 return err_wrap(e, "%s", l->files[l->file].key);
             l->group = 0;

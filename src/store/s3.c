@@ -268,12 +268,7 @@ static int s3_remove(struct store *store, const char *key, struct err *e)
 static void s3_close(struct store *store)
 {
     struct s3 *s = s3_of(store);
-    while (s->idle) {
-        struct s3_line *l = s->idle;
-        s->idle = l->next;
-        http_free(l->http);
-        free(l);
-    }
+    http_pool_fini(&s->pool);
     aws_client_close(&s->client);
     pthread_mutex_destroy(&s->lock);
     free(s->bucket);
@@ -343,6 +338,7 @@ struct store *store_s3_open(const char *uri, const struct store_options *o, cons
     s->kms_key = o->kms_key ? mem_strdup(o->kms_key) : NULL;
     s->patience_ms = o->patience_ms ? o->patience_ms : PATIENCE_MS;
     pthread_mutex_init(&s->lock, NULL);
+    http_pool_init(&s->pool);
     if (set_place(s, uri, e) || aws_client_open(&s->client, "s3", &aws, clock, e)) {
         err_wrap(e, "S3");
         s3_close(&s->base);

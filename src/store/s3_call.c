@@ -16,7 +16,6 @@
 #include "store/s3_int.h"
 
 #define CONCURRENT 8
-#define LINES_IDLE_MAX 16
 #define ERROR_BYTES ((size_t)64 << 10) /* an error's text must come through always */
 #define RESPONSE_MAX ((size_t)16 << 20)
 #define TIMEOUT_MS 30000
@@ -40,40 +39,6 @@ void s3_header(struct s3_call *c, const char *name, const char *value)
 char *s3_full_key(const struct s3 *s, const char *key)
 {
     return mem_printf("%s%s%s", s->prefix, *s->prefix ? "/" : "", key);
-}
-
-/* ---- lines ---- */
-
-static struct s3_line *line_take(struct s3 *s)
-{
-    pthread_mutex_lock(&s->lock);
-    struct s3_line *l = s->idle;
-    if (l) {
-        s->idle = l->next;
-        s->n_idle--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!l) {
-        l = mem_zalloc(sizeof *l);
-        l->http = http_new();
-    }
-    return l;
-}
-
-static void line_give(struct s3 *s, struct s3_line *l)
-{
-    pthread_mutex_lock(&s->lock);
-    bool keep = s->n_idle < LINES_IDLE_MAX;
-    if (keep) {
-        l->next = s->idle;
-        s->idle = l;
-        s->n_idle++;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!keep) {
-        http_free(l->http);
-        free(l);
-    }
 }
 
 /* ---- sending ---- */
@@ -398,7 +363,7 @@ static bool all_done(const struct s3_call *calls, size_t n)
 int s3_run(struct s3 *s, struct s3_call *calls, size_t n, struct err *e)
 {
     const struct clock *clock = s->client.clock;
-    struct s3_line *l = line_take(s);
+    struct http *http = http_pool_take(&s->pool);
     pthread_mutex_lock(&s->lock);
     int64_t patience = s->answered || s->patience_ms < FIRST_PATIENCE_MS ? s->patience_ms : FIRST_PATIENCE_MS;
     pthread_mutex_unlock(&s->lock);
@@ -408,13 +373,13 @@ int s3_run(struct s3 *s, struct s3_call *calls, size_t n, struct err *e)
         calls[i].retry.cap_ms = 10000;
     }
     while (!all_done(calls, n)) {
-        int64_t wait = send_due(s, l->http, calls, n);
-        if (http_in_flight(l->http))
-            http_poll(l->http, (int)wait);
+        int64_t wait = send_due(s, http, calls, n);
+        if (http_in_flight(http))
+            http_poll(http, (int)wait);
         else if (!all_done(calls, n))
             clock->sleep_ms(clock->ctx, wait);
     }
-    line_give(s, l);
+    http_pool_give(&s->pool, http);
     for (size_t i = 0; i < n; i++)
         if (calls[i].rc)
             return err_set(e, calls[i].err.kind, "%s", calls[i].err.text);

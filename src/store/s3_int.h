@@ -7,17 +7,13 @@
 #include <stdatomic.h>
 
 #include "aws/client.h"
+#include "net/http_pool.h"
 #include "net/retry.h"
 #include "store/s3.h"
 
 #define S3_KEY_MAX 1024
 #define S3_HEADERS_MAX 9
 #define S3_DIGEST_TEXT 45 /* base64 of a SHA-256, and a NUL */
-
-struct s3_line { /* connections for one thread at a time */
-    struct s3_line *next;
-    struct http *http;
-};
 
 struct s3 {
     struct store base; /* first: a struct store * is this */
@@ -26,10 +22,9 @@ struct s3 {
     enum store_addressing addressing;
     char *encryption, *kms_key;
     int64_t patience_ms;
+    struct http_pool pool;
     pthread_mutex_t lock; /* guards what follows */
     char *region;         /* where the bucket is, as far as is known */
-    struct s3_line *idle;
-    uint32_t n_idle;
     int64_t slow_until_ms; /* the store said to slow down; boot time */
     bool answered, troubled;
     _Atomic uint64_t requests;

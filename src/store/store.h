@@ -108,6 +108,16 @@ static inline void store_abort(struct store_writer *w)
     if (w)
         w->ops->abort(w);
 }
+/* One object as a reader of Parquet wants it (pq_read_fn): `ctx` is a struct store_reader of the caller's. */
+struct store_reader {
+    struct store *store;
+    const char *key; /* borrowed */
+};
+static inline int store_read_at(void *ctx, int64_t offset, void *p, size_t n, struct err *e)
+{
+    struct store_reader *r = ctx;
+    return r->store->ops->get_range(r->store, r->key, offset, n, p, e);
+}
 static inline void store_close(struct store *s)
 {
     if (s)

@@ -25,22 +25,6 @@
 static struct peer peer;
 static json_t *metadata;
 
-static void no_wait(void *ctx, int64_t ms)
-{
-    (void)ctx, (void)ms;
-}
-static int64_t real_boot(void *ctx)
-{
-    (void)ctx;
-    return clock_boot_ms(&clock_system);
-}
-static int64_t real_wall(void *ctx)
-{
-    (void)ctx;
-    return clock_wall_us(&clock_system);
-}
-static const struct clock hasty = {.wall_us = real_wall, .boot_ms = real_boot, .sleep_ms = no_wait};
-
 static int setup(void **state)
 {
     (void)state;
@@ -69,7 +53,7 @@ static struct catalog *opened(void)
     struct err e = {0};
     struct catalog_glue_options o = {.database = "db",
                                      .aws = {.region = "eu-west-1", .endpoint = peer.endpoint}};
-    struct catalog *c = catalog_glue_open(&o, &hasty, &e);
+    struct catalog *c = catalog_glue_open(&o, &peer_clock, &e);
     if (!c)
         fail_msg("%s", e.text);
     return c;

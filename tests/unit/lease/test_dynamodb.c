@@ -35,22 +35,6 @@
 
 static struct peer peer;
 
-static void no_wait(void *ctx, int64_t ms)
-{
-    (void)ctx, (void)ms;
-}
-static int64_t real_boot(void *ctx)
-{
-    (void)ctx;
-    return clock_boot_ms(&clock_system);
-}
-static int64_t real_wall(void *ctx)
-{
-    (void)ctx;
-    return clock_wall_us(&clock_system);
-}
-static const struct clock hasty = {.wall_us = real_wall, .boot_ms = real_boot, .sleep_ms = no_wait};
-
 static int setup(void **state)
 {
     (void)state;
@@ -64,7 +48,7 @@ static struct lease_store *opened(bool make, bool *made, struct err *e)
     struct lease_dynamodb_options o = {.table = "leases",
                                        .make = make,
                                        .aws = {.region = "eu-west-1", .endpoint = peer.endpoint}};
-    return lease_dynamodb_open(&o, &hasty, made, e);
+    return lease_dynamodb_open(&o, &peer_clock, made, e);
 }
 
 static struct lease held(void)
