@@ -4,8 +4,11 @@ import glob
 import json
 import os
 import pathlib
+import random
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -89,6 +92,27 @@ def load_with_peak(lake, path, *args):
                         "--json", "--quiet", *map(str, args)], capture_output=True, timeout=120)
     assert r.returncode == 0, r.stderr.decode()[-3000:]
     return json.loads(r.stdout), int(r.stderr.split()[-1]) >> 10
+
+
+def killed_at_random(*args, times, pause, env=None):
+    """Starts the program so often and kills it (-9) after `pause(random)` seconds each time; how often that was in time."""
+    r, kills = random.Random(1), 0
+    for _ in range(times):
+        p = subprocess.Popen([INLET, *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             env={**os.environ, **(env or {})})
+        time.sleep(pause(r.random()))
+        if p.poll() is None:
+            p.send_signal(signal.SIGKILL)
+            kills += 1
+        p.wait()
+    return kills
+
+
+def sent_once(lake, sent):
+    """Each of these event_uuids is in the lake, once."""
+    rows = [row["event_uuid"] for t in lake.tables() if not t.startswith("inlet_") for row in lake.duckdb(t, "event_uuid")]
+    assert len(rows) == len(set(rows)), "an event is there twice"
+    assert set(rows) == set(sent)
 
 
 @pytest.fixture

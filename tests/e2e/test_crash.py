@@ -1,13 +1,10 @@
 """Killed at random moments and started again, the lake holds each event once."""
-import os
-import random
 import signal
 import subprocess
 import time
 
-import model
 import pytest
-from conftest import INLET, run
+from conftest import INLET, killed_at_random, run, sent_once
 
 
 @pytest.mark.long
@@ -20,20 +17,10 @@ def test_kill_and_load_again(lake, tmp_path):
     for line in path.read_bytes().splitlines():
         e = json.loads(line)
         sent.setdefault(e["event_uuid"], e)
-    r = random.Random(1)
-    kills = 0
-    for _ in range(50):
-        p = subprocess.Popen([INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--commit-interval", "1s"],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
-        time.sleep(r.random() * 0.09)
-        if p.poll() is None:
-            p.send_signal(signal.SIGKILL)
-            kills += 1
-        p.wait()
+    kills = killed_at_random("load", path, "--lake", lake.path, "--memory", "64MB", "--commit-interval", "1s", times=50,
+                             pause=lambda r: r * 0.09)
     lake.load(path)
-    rows = [row["event_uuid"] for t in lake.tables() if not t.startswith("inlet_") for row in lake.duckdb(t, "event_uuid")]
-    assert len(rows) == len(set(rows)), "an event is there twice"
-    assert set(rows) == set(sent)
+    sent_once(lake, sent)
     assert kills > 10
 
 

@@ -1,14 +1,12 @@
 """A file is a stream: loaded again, grown, killed, or with its leases and positions gone, it adds nothing twice. The
 dedup window is off in all of this, so that only positions and inlet_loads keep events from coming twice."""
 import json
-import os
-import random
 import signal
 import subprocess
 import time
 import uuid
 
-from conftest import INLET, ndjson
+from conftest import INLET, killed_at_random, ndjson
 
 
 def make(n):
@@ -110,15 +108,8 @@ def test_killed_with_no_dedup(lake, tmp_path):
     path = tmp_path / "a.ndjson"
     events = make(150000)
     path.write_bytes(ndjson(events))
-    r, kills = random.Random(5), 0
-    args = [INLET, "load", str(path), "--lake", str(lake.path), "--dedup-window", "0s", "--commit-interval", "100ms",
-            "--memory", "48MB", "--commit-bytes", "64KB"]
-    for _ in range(25):
-        p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(r.random() * 0.12)
-        kills += p.poll() is None
-        p.send_signal(signal.SIGKILL)
-        p.wait()
+    kills = killed_at_random("load", path, "--lake", lake.path, "--dedup-window", "0s", "--commit-interval", "100ms", "--memory", "48MB",
+                             "--commit-bytes", "64KB", times=25, pause=lambda r: r * 0.06)
     load(lake, path)
     check(lake, events)
     assert kills > 5

@@ -2,15 +2,11 @@
 answers that are lost, and tables that are none of ours."""
 import json
 import os
-import random
 import re
-import signal
-import subprocess
-import time
 
 import model
 import pytest
-from conftest import INLET, Lake, ndjson, run
+from conftest import Lake, killed_at_random, ndjson, run, sent_once
 from test_run import make
 
 
@@ -177,21 +173,11 @@ def test_answers_lost(glue, faults, tmp_path):
 def test_killed(glue, tmp_path):
     """kill -9 at random moments, commits in flight, and loaded again: each event is there once."""
     path = tmp_path / "events.ndjson"
-    path.write_bytes(run("gen", "--events", "60000", "--types", "6", "--seed", "3", "--start", "2026-11-20T00:00:00Z",
+    path.write_bytes(run("gen", "--events", "200000", "--types", "6", "--seed", "3", "--start", "2026-11-20T00:00:00Z",
                          "--malformed", "0").stdout)
     sent = {json.loads(line)["event_uuid"] for line in path.read_bytes().splitlines()}
-    r, kills = random.Random(1), 0
-    for _ in range(12):
-        p = subprocess.Popen([INLET, "load", str(path), "--lake", str(glue.path), "--catalog", f"glue://{glue.database}",
-                              "--commit-interval", "100ms"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             env={**os.environ, **glue.env})
-        time.sleep(0.05 + r.random() * 0.4)
-        if p.poll() is None:
-            p.send_signal(signal.SIGKILL)
-            kills += 1
-        p.wait()
+    kills = killed_at_random("load", path, "--lake", glue.path, "--catalog", f"glue://{glue.database}", "--commit-interval", "100ms",
+                             times=12, pause=lambda r: 0.02 + r * 0.15, env=glue.env)
     glue.load(path)
-    rows = [row["event_uuid"] for t in glue.tables() if not t.startswith("inlet_") for row in glue.duckdb(t, "event_uuid")]
-    assert len(rows) == len(set(rows)), "an event is there twice"
-    assert set(rows) == sent
+    sent_once(glue, sent)
     assert kills > 1

@@ -2,16 +2,12 @@
 or, with INLET_TEST_REST=URI (make test-rest), against Iceberg's own server."""
 import json
 import os
-import random
 import re
-import signal
-import subprocess
-import time
 import urllib.request
 
 import model
 import pytest
-from conftest import INLET, Faults, Lake, ndjson, run, start_standin
+from conftest import Faults, Lake, killed_at_random, ndjson, run, sent_once, start_standin
 from test_run import make
 
 REAL = os.environ.get("INLET_TEST_REST")
@@ -151,22 +147,13 @@ def test_answers_lost(rest, rest_faults, tmp_path):
 @pytest.mark.long
 def test_killed(rest, tmp_path):
     path = tmp_path / "events.ndjson"
-    path.write_bytes(run("gen", "--events", "60000", "--types", "6", "--seed", "3", "--start", "2026-11-20T00:00:00Z",
+    path.write_bytes(run("gen", "--events", "200000", "--types", "6", "--seed", "3", "--start", "2026-11-20T00:00:00Z",
                          "--malformed", "0").stdout)
     sent = {json.loads(line)["event_uuid"] for line in path.read_bytes().splitlines()}
-    r, kills = random.Random(1), 0
-    for _ in range(12):
-        p = subprocess.Popen([INLET, "load", str(path), *rest.arguments(), "--commit-interval", "100ms"],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **rest.env})
-        time.sleep(0.05 + r.random() * 0.4)
-        if p.poll() is None:
-            p.send_signal(signal.SIGKILL)
-            kills += 1
-        p.wait()
+    kills = killed_at_random("load", path, *rest.arguments(), "--commit-interval", "100ms", times=12,
+                             pause=lambda r: 0.02 + r * 0.15, env=rest.env)
     rest.load(path)
-    rows = [row["event_uuid"] for t in rest.tables() if not t.startswith("inlet_") for row in rest.duckdb(t, "event_uuid")]
-    assert len(rows) == len(set(rows)), "an event is there twice"
-    assert set(rows) == sent
+    sent_once(rest, sent)
     assert kills > 1
 
 
