@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#define SLEEP_PIECE_MS 200
+
 static int64_t read_ns(clockid_t id)
 {
     struct timespec t;
@@ -30,6 +32,15 @@ static void system_sleep_ms(void *ctx, int64_t ms)
 }
 
 const struct clock clock_system = {system_wall_us, system_boot_ms, system_sleep_ms, NULL};
+
+bool clock_sleep_unless(const struct clock *c, int64_t ms, const volatile sig_atomic_t *stop)
+{
+    for (int64_t piece; ms > 0 && !(stop && __atomic_load_n(stop, __ATOMIC_RELAXED)); ms -= piece) {
+        piece = stop && ms > SLEEP_PIECE_MS ? SLEEP_PIECE_MS : ms;
+        c->sleep_ms(c->ctx, piece);
+    }
+    return !(stop && __atomic_load_n(stop, __ATOMIC_RELAXED));
+}
 
 int64_t clock_mono_ns(void)
 {

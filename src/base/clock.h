@@ -2,6 +2,8 @@
 #ifndef INLET_BASE_CLOCK_H
 #define INLET_BASE_CLOCK_H
 
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct clock {
@@ -25,6 +27,9 @@ static inline int64_t clock_boot_ms(const struct clock *c)
 {
     return c->boot_ms(c->ctx);
 }
+
+/* Sleeps, but not once *stop is set (NULL: never): false then. */
+bool clock_sleep_unless(const struct clock *c, int64_t ms, const volatile sig_atomic_t *stop);
 
 /* CPU and monotonic nanoseconds, for stage timing only. */
 int64_t clock_mono_ns(void);

@@ -298,6 +298,7 @@ static void set_limits(const struct options *o, struct pipeline_config *out)
     out->threads = (uint32_t)options_number(o, OPT_THREADS);
     out->commit_interval_ms = options_number(o, OPT_COMMIT_INTERVAL) / 1000;
     out->follow = options_flag(o, OPT_FOLLOW);
+    out->start_patience_ms = options_number(o, OPT_START_PATIENCE) / 1000;
     out->quarantine_after_ms = options_number(o, OPT_QUARANTINE_AFTER) / 1000;
     out->commit_bytes = (size_t)options_number(o, OPT_COMMIT_BYTES);
     out->dedup_window_us = options_number(o, OPT_DEDUP_WINDOW);

@@ -78,6 +78,10 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_COMMIT_BYTES] = {"commit-bytes", "commit_bytes", "SIZE", "32MB", NULL,
                           "commit a table earlier at so many encoded bytes", CMD_INGEST,
                           OPTION_SIZE, 64 * KB, 4 * GB},
+    [OPT_START_PATIENCE] = {"start-patience", "start_patience", "TIME", "2m", NULL,
+                            "how long to wait at the start for services that do not answer; later "
+                            "they are waited for without end",
+                            CMD_RUN | CMD_CONFIG, OPTION_DURATION, 0, DAY},
     [OPT_QUARANTINE_AFTER] = {"quarantine-after", "quarantine_after", "TIME", "15m", NULL,
                               "of refusal (gone, a view, denied), then a table's events go to dead "
                               "letters until it works again; a load waits for nothing",

@@ -40,6 +40,7 @@ void pipeline_config_init(struct pipeline_config *c)
                                              .struct_fields = 200,
                                              .depth = 16,
                                              .name_bytes = 128},
+                                  .start_patience_ms = 120000,
                                   .quarantine_after_ms = PROTOCOL_REFUSED_MAX_MS,
                                   .version = "inlet"};
 }
@@ -775,9 +776,7 @@ int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report
     struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST};
     int64_t began = clock_mono_ns();
     log_set_before(progress_clear);
-    int rc = run_open(&r, e);
-    if (!rc)
-        rc = run_sources(&r, e);
+    int rc = run_start(&r, e);
     r.failed = rc != 0;
     if (!rc) {
         r.started_ms = r.last_cut_ms = r.last_checkpoint_ms = clock_boot_ms(r.clock);
@@ -790,6 +789,10 @@ int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report
         rc = r.failed ? -1 : 0;
         if (rc)
             *e = r.error;
+    }
+    if (rc && e->kind == ERR_STOPPED && run_asked_to_stop(&r)) {
+        report->stopped = true; /* before anything was read */
+        rc = 0;
     }
     sum_up(&r);
     run_close(&r);

@@ -62,6 +62,8 @@ struct pipeline_config {
     size_t memory_bytes;      /* the whole process; default 256 MB */
     uint32_t threads;         /* shredders; 0: one per core */
     int64_t commit_interval_ms;
+    int64_t start_patience_ms; /* a stream's: how long its start is tried again while a service does not
+                                  answer */
     int64_t quarantine_after_ms; /* of a table's refusal; files wait for nothing */
     size_t commit_bytes;      /* 32 MB encoded */
     int64_t dedup_window_us;

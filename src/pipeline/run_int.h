@@ -79,8 +79,8 @@ static inline bool run_asked_to_stop(const struct run *r)
 }
 
 /* run_start.c */
-int run_open(struct run *r, struct err *e);
-int run_sources(struct run *r, struct err *e);
+/* From nothing but config, report and clock to reading, or to run_close. */
+int run_start(struct run *r, struct err *e);
 void run_close(struct run *r);
 bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
 struct shred_table *run_route(void *ctx, const struct event_name *name, enum reason *why);

@@ -1,5 +1,6 @@
 /* The beginning of an incarnation: stores, leases, and then, lease in hand, what every table holds of
  * every shard: in this order, for what we expect decides whether a later commit is ours to make. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define FETCHED_FILE_BYTES ((size_t)4 << 20)
 #define STORE_PATIENCE_MS (15 * 60000) /* a stream waits out what an evening's outage takes */
 #define REMOTE_READERS 8
+#define START_PAUSE_MS 1000 /* between attempts, each of which has a patience of its own */
 #define ROWS_BYTES_MIN ((size_t)24 << 20)
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -177,7 +179,7 @@ static void start_threads(struct run *r)
         invariant(pthread_create(&r->committers[r->n_committers], NULL, committer_main, r) == 0);
 }
 
-int run_open(struct run *r, struct err *e)
+static int open_all(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
     size_t dedup = c->dedup_bytes ? c->dedup_bytes : c->memory_bytes / 16 * 5;
@@ -238,7 +240,7 @@ static void bring_back_covered(struct run *r)
             protocol_table_back(r->protocol, i);
 }
 
-int run_sources(struct run *r, struct err *e)
+static int open_sources(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
     struct source_env env = {.inbox = r->inbox,
@@ -250,7 +252,9 @@ int run_sources(struct run *r, struct err *e)
     r->n_sources = c->stream ? 1 : c->n_files + objects;
     r->sources = mem_array(r->n_sources, sizeof *r->sources);
     for (size_t i = 0; i < r->n_sources; i++) {
-        struct kinesis_options k = {.stream = c->stream};
+        struct kinesis_options k = {.stream = c->stream, .stop = c->stop, .patience_ms = c->start_patience_ms};
+        if (k.patience_ms > KINESIS_PATIENCE_MS)
+            k.patience_ms = KINESIS_PATIENCE_MS; /* the rest is tried from the beginning */
         r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
                         : c->stream ? source_kinesis_open(&k, &env, e)
                         : i < c->n_files
@@ -268,6 +272,38 @@ int run_sources(struct run *r, struct err *e)
         return -1;
     bring_back_covered(r);
     return protocol_restart_due(r->protocol) ? 0 : run_start_ready(r, e);
+}
+
+/* Services that do not answer, of a stream: files are loaded by somebody who is there. Names and rights
+ * that are wrong are not waited for. */
+static bool start_again(struct run *r, int64_t until_ms, struct err *why)
+{
+    const struct pipeline_config *c = r->config;
+    int64_t left = until_ms - clock_boot_ms(r->clock);
+    if (!c->stream || c->feed || (why->kind != ERR_RETRY && why->kind != ERR_UNKNOWN))
+        return false;
+    if (left <= 0) {
+        err_wrap(why, "given up at the start after %" PRId64 " s", c->start_patience_ms / 1000);
+        return false;
+    }
+    log_warn("cannot start yet: %s; trying for another %" PRId64 " s", why->text, left / 1000);
+    if (!clock_sleep_unless(r->clock, START_PAUSE_MS, c->stop)) {
+        err_set(why, ERR_STOPPED, "stopped");
+        return false;
+    }
+    run_close(r);
+    *r = (struct run){.config = c, .report = r->report, .clock = r->clock, .expansion = r->expansion};
+    return true;
+}
+
+int run_start(struct run *r, struct err *e)
+{
+    int64_t until_ms = clock_boot_ms(r->clock) + r->config->start_patience_ms;
+    int rc;
+    do
+        rc = open_all(r, e) || open_sources(r, e) ? -1 : 0;
+    while (rc && start_again(r, until_ms, e));
+    return rc;
 }
 
 void run_close(struct run *r)

@@ -2,16 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/retry.h"
 #include "source/kinesis_int.h"
 
-#define ATTEMPTS 10
+#define TELL_AT 3 /* the attempt from which on somebody may wonder */
 
 struct kinesis_api {
     struct aws_client client;
     struct http *http;
     struct aws_request request;
+    int64_t patience_ms;
+    const volatile sig_atomic_t *stop;
 };
 
 struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const struct clock *clock,
@@ -24,6 +27,8 @@ struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const
         return NULL;
     }
     a->http = http_new();
+    a->patience_ms = o->patience_ms ? o->patience_ms : KINESIS_PATIENCE_MS;
+    a->stop = o->stop;
     return a;
 }
 
@@ -98,14 +103,22 @@ int kinesis_api_insist(struct kinesis_api *a, const char *action, const char *bo
                        struct buf *answer, struct err *e)
 {
     struct retry retry = {.cap_ms = 5000};
+    const struct clock *clock = a->client.clock;
+    int64_t until = clock_boot_ms(clock) + a->patience_ms;
     struct err local;
-    for (int i = 1;; i++) {
+    for (;;) {
         local.kind = ERR_NONE;
         if (kinesis_api_call(a, action, body, body_n, answer, &local) == 0)
-            return 0;
-        if (local.kind != ERR_RETRY || i == ATTEMPTS)
+            break;
+        int64_t wait = retry_next_ms(&retry);
+        if (local.kind != ERR_RETRY || clock_boot_ms(clock) + wait > until)
             return err_set(e, local.kind, "%s", local.text);
-        const struct clock *clock = a->client.clock;
-        clock->sleep_ms(clock->ctx, retry_next_ms(&retry));
+        if (retry.attempts == TELL_AT)
+            log_warn("waiting for Kinesis: %s", local.text);
+        if (!clock_sleep_unless(clock, wait, a->stop))
+            return err_set(e, ERR_STOPPED, "stopped while waiting for Kinesis: %s", local.text);
     }
+    if (retry.attempts >= TELL_AT)
+        log_info("Kinesis answers again");
+    return 0;
 }

@@ -1,11 +1,17 @@
 """inlet run and gen against a Kinesis that throttles, fails, forgets iterators and is resharded."""
 import datetime
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 
 import model
 import pytest
-from conftest import run
+from conftest import INLET, ROOT, run
+from test_health import until
 from test_run import make, put
 
 
@@ -111,3 +117,104 @@ def test_split_then_merged(lake, aws):
     assert [began[r] for r in range(len(rounds))] == sorted(set(began.values())), began
     consume(lake, "again", aws[1])
     model.check(lake, sum(rounds, []))
+
+
+# ---- an endpoint that is not there
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(lake, stream, env, *args):
+    return subprocess.Popen([INLET, "run", "--stream", f"kinesis://{stream}", "--lake", str(lake.path), *args], env={**os.environ, **env},
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def serve(port, to):
+    return subprocess.Popen([sys.executable, str(ROOT / "tests" / "standin" / "faults.py"), "--port", str(port), "--to", to],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.long
+def test_an_endpoint_that_comes_up_later(lake, aws):
+    """Longer than the patience of one call: the start is tried again, and says what it waits for."""
+    client, events, port = aws[0]("kinesis"), make(300), free_port()
+    client.create_stream(StreamName="down", ShardCount=2)
+    put(client, "down", events)
+    p = start(lake, "down", {**aws[1], "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}, "--until-caught-up")
+    time.sleep(22)
+    proxy = serve(port, aws[1]["AWS_ENDPOINT_URL"])
+    try:
+        _, said = p.communicate(timeout=60)
+    finally:
+        p.kill()
+        proxy.terminate()
+        proxy.wait()
+    assert p.returncode == 0, said
+    assert b"waiting for Kinesis: Kinesis DescribeStreamSummary" in said and str(port).encode() in said
+    assert b"cannot start yet: stream down" in said
+    model.check(lake, events)
+
+
+@pytest.mark.long
+def test_an_endpoint_that_goes_for_a_while(lake, aws):
+    """While it runs: longer than any single call is tried."""
+    client, port = aws[0]("kinesis"), free_port()
+    client.create_stream(StreamName="gone", ShardCount=2)
+    events = make(200)
+    put(client, "gone", events)
+    proxy = serve(port, aws[1]["AWS_ENDPOINT_URL"])
+    p = start(lake, "gone", {**aws[1], "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}, "--commit-interval", "100ms")
+    try:
+        until(lambda: "order" in lake_tables(lake) and len(lake.duckdb("order", "n")) == 200)
+        proxy.kill()
+        proxy.wait()
+        events += make(200)
+        put(client, "gone", events[200:])
+        time.sleep(25)
+        assert p.poll() is None
+        proxy = serve(port, aws[1]["AWS_ENDPOINT_URL"])
+        until(lambda: len(lake.duckdb("order", "n")) == 400)
+        p.send_signal(signal.SIGTERM)
+        _, said = p.communicate(timeout=60)
+    finally:
+        p.kill()
+        proxy.kill()
+        proxy.wait()
+    assert p.returncode == 0 and b"trying again" in said and b"reading again" in said, said
+    model.check(lake, events)
+
+
+def lake_tables(lake):
+    return lake.tables() if (lake.path / "catalog.db").exists() else []
+
+
+def test_an_endpoint_that_stays_away(lake, aws):
+    began = time.time()
+    env = {**aws[1], "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    r = run("run", "--stream", "kinesis://away", "--lake", lake.path, "--start-patience", "1s", env=env, check=False)
+    assert r.returncode == 1 and time.time() - began < 15
+    assert b"given up at the start after 1 s: stream away: Kinesis DescribeStreamSummary" in r.stderr
+
+
+def test_stopped_while_it_waits(lake, aws):
+    p = start(lake, "away", {**aws[1], "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
+    try:
+        while b"waiting for Kinesis" not in p.stderr.readline():
+            assert p.poll() is None
+        began = time.time()
+        p.send_signal(signal.SIGTERM)
+        assert p.wait(timeout=30) == 0 and time.time() - began < 5
+    finally:
+        p.kill()
+
+
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "AccessDeniedException", "ResourceNotFoundException"])
+def test_what_is_wrong_is_not_waited_for(lake, aws, faults, code):
+    faults.add(error(code, target="DescribeStreamSummary"))
+    began = time.time()
+    r = run("run", "--stream", "kinesis://wrong", "--lake", lake.path, env=through(aws, faults), check=False)
+    assert r.returncode == 1 and code.encode() in r.stderr and time.time() - began < 10
+    assert b"waiting" not in r.stderr and b"cannot start yet" not in r.stderr
