@@ -39,20 +39,25 @@ static int first_schema(struct ptable *t, struct schema *out, struct err *e)
 }
 
 /* Somebody may have made the table meanwhile, partitioned otherwise than its rows were split. */
-static int check_made(const struct ptable *t, const struct table *made, struct err *e)
+static int check_made(struct ptable *t, const struct table *made, struct err *e)
 {
+    struct schema_ids ids;
     const struct partition_field *fields;
     uint32_t n = table_partition(made, &fields);
     bool same = n == t->n_partition;
-    for (uint32_t i = 0; same && i < n; i++)
-        same = fields[i].source_id == t->partition[i].source_id &&
-               strcmp(fields[i].transform, t->partition[i].transform) == 0;
-    if (router_check(t, made, e))
+    if (router_check(t, made, &ids, e))
         return -1;
-    return same ? 0
-                : err_set(e, ERR_FENCED,
-                          "somebody made it meanwhile, partitioned otherwise; the rows have to be "
-                          "read again");
+    for (uint32_t i = 0; same && i < n; i++)
+        same = schema_ids_ours(&ids, fields[i].source_id) == t->partition[i].source_id &&
+               strcmp(fields[i].transform, t->partition[i].transform) == 0;
+    if (!same)
+        return err_set(e, ERR_FENCED,
+                       "somebody made it meanwhile, partitioned otherwise; the rows have to be "
+                       "read again");
+    t->ids = ids;
+    if (t->st.number)
+        registry_set_envelope(t->st.registry, &ids);
+    return 0;
 }
 
 int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
@@ -157,6 +162,7 @@ static size_t take_partition(struct commit_job *job, struct rowset **group)
 static int encode_rows(struct commit_job *job, struct err *e)
 {
     struct encode_env encode = {.schema = table_schema(job->table->handle),
+                                .ids = &job->table->ids,
                                 .streams = (const char *const *)job->shard_identities,
                                 .shard_names = job->shard_names,
                                 .n_shards = job->n_shards,
@@ -335,11 +341,13 @@ static int probe(struct commit_job *job, struct err *e)
 {
     char when[32];
     struct ptable *t = job->table;
+    struct schema_ids ids;
     if (!t->handle && commit_open_table(t, job->lake, e))
         return -1;
     struct table *fresh = table_load(job->lake, t->st.name, e);
     snprintf(when, sizeof when, "%lld", (long long)clock_wall_ms(job->lake->clock));
-    if (!fresh || router_check(t, fresh, e) || commit_move_base(fresh, "inlet.returned", when, e)) {
+    if (!fresh || router_check(t, fresh, &ids, e) ||
+        commit_move_base(fresh, "inlet.returned", when, e)) {
         table_free(fresh);
         return -1;
     }

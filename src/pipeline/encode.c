@@ -15,7 +15,7 @@
 
 /* A leaf of the file and the groups above it, outermost first. */
 struct leaf {
-    int32_t field_id;
+    int32_t field_id, ours; /* ours: of a column of ours, our id; else 0 */
     enum col_type type;
     uint8_t max_def, max_rep;
     uint32_t n_groups;
@@ -33,6 +33,7 @@ struct encode_kept {
         uint32_t leaf;
     } *ids; /* sorted */
     int32_t schema_id;
+    struct schema_ids ours; /* of our columns */
     struct pq_hints hints;
 };
 
@@ -146,6 +147,7 @@ static uint32_t add_leaves(struct encode_kept *k, const struct pq_schema *s, uin
     above.max_def = (uint8_t)(above.max_def + !node->required);
     if (node->type != PQ_GROUP && node->type != PQ_LIST) {
         above.field_id = node->field_id;
+        above.ours = above.n_groups ? 0 : schema_ids_ours(&k->ours, node->field_id);
         above.type = memory_type(node->type);
         if (k->n_leaves == k->cap_leaves) {
             k->cap_leaves = k->cap_leaves * 2 + 16;
@@ -188,10 +190,13 @@ void encode_kept_free(struct encode_kept *k)
     free(k);
 }
 
-static void keep_leaves(struct encode_kept *k, const struct schema *of)
+static void keep_leaves(struct encode_kept *k, const struct schema *of, const struct schema_ids *ids)
 {
     if (k->n_leaves && k->schema_id == of->schema_id)
         return;
+    schema_ids_same(&k->ours);
+    if (ids)
+        k->ours = *ids;
     struct pq_schema *schema = encode_schema(of);
     k->n_leaves = 0;
     for (uint32_t at = 0; at < schema->n_nodes;)
@@ -284,7 +289,7 @@ static void place_column(const struct encode_kept *k, struct set_view *v, const 
     bool merge = false;
     int32_t inexact = 0;
     if (!c->node) {
-        place(k, v, c->envelope_id, &c->col);
+        place(k, v, k->ours.of[c->envelope_id], &c->col);
         return;
     }
     int32_t id = registry_target(c->node, c->kind, &merge, &inexact);
@@ -388,7 +393,7 @@ static const struct column *derive(struct build *b, struct set_view *v, const st
 static void event_pieces(struct build *b, struct set_view *v, const struct leaf *leaf)
 {
     const struct rowset *r = v->set;
-    switch (r->table ? leaf->field_id : 0) {
+    switch (r->table ? leaf->ours : 0) {
     case COL_EVENT_NAME: add_text(b, r->name, r->name_n, r->rows); return;
     case COL_EVENT_TYPE: add_text(b, r->type, r->type_n, r->rows); return;
     case COL_EVENT_SUBTYPE: add_text(b, r->subtype, r->subtype_n, r->rows); return;
@@ -407,8 +412,8 @@ static void event_pieces(struct build *b, struct set_view *v, const struct leaf 
 /* Dead letters: field 5 is the stream, 6 the shard; the rest are the row set's columns. */
 static void dead_pieces(struct build *b, struct set_view *v, const struct leaf *leaf)
 {
-    if (leaf->field_id == 5 || leaf->field_id == 6)
-        add_by_shard(b, v->set, leaf->field_id == 5 ? b->env->streams : b->env->shard_names);
+    if (leaf->ours == 5 || leaf->ours == 6)
+        add_by_shard(b, v->set, leaf->ours == 5 ? b->env->streams : b->env->shard_names);
     else
         event_pieces(b, v, leaf);
 }
@@ -472,7 +477,7 @@ int encode_group(const struct encode_env *env, struct pq_writer *w, struct rowse
     struct build b = {.env = env, .k = env->kept, .n_views = n};
     uint32_t rows = 0;
     qsort(sets, n, sizeof *sets, by_subtype);
-    keep_leaves(env->kept, env->schema);
+    keep_leaves(env->kept, env->schema, env->ids);
     b.views = mem_array(n, sizeof *b.views);
     b.placed = mem_array(n * b.k->n_leaves + 1, sizeof *b.placed);
     for (size_t i = 0; i < n; i++) {

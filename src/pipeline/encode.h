@@ -16,6 +16,7 @@ void encode_kept_free(struct encode_kept *k);
 
 struct encode_env {
     const struct schema *schema;          /* agreed */
+    const struct schema_ids *ids;         /* of our columns in it; NULL: their own */
     const char *const *streams;           /* dead letters' stream column, and ... */
     const char *const *shard_names;       /* ... _shard, by the number in shard_run; NULL entries are null */
     uint32_t n_shards;

@@ -1,24 +1,6 @@
 /* See envelope.h. */
 #include "pipeline/envelope.h"
 
-#include <string.h>
-
-struct names { /* which of the base's columns had their own name in some schema of the table */
-    const struct schema *base;
-    uint64_t known; /* a bit for each field id */
-};
-
-static void see_schema(void *ctx, const struct schema *s)
-{
-    struct names *n = ctx;
-    for (uint32_t i = 0; i < n->base->root.n_children; i++) {
-        const struct field *ours = &n->base->root.children[i];
-        const struct field *theirs = field_child(&s->root, ours->name);
-        if (theirs && theirs->id == ours->id && theirs->kind == ours->kind)
-            n->known |= UINT64_C(1) << ours->id;
-    }
-}
-
 /* The top-level column of this id, or NULL. */
 static const struct field *column(const struct schema *s, int32_t id)
 {
@@ -28,24 +10,32 @@ static const struct field *column(const struct schema *s, int32_t id)
     return NULL;
 }
 
-int envelope_check(const struct table *t, bool events, struct err *e)
+/* Is the table's column that was ours still of our type? */
+static int check(const struct field *ours, int32_t id, const struct schema *now, struct err *e)
+{
+    const struct field *theirs = id ? column(now, id) : field_child(&now->root, ours->name);
+    if (id && (!theirs || theirs->kind == ours->kind))
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "it was not made by inlet: %s is %s; rename or drop it, and inlet makes its own",
+                   ours->name, theirs ? "a column of another type" : "missing");
+}
+
+int envelope_ids(const struct table *t, bool events, struct schema_ids *out, struct err *e)
 {
     struct schema base;
-    struct names names = {.base = &base};
-    const struct schema *now = table_schema(t);
     if (events)
         schema_event_base(&base);
     else
         schema_dead_letters(&base);
-    int rc = table_schemas(t, see_schema, &names, e);
+    int rc = table_ids(t, &base, out, e);
     for (uint32_t i = 0; !rc && i < base.root.n_children; i++) {
-        const struct field *ours = &base.root.children[i], *theirs = column(now, ours->id);
-        bool ok = names.known >> ours->id & 1 && (!theirs || theirs->kind == ours->kind);
-        if (!ok)
-            rc = err_set(e, ERR_INVALID,
-                         "it was not made by inlet: field %d is %s, where inlet has %s; rename or "
-                         "drop it, and inlet makes its own",
-                         ours->id, theirs ? theirs->name : "missing", ours->name);
+        const struct field *ours = &base.root.children[i];
+        rc = check(ours, out->of[ours->id], table_schema(t), e);
+        for (uint32_t k = 0; !rc && k < i; k++) /* whose is it? */
+            if (out->of[base.root.children[k].id] == out->of[ours->id])
+                rc = err_set(e, ERR_INVALID, "it was not made by inlet: column %d was both %s and %s",
+                             out->of[ours->id], base.root.children[k].name, ours->name);
     }
     schema_fini(&base);
     return rc;

@@ -94,9 +94,20 @@ static void take_rows(struct run *r, const struct column cols[3])
 struct reading {
     struct run *run;
     struct table *table;
+    struct schema_ids ids;
     struct err *err;
     int rc;
 };
+
+/* Of our columns in the table. */
+static int column_ids(const struct table *t, struct schema_ids *out, struct err *e)
+{
+    struct schema ours;
+    schema_loads(&ours);
+    int rc = table_ids(t, &ours, out, e);
+    schema_fini(&ours);
+    return rc;
+}
 
 static bool read_file(void *ctx, const struct table_file *f)
 {
@@ -108,7 +119,7 @@ static bool read_file(void *ctx, const struct table_file *f)
     for (uint32_t g = 0; p && !s->rc && g < pq_reader_groups(p); g++) {
         struct column cols[3] = {{0}};
         for (int i = 0; i < 3 && !s->rc; i++) {
-            int leaf = pq_reader_leaf_by_id(p, ids[i]);
+            int leaf = pq_reader_leaf_by_id(p, s->ids.of[ids[i]]);
             s->rc = leaf < 0 ? err_set(s->err, ERR_INVALID, "%s has no column %d", f->uri, ids[i])
                              : pq_reader_column(p, g, (uint32_t)leaf, &cols[i], s->err);
         }
@@ -128,10 +139,13 @@ static int read_loads(struct run *r, struct err *e)
     struct table *t = table_load(&r->lake, LOADS_TABLE, &why);
     if (!t && why.kind == ERR_NOTFOUND)
         return 0;
-    struct reading s = {r, t, e, 0};
+    struct reading s = {.run = r, .table = t, .err = e};
     if (!t)
         *e = why;
-    int rc = !t || table_files(t, ID_FINISHED_AT, read_file, &s, e) || s.rc ? -1 : 0;
+    int rc = !t || column_ids(t, &s.ids, e) ||
+                     table_files(t, s.ids.of[ID_FINISHED_AT], read_file, &s, e) || s.rc
+                 ? -1
+                 : 0;
     table_free(t);
     return rc ? err_wrap(e, "table %s", LOADS_TABLE) : 0;
 }
@@ -268,7 +282,8 @@ static void columns_init(struct column *c)
 }
 
 /* One row group; a column that somebody added is null. */
-static int encode_rows(struct pq_writer *w, const struct column *c, uint32_t rows, struct err *e)
+static int encode_rows(struct pq_writer *w, const struct schema_ids *ids, const struct column *c,
+                       uint32_t rows, struct err *e)
 {
     pq_writer_group_begin(w, rows);
     for (uint32_t i = 0; i < pq_writer_leaves(w); i++) {
@@ -276,6 +291,7 @@ static int encode_rows(struct pq_writer *w, const struct column *c, uint32_t row
         enum col_type type;
         unsigned max_def, max_rep;
         pq_writer_leaf(w, i, &id, &type, &max_def, &max_rep);
+        id = schema_ids_ours(ids, id);
         bool ours = id > 0 && id < ID_END;
         struct pq_piece piece = {.kind = ours ? PQ_PIECE_COLUMN : PQ_PIECE_NULLS,
                                  .col = ours ? &c[id] : NULL,
@@ -311,7 +327,8 @@ static int write_rows(struct run *r, struct table *t, const struct column *c, ui
     struct pq_options options = {.zstd_level = 1, .created_by = r->config->version};
     struct pq_writer *w = pq_writer_new(schema, &options, &out, &cost);
     struct data_file file = {0};
-    int rc = encode_rows(w, c, rows, e);
+    struct schema_ids ids;
+    int rc = column_ids(t, &ids, e) || encode_rows(w, &ids, c, rows, e) ? -1 : 0;
     if (!rc) {
         char *key = table_data_key(t, NULL, 0);
         rc = store_put(table_store(t), key, out.p, out.n, e);

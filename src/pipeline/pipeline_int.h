@@ -24,8 +24,9 @@ struct ptable {
     struct shred_table st;
     struct pipeline_table_config const *config;
     struct table *handle;     /* NULL until first loaded or made */
+    struct schema_ids ids; /* of our columns in it */
     int32_t spec_id;      /* the partition spec that rows are split by */
-    struct partition_field partition[PARTITION_FIELDS_MAX];
+    struct partition_field partition[PARTITION_FIELDS_MAX]; /* source ids: ours */
     uint32_t n_partition;
     struct rowset *pending;   /* of closed epochs, not encoded */
     size_t pending_bytes;
@@ -64,8 +65,9 @@ uint32_t router_count(struct router *r);
 struct ptable *router_dead_letters(struct router *r);
 /* A new registry, bound to the table as it is now: no shredder may hold one of its nodes. */
 int router_rebind(struct router *r, struct ptable *t, struct err *e);
-/* Is it a table of ours, partitioned in a way that inlet writes? ERR_INVALID says what to do. */
-int router_check(const struct ptable *t, const struct table *handle, struct err *e);
+/* Is it a table of ours, partitioned in a way that inlet writes? Its ids of our columns. ERR_INVALID says what to do. */
+int router_check(const struct ptable *t, const struct table *handle, struct schema_ids *ids,
+                 struct err *e);
 /* Takes the handle and reads partitioning and schema from it. */
 int router_bind(struct ptable *t, struct table *handle, struct err *e);
 

@@ -11,6 +11,7 @@
 struct restore {
     struct run *run;
     struct table *table;
+    const struct schema_ids *columns;
     struct err *err;
     int64_t since_us;
     uint64_t ids;
@@ -38,8 +39,8 @@ static int restore_file(struct restore *s, const struct table_file *f, struct er
     struct store_reader file = {table_store(s->table), f->key};
     struct pq_reader *r = pq_reader_open(store_read_at, &file, f->bytes, e);
     int rc = r ? 0 : -1;
-    int uuid = r ? pq_reader_leaf_by_id(r, COL_EVENT_UUID) : -1;
-    int arrived = r ? pq_reader_leaf_by_id(r, COL_ARRIVED_AT) : -1;
+    int uuid = r ? pq_reader_leaf_by_id(r, s->columns->of[COL_EVENT_UUID]) : -1;
+    int arrived = r ? pq_reader_leaf_by_id(r, s->columns->of[COL_ARRIVED_AT]) : -1;
     for (uint32_t g = 0; r && uuid >= 0 && arrived >= 0 && !rc && g < pq_reader_groups(r); g++) {
         struct column ids = {0}, times = {0};
         rc = pq_reader_column(r, g, (uint32_t)uuid, &ids, e);
@@ -79,7 +80,8 @@ static void restore_table(void *ctx, size_t i)
     struct restores *all = ctx;
     struct ptable *t = router_at(&all->run->router, (uint32_t)i);
     struct restore *s = &all->of[i];
-    *s = (struct restore){.run = all->run, .err = &all->errs[i], .since_us = all->since_us};
+    *s = (struct restore){.run = all->run, .columns = &t->ids, .err = &all->errs[i],
+                          .since_us = all->since_us};
     if (i == 0)
         return; /* dead letters */
     /* In mid-run the other handle may be with a committer, and does not know what others did. */
@@ -87,7 +89,7 @@ static void restore_table(void *ctx, size_t i)
     s->table = all->again ? fresh : t->handle;
     if (all->again && t->handle && !fresh && !t->st.unavailable)
         s->rc = -1;
-    else if (s->table && table_files(s->table, COL_ARRIVED_AT, each_file, s, s->err))
+    else if (s->table && table_files(s->table, t->ids.of[COL_ARRIVED_AT], each_file, s, s->err))
         s->rc = -1;
     table_free(fresh);
 }

@@ -106,6 +106,7 @@ static struct ptable *make_table(struct router *r, const char *name)
     t->config = config_of(r->config, name);
     t->st.number = r->count;
     t->kept = encode_kept_new();
+    schema_ids_same(&t->ids);
     snprintf(t->st.name, sizeof t->st.name, "%s", name);
     t->st.registry = new_registry(r->config, t);
     if (r->count == 0) { /* the dead letters, partitioned by day(_arrived_at), field 9 */
@@ -168,21 +169,21 @@ static void bind_former(void *ctx, const struct schema *former)
     registry_bind_former(t->st.registry, former, table_schema(t->handle));
 }
 
-/* Is it a table of ours, partitioned in a way that inlet writes? */
-int router_check(const struct ptable *t, const struct table *handle, struct err *e)
+int router_check(const struct ptable *t, const struct table *handle, struct schema_ids *ids,
+                 struct err *e)
 {
     const struct partition_field *fields;
     uint32_t n = table_partition(handle, &fields);
     if (n > PARTITION_FIELDS_MAX)
         return err_set(e, ERR_INVALID, "table %s has %u partition fields; inlet writes up to %d",
                        t->st.name, n, PARTITION_FIELDS_MAX);
-    if (envelope_check(handle, t->st.number != 0, e))
+    if (envelope_ids(handle, t->st.number != 0, ids, e))
         return -1;
     for (uint32_t i = 0; i < n; i++) {
         bool identity = strcmp(fields[i].transform, "identity") == 0;
-        bool timed = fields[i].source_id == (t->st.number ? COL_EVENT_TIME : 9) && !identity;
-        bool named = identity && (fields[i].source_id == COL_EVENT_SUBTYPE ||
-                                  fields[i].source_id == COL_EVENT_NAME);
+        int32_t source = schema_ids_ours(ids, fields[i].source_id);
+        bool timed = source == (t->st.number ? COL_EVENT_TIME : 9) && !identity;
+        bool named = identity && (source == COL_EVENT_SUBTYPE || source == COL_EVENT_NAME);
         if (!timed && !named)
             return err_set(e, ERR_INVALID,
                            "table %s is partitioned by %s(%s), which inlet cannot write; use "
@@ -198,15 +199,17 @@ int router_bind(struct ptable *t, struct table *handle, struct err *e)
     uint32_t n = table_partition(handle, &fields);
     t->handle = handle;
     t->spec_id = table_spec_id(handle);
-    if (router_check(t, handle, e))
+    if (router_check(t, handle, &t->ids, e))
         return -1;
     t->n_partition = 0;
     t->st.time_transform = 0;
     t->st.by_subtype = t->st.by_name = false;
     for (uint32_t i = 0; i < n; i++)
-        add_partition(t, fields[i].source_id, fields[i].transform, fields[i].name);
+        add_partition(t, schema_ids_ours(&t->ids, fields[i].source_id), fields[i].transform,
+                      fields[i].name);
     if (!t->st.number)
         return 0;
+    registry_set_envelope(t->st.registry, &t->ids);
     return registry_bind(t->st.registry, table_schema(handle), e) ||
                    table_schemas(handle, bind_former, t, e)
                ? -1

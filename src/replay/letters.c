@@ -18,6 +18,7 @@ struct letter_file {
 };
 struct letters {
     struct store *store; /* the table's */
+    struct schema_ids ids;
     char *reason;
     struct letter_file *files;
     size_t n_files, file; /* at which */
@@ -53,9 +54,13 @@ static int by_age(const void *a, const void *b)
 struct letters *letters_open(struct table *t, const char *reason, struct err *e)
 {
     struct letters *l = mem_zalloc(sizeof *l);
+    struct schema ours;
     l->store = table_store(t);
     l->reason = mem_strdup(reason);
-    if (table_files(t, ARRIVED_ID, add_file, l, e)) {
+    schema_dead_letters(&ours);
+    int rc = table_ids(t, &ours, &l->ids, e);
+    schema_fini(&ours);
+    if (rc || table_files(t, l->ids.of[ARRIVED_ID], add_file, l, e)) {
         letters_close(l);
         return NULL;
     }
@@ -87,7 +92,7 @@ void letters_close(struct letters *l)
 
 static int read_column(struct letters *l, int32_t id, struct column *out, struct err *e)
 {
-    int leaf = pq_reader_leaf_by_id(l->reader, id);
+    int leaf = pq_reader_leaf_by_id(l->reader, l->ids.of[id]);
     if (leaf < 0)
         return err_set(e, ERR_INVALID, "%s has no field %d", l->files[l->file].key, id);
     return pq_reader_column(l->reader, l->group, (uint32_t)leaf, out, e);

@@ -32,6 +32,7 @@ struct registry {
     size_t n_declared;
     struct node *root;
     uint32_t leaves;
+    struct schema_ids envelope;
 };
 
 static const char *const kind_names[KIND_COUNT] = {"boolean", "long", "double",      "string",
@@ -80,6 +81,7 @@ struct registry *registry_new(const struct registry_limits *limits,
         r->limits.depth = DEPTH_LIMIT;
     r->declared = declared;
     r->n_declared = n_declared;
+    schema_ids_same(&r->envelope);
     r->root = node_new(r, NULL, "", 0, PLACE_STRUCT);
     return r;
 }
@@ -91,6 +93,19 @@ void registry_free(struct registry *r)
     node_free(r->root);
     pthread_mutex_destroy(&r->lock);
     free(r);
+}
+
+void registry_set_envelope(struct registry *r, const struct schema_ids *ids)
+{
+    pthread_mutex_lock(&r->lock);
+    r->envelope = *ids;
+    pthread_mutex_unlock(&r->lock);
+}
+
+static bool in_envelope(const struct registry *r, const struct field *f)
+{
+    int32_t ours = schema_ids_ours(&r->envelope, f->id);
+    return ours && ours <= ENVELOPE_COLUMNS;
 }
 
 struct rnode *registry_root(struct registry *r)
@@ -357,7 +372,7 @@ static int bind_children(struct registry *r, struct node *up, const struct field
 {
     for (uint32_t i = 0; i < parent->n_children; i++) {
         const struct field *f = &parent->children[i];
-        if (!up->pub.parent && f->id <= ENVELOPE_COLUMNS)
+        if (!up->pub.parent && in_envelope(r, f))
             continue;
         if (bind_field(r, up, f, e))
             return -1;
@@ -388,7 +403,7 @@ static void bind_former(struct registry *r, struct node *up, const struct field 
         const char *key = list ? "" : f->doc ? f->doc : f->name;
         enum kind kind;
         struct node *x = map_get(&up->children, key, strlen(key));
-        if (!up->pub.parent && f->id <= ENVELOPE_COLUMNS)
+        if (!up->pub.parent && in_envelope(r, f))
             continue;
         if (schema_find_id(agreed, f->id)) {
             if (x && (f->kind == TYPE_STRUCT || f->kind == TYPE_LIST))

@@ -67,6 +67,8 @@ struct registry;
 struct registry *registry_new(const struct registry_limits *limits,
                               const struct declared_column *declared, size_t n_declared);
 void registry_free(struct registry *r); /* and every node */
+/* The ids that the envelope's columns have in the table, before registry_bind; else those of schema.h. */
+void registry_set_envelope(struct registry *r, const struct schema_ids *ids);
 /* The table's schema as last loaded or agreed: binds nodes to field ids, by `doc` (the key) or, where
  * there is none, by name; makes nodes for columns not yet known here. Call before the first event
  * and after every evolve. ERR_CONFLICT where a node's place contradicts the table (somebody made it

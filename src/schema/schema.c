@@ -220,3 +220,17 @@ void schema_dead_letters(struct schema *out)
                                           F(10, "recorded_at", true, TYPE_TIMESTAMPTZ)};
     add_all(out, fields, sizeof fields / sizeof *fields);
 }
+
+void schema_ids_same(struct schema_ids *ids)
+{
+    for (int32_t i = 0; i < SCHEMA_OURS_MAX; i++)
+        ids->of[i] = i;
+}
+
+int32_t schema_ids_ours(const struct schema_ids *ids, int32_t id)
+{
+    for (int32_t i = 1; id && i < SCHEMA_OURS_MAX; i++)
+        if (ids->of[i] == id)
+            return i;
+    return 0;
+}

@@ -82,6 +82,14 @@ enum envelope_id {
     ENVELOPE_COLUMNS = COL_RESCUED,
 };
 void schema_event_base(struct schema *out);
+/* The columns that we make have in a table the ids above, or others where a catalog gives its own. `of` is by our
+ * ids; an entry 0 is one that the table never had. */
+#define SCHEMA_OURS_MAX 16
+struct schema_ids {
+    int32_t of[SCHEMA_OURS_MAX];
+};
+void schema_ids_same(struct schema_ids *ids); /* each its own */
+int32_t schema_ids_ours(const struct schema_ids *ids, int32_t id); /* ours of a table's id; 0: none of ours */
 /* The dead letters' table: letter_id, reason, message, payload (binary), stream, _shard, _sequence,
  * sub_sequence, _arrived_at (timestamptz, required), recorded_at. Partitioned by day(_arrived_at). */
 void schema_dead_letters(struct schema *out);

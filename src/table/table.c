@@ -342,6 +342,36 @@ int table_schemas(const struct table *t, void (*each)(void *, const struct schem
     return 0;
 }
 
+struct ids_search {
+    const struct schema *ours;
+    struct schema_ids *ids;
+    int32_t since[SCHEMA_OURS_MAX]; /* the schema that it was found in */
+};
+
+static void see_ids(void *ctx, const struct schema *s)
+{
+    struct ids_search *x = ctx;
+    for (uint32_t i = 0; i < x->ours->root.n_children; i++) {
+        const struct field *ours = &x->ours->root.children[i];
+        const struct field *theirs = field_child(&s->root, ours->name);
+        int32_t *id = &x->ids->of[ours->id];
+        bool known = theirs && theirs->kind == ours->kind;
+        if (known && *id != ours->id &&
+            (theirs->id == ours->id || !*id || s->schema_id < x->since[ours->id])) {
+            *id = theirs->id;
+            x->since[ours->id] = s->schema_id;
+        }
+    }
+}
+
+int table_ids(const struct table *t, const struct schema *ours, struct schema_ids *out, struct err *e)
+{
+    struct ids_search x = {.ours = ours, .ids = out};
+    *out = (struct schema_ids){{0}};
+    invariant(schema_max_id(ours) < SCHEMA_OURS_MAX);
+    return table_schemas(t, see_ids, &x, e);
+}
+
 const char *table_property(const struct table *t, const char *key)
 {
     return table_json_text(json_object_get(t->meta, "properties"), key);

@@ -85,6 +85,9 @@ const struct schema *table_schema(const struct table *t); /* the current one; va
 /* Every schema that the metadata still has, the current one too. */
 int table_schemas(const struct table *t, void (*each)(void *, const struct schema *), void *ctx,
                   struct err *e);
+/* The ids that columns made as the top level of `ours` have in the table: their own where a column of that id ever had
+ * their name and type, else those that first had them (a catalog that gives ids of its own, REST). */
+int table_ids(const struct table *t, const struct schema *ours, struct schema_ids *out, struct err *e);
 const char *table_property(const struct table *t, const char *key); /* NULL if none; borrowed */
 void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
                       void *ctx);

@@ -194,16 +194,39 @@ def test_client_credentials_and_their_renewal(tmp_path):
         proc.wait()
 
 
+def field_ids(schema):
+    return {schema.find_column_name(i): i for i in schema._lazy_id_to_name}
+
+
 @fake_only
-def test_a_server_that_gives_other_field_ids_is_refused(tmp_path):
-    """All that are known give them in order from 1. Rows under other ids would be other columns."""
-    proc, port = start_standin("rest.py", lambda port: ["--port", port, "--warehouse", tmp_path / "w", "--first-id", 101])
+def test_field_ids_of_the_servers_own(tmp_path):
+    """Given at the creation, of ours too, and for each column that a commit adds: they are what the files are written with."""
+    import pyarrow.parquet as pq
+    proc, port = start_standin("rest.py", lambda port: ["--port", port, "--warehouse", tmp_path / "w", "--first-id", 4, "--spread", 3])
     try:
         lake = RestLake(tmp_path / "lake", f"http://127.0.0.1:{port}", "events")
         events = make(60, items=[{"a": 1}, {"b": "x"}])
-        r = lake.load(file_of(tmp_path, events), check=False)
-        assert r.returncode == 0 or b"not made by inlet" in r.stderr, r.stderr
-        assert "order" not in lake.tables() or lake.pyiceberg("order").current_snapshot() is None
+        config = tmp_path / "config.yaml"
+        config.write_text("tables: {order: {partition_by: [event_subtype, hour(event_time)]}}\n")
+        lake.load(file_of(tmp_path, events), "--config", config)
+        assert field_ids(lake.pyiceberg("order").schema())["event_uuid"] == 4
+        more = make(60, items=[{"c": {"d": 2.5}}], later=True, made={"x": [1], "y": {"z": "w"}})
+        bad = [{"event_name": "order:new", "n": i} for i in range(7)]
+        lake.load(file_of(tmp_path, more + bad, "f"))
+        again = lake.load(file_of(tmp_path, [dict(e, more=1) for e in more], "g"), "--json")
+        assert json.loads(again.stdout)["duplicates"] == 60, "the window is read back by the server's ids"
+        model.check(lake, events + more)
+        table = lake.pyiceberg("order")
+        ids = field_ids(table.schema())
+        assert ids["made.y.z"] > 3 * len(ids) - 9, ids
+        for task in table.scan().plan_files():
+            fields = pq.ParquetFile(task.file.file_path.removeprefix("file://")).schema_arrow
+            assert {f.name: int(f.metadata[b"PARQUET:field_id"]) for f in fields}.items() <= ids.items()
+            assert task.file.lower_bounds[ids["event_uuid"]] and task.file.partition[0] == "placed"
+        assert len(lake.rows("inlet_dead_letters")) == 7 and len(lake.rows("inlet_loads")) == 3
+        assert lake.load(tmp_path / "f", "--json").stdout and len(lake.rows("inlet_loads")) == 3, "loaded already"
+        run("verify", *lake.arguments())
+        assert json.loads(run("replay", *lake.arguments(), "--reason", "all", "--json").stdout)["dead_letters"] == 7
     finally:
         proc.terminate()
         proc.wait()

@@ -2,9 +2,10 @@
 code that judges our commits). Tables in memory, their metadata files in --warehouse.
 
     python rest.py --port PORT --warehouse DIR [--prefix P] [--first-id N] [--credential ID:SECRET] [--token-uses N]
-                   [--sign SERVICE] [--s3 ENDPOINT] [--vend SECONDS]
+                   [--sign SERVICE] [--s3 ENDPOINT] [--vend SECONDS] [--spread N]
 
---first-id: field ids that this server assigns begin there. --credential: a bearer token is wanted, got at
+--first-id: field ids that this server assigns begin there. --spread: and are so far apart, those of columns that a commit
+adds too. --credential: a bearer token is wanted, got at
 v1/oauth/tokens; it is good for --token-uses requests, then the answer is 401 until a new one is got. --sign: each
 request has to carry the signature that botocore makes of it for this service, of the keys "test", in eu-west-1. --s3: metadata of tables in s3://
 is put there. --vend: each table comes with keys of its own for its files, good for so long."""
@@ -88,7 +89,7 @@ class Catalog:
         if name in self.tables:
             raise Refused(409, "AlreadyExistsException", f"Table already exists: {name}")
         theirs = Schema.model_validate(q["schema"])
-        counter = itertools.count(self.options.first_id)
+        counter = itertools.count(self.options.first_id, self.options.spread)
         schema = assign_fresh_schema_ids(theirs, lambda: next(counter))
         mapped = lambda i: schema.find_field(theirs.find_column_name(i)).field_id
         spec = PartitionSpec(*[PartitionField(source_id=mapped(f["source-id"]), field_id=1000 + n, name=f["name"], transform=f["transform"])
@@ -105,9 +106,24 @@ class Catalog:
             properties=properties)
         return self.write(name, metadata, 0)
 
+    def own_ids(self, field, last):
+        """Gives each id that is new a number of this server's."""
+        for key in ("id", "element-id", "key-id", "value-id"):
+            if field.get(key, 0) > last:
+                field[key] = last + (field[key] - last) * self.options.spread
+        for child in field.get("fields", []):
+            self.own_ids(child, last)
+        for key in ("type", "element", "key", "value"):
+            if isinstance(field.get(key), dict):
+                self.own_ids(field[key], last)
+
     def commit(self, name, body):
         if name not in self.tables:
             raise Refused(404, "NoSuchTableException", f"Table does not exist: {name}")
+        for update in body["updates"]:
+            if update["action"] == "add-schema" and self.options.spread > 1:
+                self.own_ids(update["schema"], self.tables[name][0].last_column_id)
+                update.pop("last-column-id", None)
         body = {**body, "identifier": {"namespace": list(name[:-1]), "name": name[-1]}}
         q = CommitTableRequest.model_validate_json(json.dumps(body))
         metadata, at, number = self.tables[name]
@@ -233,6 +249,7 @@ def main():
     p.add_argument("--warehouse", required=True)
     p.add_argument("--prefix", default="")
     p.add_argument("--first-id", type=int, default=1)
+    p.add_argument("--spread", type=int, default=1)
     p.add_argument("--credential", default="")
     p.add_argument("--sign", default="")
     p.add_argument("--s3", default="")

@@ -230,9 +230,35 @@ static void workers_share_a_table(void **state)
     }
 }
 
+/* A catalog gave our columns ids of its own: they are ours all the same, and id 5 is an event's. */
+static void our_columns_have_other_ids(void **state)
+{
+    struct schema_ids ids;
+    (void)state;
+    table_new();
+    schema_ids_same(&ids);
+    for (uint32_t i = 0; i < table.root.n_children; i++) {
+        table.root.children[i].id += 100;
+        ids.of[i + 1] += 100;
+    }
+    field_add(&table.root, COL_EVENT_TYPE, "mine", NULL, false, TYPE_LONG);
+    last_id = schema_max_id(&table);
+    struct registry *r = registry_new(&wide, NULL, 0);
+    registry_set_envelope(r, &ids);
+    assert_int_equal(registry_bind(r, &table, NULL), 0);
+    struct rnode *root = registry_root(r), *mine = scalar(r, root, "mine", KIND_LONG);
+    assert_int_equal(scalar(r, root, "event_type", KIND_STRING)->place, PLACE_RESCUE);
+    assert_int_equal(target(mine, KIND_LONG)->id, COL_EVENT_TYPE);
+    assert_int_equal(schema_ids_ours(&ids, COL_EVENT_TYPE), 0);
+    assert_int_equal(schema_ids_ours(&ids, 100 + COL_RESCUED), COL_RESCUED);
+    registry_free(r);
+    schema_fini(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(our_columns_have_other_ids),
         cmocka_unit_test(kinds_get_siblings), cmocka_unit_test(limits_rescue),
         cmocka_unit_test(a_declaration_against_an_older_column_gets_its_own),
         cmocka_unit_test(elements_of_two_types_are_a_conflict),
