@@ -12,6 +12,9 @@
 #include "pipeline/pipeline_int.h"
 #include "pipeline/positions.h"
 
+#define ROWS_FEW 1000   /* of a partition, that may wait for more: */
+#define WAITING_SHARE 8 /* ... so large a part of a job's bytes */
+
 struct put_files { /* what has been put, for the manifest */
     struct data_file *files;
     uint32_t n;
@@ -159,6 +162,30 @@ static size_t take_partition(struct commit_job *job, struct rowset **group)
     return n;
 }
 
+/* A row group has its price, by the column, however few its rows: a partition's wait for more where there is
+ * *room for them. */
+static bool may_wait(struct rowset *const *group, size_t n, size_t *room)
+{
+    uint64_t rows = 0;
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        rows += group[i]->rows;
+        bytes += group[i]->bytes;
+    }
+    if (rows >= ROWS_FEW || bytes > *room)
+        return false;
+    *room -= bytes;
+    return true;
+}
+
+static void push_front(struct rowset **list, struct rowset *const *group, size_t n)
+{
+    while (n--) {
+        group[n]->next = *list;
+        *list = group[n];
+    }
+}
+
 static int encode_rows(struct commit_job *job, struct err *e)
 {
     struct encode_env encode = {.schema = table_schema(job->table->handle),
@@ -175,16 +202,25 @@ static int encode_rows(struct commit_job *job, struct err *e)
                             .partition = job->table->partition,
                             .n_partition = job->table->n_partition,
                             .cost = &job->cost};
-    size_t n = 0;
+    size_t n = 0, room = job->kind == JOB_ENCODE ? job->bytes / WAITING_SHARE : 0;
     for (struct rowset *r = job->rows; r; r = r->next)
         n++;
-    struct rowset **group = mem_array(n + 1, sizeof *group);
+    struct rowset **group = mem_array(n + 1, sizeof *group), *waiting = NULL;
     int rc = 0;
     while (job->rows && !rc) {
         size_t held = held_by_files(job), members = take_partition(job, group);
+        if (may_wait(group, members, &room)) {
+            push_front(&waiting, group, members);
+            continue;
+        }
         rc = files_add(&job->files, &env, group, members, e);
         job->broken = rc != 0;
         release_rows(job, group, members, held);
+    }
+    while (waiting) {
+        struct rowset *next = waiting->next;
+        push_front(&job->rows, &waiting, 1);
+        waiting = next;
     }
     desks_give(job->desks, encode.scratch);
     free(group);

@@ -15,6 +15,7 @@
 #define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: encode */
 #define OPEN_PERCENT 60       /* of the same, in rows that no cut has detached: cut */
 #define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
+#define FEW_PERCENT 5         /* ... of the budget in tables with few rows: those are encoded, too */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
 #define EXPANSION_FIRST 16.0  /* until it is known */
@@ -317,6 +318,7 @@ static void on_job(struct run *r, struct commit_job *job)
         } else if (job->rc) {
             on_job_failed(r, job);
         } else if (job->kind == JOB_ENCODE) {
+            t->waiting_bytes = job->bytes;
             take_back(t, job);
         } else {
             protocol_commit_done(r->protocol, t->st.number, &job->plan);
@@ -567,7 +569,7 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     shard_texts(r, job);
     t->pending = NULL;
     t->files = NULL;
-    t->pending_bytes = t->files_bytes = 0;
+    t->pending_bytes = t->waiting_bytes = t->files_bytes = 0;
     t->pending_rows = t->files_rows = 0;
     t->busy = true;
     r->committing++;
@@ -575,8 +577,9 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
 }
 
 struct pressure {
-    bool rows;     /* encode what is large; */
+    bool rows;     /* encode tables with many rows; */
     bool full;     /* ... all there is */
+    size_t many;   /* bytes */
     size_t commit; /* commit tables that hold so many encoded bytes; 0: none */
 };
 
@@ -584,8 +587,13 @@ struct pressure {
  * encoded ones are a good part of the budget, those of the larger tables. */
 static struct pressure pressure(struct run *r)
 {
-    struct pressure p = {.rows = pressed(r), .full = full(r)};
-    size_t tables, sum = files_held(r, &tables);
+    struct pressure p = {.rows = pressed(r), .many = budget_limit(r->budget) / 400};
+    size_t tables, sum = files_held(r, &tables), few = 0;
+    for (uint32_t i = 0; i < router_count(&r->router); i++) {
+        size_t bytes = router_at(&r->router, i)->pending_bytes;
+        few += bytes < p.many ? bytes : 0;
+    }
+    p.full = full(r) && few > budget_limit(r->budget) / 100 * FEW_PERCENT;
     if (sum > budget_limit(r->budget) / 100 * FILES_PERCENT)
         p.commit = sum / (tables * 2);
     return p;
@@ -608,14 +616,13 @@ static bool commit_due(const struct run *r, const struct ptable *t, const struct
 static void send_jobs(struct run *r, int64_t now)
 {
     struct pressure p = pressure(r);
-    size_t large = budget_limit(r->budget) / 400;
     for (uint32_t i = 0; i < router_count(&r->router) && !restart_waits(r); i++) {
         struct ptable *t = router_at(&r->router, i);
         if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files))
             continue;
         if (t->must_commit || commit_due(r, t, &p, now))
             run_send_job(r, t, JOB_COMMIT, now);
-        else if (t->pending && (p.full || (p.rows && t->pending_bytes >= large)))
+        else if (t->pending_bytes > t->waiting_bytes && (p.full || (p.rows && t->pending_bytes >= p.many)))
             run_send_job(r, t, JOB_ENCODE, now);
     }
 }

@@ -29,7 +29,7 @@ struct ptable {
     struct partition_field partition[PARTITION_FIELDS_MAX]; /* source ids: ours */
     uint32_t n_partition;
     struct rowset *pending;   /* of closed epochs, not encoded */
-    size_t pending_bytes;
+    size_t pending_bytes, waiting_bytes; /* all; what the last encoding left to wait for more */
     uint64_t pending_rows;
     struct encode_kept *kept; /* belongs to the committer while `busy`, as the handle */
     struct file_build *files; /* encoded, uncommitted */
@@ -106,7 +106,7 @@ enum job_kind {
 struct commit_job {
     struct ptable *table;
     enum job_kind kind;
-    struct rowset *rows;      /* to encode; what is left of them after a failure */
+    struct rowset *rows;      /* to encode; what is left of them after a failure, or waits for more */
     size_t bytes;             /* of rows */
     struct file_build *files; /* all that the table has under way */
     uint64_t n_rows, n_encoded, files_rows; /* rows at the start; encoded by this job; before it */

@@ -222,3 +222,19 @@ def test_a_producer_gone_mad(lake, tmp_path, mad):
     assert out["dead_letters"] == (n - 20 if mad == "types" else 0)
     if "asan" not in INLET and "tsan" not in INLET:
         assert peak < 300, f"{peak} MB"
+
+
+def test_few_rows_of_a_day_wait_for_more(lake, tmp_path):
+    """So little memory that rows are encoded many times before they are committed: those of a day that has few
+    of them go into one row group, not one each time."""
+    n = 60000
+    late = set(range(500, n, 1000))
+    events = [event(name="page:open", created_at=1712844605 - 86400 * (i in late), pad=f"{i}" + "p" * 900) for i in range(n)]
+    path = tmp_path / "e.ndjson"
+    path.write_bytes(ndjson(events))
+    lake.load(path, "--memory", "64MB", "--threads", "1")
+    files = [t.file for t in lake.pyiceberg("page").scan().plan_files()]
+    few = [f for f in files if f.record_count <= len(late)]
+    assert sum(f.record_count for f in few) == len(late) and sum(f.record_count for f in files) == n
+    assert max(lake.groups("page")) > 4, "rows were to be encoded in several steps"
+    assert all(len(f.split_offsets) == 1 for f in few)
