@@ -109,13 +109,14 @@ static int propose(void *ctx, const struct schema *current, int32_t last_column_
     return registry_propose(ctx, current, last_column_id, out, e);
 }
 
-/* Schema first: what the rows brought is agreed with the table before a byte is encoded. */
+/* Schema first: what the rows brought is agreed with the table before a byte is encoded; or, where we seem to be
+ * alone, by the commit that brings them, which is refused if we were not. */
 static int agree(struct commit_job *job, struct err *e)
 {
     struct ptable *t = job->table;
     if (!t->st.number)
         return 0;
-    int rc = table_evolve(t->handle, propose, t->st.registry, e);
+    int rc = (job->drafts ? table_draft : table_evolve)(t->handle, propose, t->st.registry, e);
     if (!rc)
         rc = registry_bind(t->st.registry, table_schema(t->handle), e);
     job->contradicted = rc && (e->kind == ERR_CONFLICT || e->kind == ERR_FENCED);

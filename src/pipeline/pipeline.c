@@ -564,6 +564,7 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->budget = r->budget;
     job->lake = &r->lake;
     job->config = r->config;
+    job->drafts = r->drafts;
     job->leases = r->leases;
     job->owner = r->owner;
     shard_texts(r, job);

@@ -117,6 +117,7 @@ struct commit_job {
     struct lease_store *leases;
     const char *owner;
     struct desks *desks;
+    bool drafts;              /* new columns are agreed by the commit itself */
     const char **shard_names; /* what _shard says: NULL for files */
     char **shard_identities;
     char **shard_ids;         /* own copies */

@@ -106,6 +106,11 @@ static int rebind_tables(struct run *r, struct err *e)
     if (!any)
         return 0;
     workers_forget(r->workers);
+    r->drafts = false; /* somebody else is at work here: what is drafted may be at odds as well */
+    for (uint32_t i = 0; i < router_count(&r->router); i++) {
+        struct ptable *t = router_at(&r->router, i);
+        t->rebind |= t->handle && table_has_draft(t->handle);
+    }
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
         if (!t->rebind || !router_rebind(&r->router, t, e))

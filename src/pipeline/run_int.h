@@ -53,6 +53,7 @@ struct run {
     bool restarting; /* what is under way comes back, then all uncommitted is dropped */
     bool returning;  /* commits of tables that come back, before anything is read */
     bool mark_due;   /* see protocol_must_mark */
+    bool drafts;     /* nobody else seems to change the tables: see table_draft */
     int64_t restart_ms[RESTARTS_MAX]; /* when the last ones were; a ring */
     uint32_t n_restarts;
     int64_t restarting_since_ms, start_at_ms, last_commit_ms, last_retake_ms;

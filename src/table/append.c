@@ -94,10 +94,10 @@ static void make_manifest(struct table *t, int64_t snapshot_id, struct prepared 
     char id[37];
     t->lake->random(t->lake->random_ctx, sync, sizeof sync);
     table_uuid4(t->lake, id);
-    const json_t *schema =
-        table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id", p->schema_id);
+    json_t *schema = table_schema_json(t);
     iceberg_manifest(&p->manifest, schema, p->spec.json, p->spec.spec_id, p->spec.fields, p->spec.n,
                      snapshot_id, p->files, p->n, sync);
+    json_decref(schema);
     char *name = mem_printf("%s-m0.avro", id);
     p->manifest_key = table_key(t, "write.metadata.path", "metadata", name);
     p->manifest_uri = store_uri(t->store, p->manifest_key);
@@ -112,7 +112,7 @@ static int prepare(struct table *t, const struct append *a, int64_t snapshot_id,
         return -1;
     p->spec = t->spec;
     p->spec.json = json_incref(t->spec.json);
-    p->schema_id = t->schema.schema_id;
+    p->schema_id = table_schema(t)->schema_id;
     if (!a->n_files)
         return 0;
     if (a->check_spec && a->spec_id != p->spec.spec_id)
@@ -153,8 +153,8 @@ static void prepared_fini(struct prepared *p)
 /* Somebody changed the schema meanwhile: every column of the files has to be there still. */
 static int columns_there(struct table *t, const struct prepared *p, struct err *e)
 {
-    if (p->schema_id == t->schema.schema_id)
-        return 0;
+    if (t->drafted || p->schema_id == t->schema.schema_id)
+        return table_draft_stands(t, e);
     for (uint32_t i = 0; i < p->n; i++)
         for (uint32_t k = 0; k < p->files[i].n_leaves; k++)
             if (!schema_find_id(&t->schema, p->leaves[i][k].field_id))
@@ -226,6 +226,7 @@ static int append_once(struct table *t, const struct append *a, struct prepared 
     if (snapshot && write_list(t, p, attempt->snapshot_id, race, e))
         return -1;
     table_change_begin(t, &change);
+    table_draft_add(t, &change);
     set_properties(&change, a);
     if (snapshot)
         snapshot_add(t, &change, a, p, attempt->snapshot_id, p->list.uri);
@@ -236,8 +237,10 @@ static int append_once(struct table *t, const struct append *a, struct prepared 
     if (p->n && !attempt->offered) /* once: it is the same for every base */
         with[n++] = (struct store_object){p->manifest_key, p->manifest.p, p->manifest.n};
     int rc = table_change_offer(t, &change, with, n, &attempt->offered, e);
-    if (rc == 0)
+    if (rc == 0) {
         t->own = true;
+        table_draft_drop(t);
+    }
     end_list(t, p, rc, e);
     if (rc && e->kind == ERR_UNKNOWN)
         append_remember(attempt, &change);

@@ -1,28 +1,44 @@
-/* Schema first: a schema that is proposed is agreed with the table by compare-and-swap. See table.h. */
+/* Schema first: a schema that is proposed is agreed with the table by compare-and-swap; or it is kept as a draft, and
+ * agreed by the very swap that brings the first files made by it. See table.h. */
 #include "base/mem.h"
 #include "table/table_int.h"
 
 #define UNKNOWN_MAX 4
 
-/* The next schema, with what it requires: that nobody changed the columns since the base. */
-static void add_schema(struct table *t, struct table_change *c, struct schema *next)
+static int64_t last_column(const struct table *t)
 {
-    json_t *meta = c->meta, *schemas = json_object_get(meta, "schemas");
-    int64_t id = -1, last = table_json_number(meta, "last-column-id");
+    return table_json_number(t->meta, "last-column-id");
+}
+
+static int64_t next_schema_id(const struct table *t)
+{
+    int64_t id = t->drafted ? t->draft.schema_id : -1;
     size_t i;
     json_t *j;
-    json_array_foreach(schemas, i, j) if (table_json_number(j, "schema-id") > id) id =
+    json_array_foreach(json_object_get(t->meta, "schemas"), i, j) if (table_json_number(j, "schema-id") > id) id =
         table_json_number(j, "schema-id");
-    next->schema_id = (int32_t)(id + 1);
-    json_t *made = iceberg_schema_json(next),
-           *before =
-               table_json_by_id(schemas, "schema-id", table_json_number(meta, "current-schema-id"));
+    return id + 1;
+}
+
+/* As metadata and manifests have it. */
+static json_t *schema_json(const struct table *t, const struct schema *s)
+{
+    json_t *made = iceberg_schema_json(s);
+    const json_t *before = table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id",
+                                            table_json_number(t->meta, "current-schema-id"));
     if (json_object_get(before, "identifier-field-ids"))
         json_object_set(made, "identifier-field-ids",
                         json_object_get(before, "identifier-field-ids"));
-    json_array_append(schemas, made);
+    return made;
+}
+
+/* The next schema, with what it requires: that nobody changed the columns since the base. */
+static void add_schema(struct table *t, struct table_change *c, const struct schema *next)
+{
+    json_t *meta = c->meta, *made = schema_json(t, next);
+    json_array_append(json_object_get(meta, "schemas"), made);
     json_object_set_new(meta, "current-schema-id", json_integer(next->schema_id));
-    if (schema_max_id(next) > last)
+    if (schema_max_id(next) > last_column(t))
         json_object_set_new(meta, "last-column-id", json_integer(schema_max_id(next)));
     json_object_set(table_require(c, "assert-current-schema-id"), "current-schema-id",
                     json_object_get(t->meta, "current-schema-id"));
@@ -47,10 +63,10 @@ static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, st
     struct schema next;
     struct table_change change;
     bool own = t->own, offered = false;
-    int rc = propose(ctx, &t->schema, (int32_t)table_json_number(t->meta, "last-column-id"), &next,
-                     e);
+    int rc = propose(ctx, &t->schema, (int32_t)last_column(t), &next, e);
     if (rc <= 0)
         return rc;
+    next.schema_id = (int32_t)next_schema_id(t);
     table_change_begin(t, &change);
     add_schema(t, &change, &next);
     schema_fini(&next);
@@ -65,6 +81,7 @@ int table_evolve(struct table *t, table_propose_fn *propose, void *ctx, struct e
     struct err none = {0};
     int unknown = 0;
     e = e ? e : &none;
+    invariant(!t->drafted);
     if (t->broken && table_reload(t, e))
         return -1;
     for (int race = 0; race < RACES_MAX; race++) {
@@ -84,4 +101,71 @@ int table_evolve(struct table *t, table_propose_fn *propose, void *ctx, struct e
     }
     return err_set(e, ERR_CONFLICT, "table %s: lost %d races to change its schema", t->name,
                    RACES_MAX);
+}
+
+/* ---- the draft ---- */
+
+bool table_drafts(const struct lake *lake)
+{
+    return !lake->catalog->writes_metadata; /* those give schemas numbers of their own */
+}
+
+bool table_has_draft(const struct table *t)
+{
+    return t->drafted;
+}
+
+int table_draft(struct table *t, table_propose_fn *propose, void *ctx, struct err *e)
+{
+    struct schema next;
+    struct err none = {0};
+    e = e ? e : &none;
+    invariant(table_drafts(t->lake));
+    if (t->broken && table_reload(t, e))
+        return -1;
+    int64_t last = t->drafted ? schema_max_id(&t->draft) : 0;
+    if (last < last_column(t))
+        last = last_column(t);
+    int rc = propose(ctx, table_schema(t), (int32_t)last, &next, e);
+    if (rc <= 0)
+        return rc;
+    next.schema_id = (int32_t)next_schema_id(t);
+    if (t->drafted) {
+        schema_fini(&t->draft);
+    } else {
+        t->draft_of = table_json_number(t->meta, "current-schema-id");
+        t->draft_last = last_column(t);
+    }
+    t->draft = next;
+    t->drafted = true;
+    return 0;
+}
+
+int table_draft_stands(const struct table *t, struct err *e)
+{
+    if (!t->drafted || (table_json_number(t->meta, "current-schema-id") == t->draft_of &&
+                        last_column(t) == t->draft_last))
+        return 0;
+    return err_set(e, ERR_FENCED, "somebody changed its columns meanwhile; the rows have to be read again");
+}
+
+void table_draft_add(struct table *t, struct table_change *c)
+{
+    if (t->drafted)
+        add_schema(t, c, &t->draft);
+}
+
+void table_draft_drop(struct table *t)
+{
+    if (t->drafted)
+        schema_fini(&t->draft);
+    t->drafted = false;
+}
+
+json_t *table_schema_json(const struct table *t)
+{
+    if (t->drafted)
+        return schema_json(t, &t->draft);
+    return json_incref(
+        table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id", t->schema.schema_id));
 }

@@ -58,10 +58,12 @@ static int look(struct table *t, const struct append_attempt *attempt, enum sett
     *out = SETTLED_UNKNOWN;
     if (table_reload(t, e))
         return -1;
-    if (there(t, attempt))
+    if (there(t, attempt)) {
         *out = SETTLED_COMMITTED;
-    else if (passed(t, attempt))
+        table_draft_drop(t);
+    } else if (passed(t, attempt)) {
         *out = SETTLED_NOT;
+    }
     return 0;
 }
 
@@ -79,6 +81,7 @@ int table_settle(struct table *t, struct append_attempt *attempt, enum settled *
     /* The base has not moved: the same offer again. Whichever of the two lands, lands alone. */
     if (table_change_send(t, attempt->change, e) == 0) {
         t->own = true;
+        table_draft_drop(t);
         *out = SETTLED_COMMITTED;
         return 0;
     }

@@ -261,6 +261,7 @@ int table_renew(struct table *t, struct err *e)
 int table_reopen(struct table *t, struct err *e)
 {
     t->uuid[0] = '\0';
+    table_draft_drop(t);
     return table_reload(t, e);
 }
 
@@ -295,6 +296,7 @@ void table_free(struct table *t)
     json_decref(t->config);
     json_decref(t->spec.json);
     schema_fini(&t->schema);
+    table_draft_drop(t);
     buf_fini(&t->list);
     free(t->list_uri);
     free(t->placed);
@@ -323,7 +325,7 @@ const char *table_name(const struct table *t)
 
 const struct schema *table_schema(const struct table *t)
 {
-    return &t->schema;
+    return t->drafted ? &t->draft : &t->schema;
 }
 
 int table_schemas(const struct table *t, void (*each)(void *, const struct schema *), void *ctx,

@@ -81,7 +81,7 @@ int table_renew(struct table *t, struct err *e);
 
 const char *table_name(const struct table *t);
 const char *table_uuid(const struct table *t); /* stays with it; a table made anew has another */
-const struct schema *table_schema(const struct table *t); /* the current one; valid until reload */
+const struct schema *table_schema(const struct table *t); /* the current one, or its draft; valid until reload */
 /* Every schema that the metadata still has, the current one too. */
 int table_schemas(const struct table *t, void (*each)(void *, const struct schema *), void *ctx,
                   struct err *e);
@@ -104,6 +104,14 @@ uint32_t table_partition(const struct table *t, const struct partition_field **o
 typedef int table_propose_fn(void *ctx, const struct schema *current, int32_t last_column_id,
                              struct schema *out, struct err *e);
 int table_evolve(struct table *t, table_propose_fn *propose, void *ctx, struct err *e);
+/* The same without asking the table yet: what is proposed is table_schema(t) from now on, files are made by it,
+ * and the next append brings it along, in one and the same swap, which asserts that nobody changed the columns
+ * since. Where somebody did, that append and all after it are ERR_FENCED until table_reopen: what was made by the
+ * draft is of no use. For whoever has the table to himself: a commit less for each change. Not where the catalog
+ * writes the metadata (table_drafts). */
+int table_draft(struct table *t, table_propose_fn *propose, void *ctx, struct err *e);
+bool table_drafts(const struct lake *lake);
+bool table_has_draft(const struct table *t);
 
 /* A data file that is already in the store. */
 struct data_leaf {

@@ -22,7 +22,10 @@ struct table {
     char *name, *location; /* location: of the metadata file; NULL where REST does not say it */
     json_t *meta;
     char uuid[40];
-    struct schema schema;
+    struct schema schema; /* the base's current one */
+    struct schema draft;  /* what it is to become with the next append, where `drafted` says so, ... */
+    bool drafted;
+    int64_t draft_of, draft_last; /* ... made from a base with this current schema and last column */
     struct partition_field partition[TABLE_FIELDS_MAX];
     struct table_fields spec;
     struct store *store; /* where its files lie: the lake's, or its own */
@@ -37,6 +40,7 @@ struct table {
     bool broken; /* the base cannot be used: the next reload reads it again */
 };
 
+struct table_change;
 struct table *table_new(const struct lake *lake, const char *name);
 /* Takes both; `config` is borrowed. */
 int table_take_base(struct table *t, json_t *meta, char *location, json_t *config, struct err *e);
@@ -45,6 +49,13 @@ char *table_key(const struct table *t, const char *setting, const char *folder, 
 /* The credentials that the catalog gave will be over soon. */
 bool table_expiring(const struct table *t);
 void table_pause(struct table *t, int race);
+
+/* evolve.c: the draft. */
+/* Is the base still the one that it was made for? ERR_FENCED: somebody changed the columns. */
+int table_draft_stands(const struct table *t, struct err *e);
+void table_draft_add(struct table *t, struct table_change *c); /* to the change */
+void table_draft_drop(struct table *t);
+json_t *table_schema_json(const struct table *t); /* table_schema(t); a new reference */
 
 int64_t table_json_number(const json_t *j, const char *key);
 const char *table_json_text(const json_t *j, const char *key);

@@ -186,3 +186,20 @@ def test_declared_timestamptz_keeps_what_it_holds_and_rescues_the_rest(lake, tmp
         assert [at for at, _ in rows] == [noon, noon, noon, april, april, None]
         assert [rescued and json.loads(rescued) for _, rescued in rows] == [
             None, None, {"/at": sent[2]}, None, {"/at": sent[4]}, {"/at": "never"}]
+
+
+def test_two_loads_into_one_lake_at_once(lake, tmp_path):
+    """Both find the same new columns, each in an order of its own, and encode long before they commit: whoever comes second
+    has to read again, with the other's columns."""
+    sent, loads = [], []
+    for k in range(2):
+        events = [event(event_name=f"both{i % 3}", pad=f"{i}" * 400, own={f"k{k}_{i // 100}": "v" * (i % 50)},
+                        **{f"f{i // 100 * (k + 3) % 40}": i}) for i in range(15000)]
+        sent += events
+        path = tmp_path / f"{k}.ndjson"
+        path.write_bytes(ndjson(events))
+        loads.append([INLET, "load", path, "--lake", lake.path, "--memory", "64MB", "--commit-interval", "100ms"])
+    both = [subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for args in loads]
+    errs = [p.communicate(timeout=120)[1].decode() for p in both]
+    assert [p.returncode for p in both] == [0, 0], errs
+    model.check(lake, sent)

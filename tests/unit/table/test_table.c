@@ -512,6 +512,108 @@ static void test_evolve(void **state)
     table_free(other);
 }
 
+static int64_t current_columns(struct env *v, const char *name, int32_t *schema_id)
+{
+    struct table *t = table_load(&v->lake, name, &v->e);
+    assert_non_null(t);
+    int64_t n = table_schema(t)->root.n_children;
+    *schema_id = table_schema(t)->schema_id;
+    table_free(t);
+    return n;
+}
+
+/* A draft is nobody else's business until the append that brings it, and goes along over lost races. */
+static void test_a_draft_comes_with_the_append(void **state)
+{
+    struct env *v = *state;
+    char one[] = "one", two[] = "two";
+    struct table *t = make(v, "draft"), *other = make(v, "draft");
+    int32_t id;
+    append_ok(v, t, 1);
+    assert_int_equal(table_draft(t, propose, one, &v->e), 0);
+    assert_int_equal(table_draft(t, propose, two, &v->e), 0);
+    assert_int_equal(table_draft(t, propose, two, &v->e), 0); /* there already */
+    int32_t drafted = table_schema(t)->schema_id;
+    assert_int_equal(field_child(&table_schema(t)->root, "two")->id, ENVELOPE_COLUMNS + 4);
+    assert_int_equal(current_columns(v, "draft", &id), ENVELOPE_COLUMNS);
+    append_ok(v, other, 2); /* of the same columns: no hindrance */
+    assert_true(table_has_draft(t));
+    append_ok(v, t, 3);
+    assert_false(table_has_draft(t));
+    assert_int_equal(current_columns(v, "draft", &id), ENVELOPE_COLUMNS + 2);
+    assert_int_equal(id, drafted);
+    check_files(v, t, 3);
+    assert_int_equal(table_reload(other, &v->e), 0);
+    assert_true(schema_same(table_schema(t), table_schema(other)));
+    assert_int_equal(table_evolve(other, propose_extra, NULL, &v->e), 0);
+    append_ok(v, t, 4);
+    assert_int_equal(field_child(&table_schema(t)->root, "extra")->id, ENVELOPE_COLUMNS + 7);
+    table_free(t);
+    table_free(other);
+}
+
+/* Ids that somebody else gave meanwhile: not a byte that was made by the draft may go in. */
+static void test_a_draft_is_fenced_by_anothers_columns(void **state)
+{
+    struct env *v = *state;
+    char one[] = "one", two[] = "two";
+    for (int late = 0; late < 2; late++) { /* before the append begins, and in a race with it */
+        const char *name = late ? "late" : "early";
+        struct table *t = make(v, name), *other = make(v, name);
+        struct append a = {0};
+        struct append_attempt attempt = {0};
+        append_ok(v, t, 1);
+        assert_int_equal(table_reload(other, &v->e), 0);
+        assert_int_equal(table_draft(t, propose, one, &v->e), 0);
+        assert_int_equal(table_evolve(other, propose, two, &v->e), 0);
+        if (!late)
+            assert_int_equal(table_reload(t, &v->e), 0);
+        for (int tries = 0; tries < 2; tries++) {
+            assert_int_equal(append_to(v, t, &a, &attempt, 2), -1);
+            assert_int_equal(v->e.kind, ERR_FENCED);
+        }
+        check_files(v, other, 1);
+        assert_int_equal(table_reopen(t, &v->e), 0);
+        assert_false(table_has_draft(t));
+        assert_int_equal(table_draft(t, propose, one, &v->e), 0);
+        assert_int_equal(field_child(&table_schema(t)->root, "one")->id, ENVELOPE_COLUMNS + 4);
+        append_ok(v, t, 3);
+        check_files(v, t, 2);
+        append_attempt_fini(&attempt);
+        table_free(t);
+        table_free(other);
+    }
+}
+
+static void test_a_draft_under_lost_answers(void **state)
+{
+    struct env *v = *state;
+    static const enum fate cases[][2] = {{LOST_AFTER}, {LOST_BEFORE}, {LOST_BEFORE, LOST_AFTER}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        int32_t id;
+        snprintf(name, sizeof name, "lost%zu", i);
+        table_free(make(v, name));
+        struct flaky f = flaky_begin(v, cases[i], 2);
+        struct lake lake = v->lake;
+        struct append_attempt attempt = {0};
+        enum settled s;
+        lake.catalog = &f.base;
+        struct table *t = table_load(&lake, name, &v->e);
+        assert_int_equal(table_draft(t, propose_extra, NULL, &v->e), 0);
+        if ((s = append_lost(v, t, &attempt)) == SETTLED_UNKNOWN)
+            assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
+        assert_int_equal(s, SETTLED_COMMITTED);
+        assert_false(table_has_draft(t));
+        assert_int_equal(current_columns(v, name, &id), ENVELOPE_COLUMNS + 1);
+        append_ok(v, t, 4);
+        check_files(v, t, 2);
+        append_attempt_fini(&attempt);
+        table_free(t);
+        flaky_fini(&f);
+    }
+}
+
 static void test_properties_alone_make_no_snapshot(void **state)
 {
     struct env *v = *state;
@@ -542,6 +644,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_table_made_anew_fences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_of_another_spec_are_fenced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_evolve, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_draft_comes_with_the_append, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_draft_is_fenced_by_anothers_columns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_draft_under_lost_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_alone_make_no_snapshot, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
