@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from conftest import INLET, PLAIN, REAL_S3, Lake, make_bucket, ndjson, run
+from model import normal, rebuild
 
 
 class S3Lake(Lake):
@@ -90,19 +91,33 @@ def expected(text):
 READ_AT_START = 3  # its metadata (twice: once the lease is taken, positions are read anew), manifests
 
 
+def no_lists_empty(v):
+    """PyIceberg reads a null list as an empty one."""
+    if isinstance(v, dict):
+        return {k: no_lists_empty(x) for k, x in v.items() if x != []}
+    return [no_lists_empty(x) for x in v] if isinstance(v, list) else v
+
+
+def whole(row, schema):
+    """A row's event, and our columns beside it: an empty list that came before its column is rescued, and two threads may meet the two in either order."""
+    return {**{c: row[c] for c in ("created_datetime", "event_type", "event_subtype", "event_time")}, **no_lists_empty(normal(rebuild(row, schema)))}
+
+
+def by_uuid(rows):
+    return sorted(rows, key=lambda r: (str(r.get("event_uuid")), str(r)))
+
+
 def test_the_same_rows_as_in_a_directory(s3lake, lake):
     text = generated(4000)
     for l in (s3lake, lake):
         l.load("-", stdin=text)
-    here = {"file": lake, "s3": s3lake}
     assert s3lake.tables() == lake.tables() and len(lake.tables()) > 3
     for table in lake.tables():
-        a, b = ([{k: v for k, v in r.items() if k not in ("_arrived_at", "arrived_at")} for r in
-                 l.pyiceberg(table).scan().to_arrow().to_pylist()] for l in here.values())
-        key = lambda r: (str(r.get("event_uuid")), str(sorted(r.items(), key=str)))
-        if table == "inlet_dead_letters":  # each load of standard input has a name of its own
-            a, b = ([{k: r[k] for k in ("reason", "message", "payload")} for r in x] for x in (a, b))
-        assert sorted(a, key=key) == sorted(b, key=key), table
+        dead = table == "inlet_dead_letters"  # each load of standard input has a name of its own
+        a, b = (by_uuid([{k: r[k] for k in ("reason", "message", "payload")} for r in l.rows(table)] if dead else
+                        [whole(r, schema) for schema in [l.pyiceberg(table).schema()] for r in l.rows(table)]) for l in (s3lake, lake))
+        for x, y in zip(a, b, strict=True):
+            assert x == y, table
     assert b"signup" in s3lake.run("tables").stdout or b"click" in s3lake.run("tables").stdout
     for m in (m for t in s3lake.tables() for m in s3lake.pyiceberg(t).scan().plan_files()):
         assert m.file.file_path.startswith(s3lake.path + "/events/")
