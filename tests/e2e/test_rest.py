@@ -3,11 +3,14 @@ or, with INLET_TEST_REST=URI (make test-rest), against Iceberg's own server."""
 import json
 import os
 import re
+import subprocess
+import time
+import urllib.error
 import urllib.request
 
 import model
 import pytest
-from conftest import Faults, Lake, killed_at_random, ndjson, run, sent_once, start_standin
+from conftest import INLET, Faults, Lake, killed_at_random, ndjson, run, sent_once, start_standin
 from test_run import make
 
 REAL = os.environ.get("INLET_TEST_REST")
@@ -155,6 +158,40 @@ def test_killed(rest, tmp_path):
     rest.load(path)
     sent_once(rest, sent)
     assert kills > 1
+
+
+def wait_for(what, seconds=30):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        got = what()
+        if got:
+            return got
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
+def test_a_takeover_moves_what_is_asserted(rest, tmp_path):
+    """Only the parent snapshot is asserted: who was killed, or is frozen in the middle of a commit of dead letters, has to be
+    refused once another took over, though that one has nothing to write."""
+    path = file_of(tmp_path, [event(1), {"event_name": "none"}])
+    p = subprocess.Popen([INLET, "load", "--follow", path, *rest.arguments(), "--commit-interval", "100ms"], stderr=subprocess.DEVNULL)
+    before = wait_for(lambda: "inlet_dead_letters" in (rest.tables() if (rest.ns,) in rest.catalog().list_namespaces() else [])
+                      and rest.pyiceberg("inlet_dead_letters").current_snapshot())
+    time.sleep(0.5)
+    p.kill()
+    p.wait()
+    r = rest.load(path, "--json")
+    assert json.loads(r.stdout)["rows_committed"] == 0, "nothing new is in the file"
+    letters = rest.pyiceberg("inlet_dead_letters")
+    assert "inlet.takeover" in letters.properties and len(rest.rows("inlet_dead_letters")) == 1
+    late = {"requirements": [{"type": "assert-table-uuid", "uuid": str(letters.metadata.table_uuid)},
+                             {"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": before.snapshot_id}],
+            "updates": [{"action": "set-properties", "updates": {"zombie": "was here"}}]}
+    prefix = "" if REAL else "a%2Fb/"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(f"{rest.uri}/v1/{prefix}namespaces/{rest.ns}/tables/inlet_dead_letters",
+                                                      data=json.dumps(late).encode(), headers={"Content-Type": "application/json"}))
+    assert refused.value.code == 409
 
 
 @pytest.mark.skipif(not REAL, reason="the stand-in has no views")
