@@ -261,9 +261,12 @@ int table_append(struct table *t, const struct append *a, struct append_attempt 
     int rc = prepare(t, a, attempt->snapshot_id, &p, e) || (look && table_reload(t, e)) ? -1 : 0;
     for (int race = 0; !rc; race++) {
         rc = append_once(t, a, &p, attempt, race, e);
-        if (!rc || e->kind != ERR_CONFLICT || race == RACES_MAX)
+        bool stale = rc && e->kind == ERR_FENCED && !look; /* perhaps only the base was old */
+        if (!rc || (e->kind != ERR_CONFLICT && !stale) || race == RACES_MAX)
             break;
-        table_pause(t, race);
+        if (!stale)
+            table_pause(t, race);
+        look = true;
         rc = table_reload(t, e);
     }
     if (rc && !attempt->offered && p.manifest_key) {

@@ -721,6 +721,48 @@ static void test_properties_move_what_is_asserted(void **state)
     }
 }
 
+/* Its handle's base is from before what the lease's taking was told: looked at again, not fenced for ever. */
+static int expects_mark(void *ctx, const struct table *t, bool rebased, struct err *e)
+{
+    const char *held = table_property(t, "inlet.position.x");
+    struct watch *w = ctx;
+    w->calls++;
+    w->rebased += rebased;
+    return held ? 0 : err_set(e, ERR_FENCED, "nothing is held");
+}
+
+static void test_an_old_base_is_looked_at_again(void **state)
+{
+    static const struct catalog_ops ops = {
+        .load = asserting_load, .create = asserting_create, .swap = asserting_swap};
+    static struct asserting catalog = {.base = {.ops = &ops, .writes_metadata = true}};
+    struct env *v = *state;
+    v->lake.catalog = &catalog.base;
+    struct table *t = make(v, "old"), *other = make(v, "old");
+    const char *const set[] = {"inlet.position.x", "7", NULL};
+    struct watch w = {.v = v};
+    struct append theirs = {.set_properties = set}, a = {.validate = expects_mark, .validate_ctx = &w};
+    struct append_attempt first = {0}, second = {0}, third = {0};
+    assert_int_equal(append_to(v, other, &theirs, &first, 1), 0);
+    assert_int_equal(append_to(v, t, &a, &second, 2), 0);
+    assert_int_equal(w.calls, 2);
+    assert_int_equal(w.rebased, 1); /* so that the lease is read */
+    check_files(v, t, 2);
+    w.answer = ERR_FENCED; /* truly fenced: asked twice at most, nothing offered */
+    w.calls = 0;
+    a.validate = validate;
+    assert_int_equal(append_to(v, t, &a, &third, 3), -1);
+    assert_int_equal(v->e.kind, ERR_FENCED);
+    assert_int_equal(w.calls, 2);
+    assert_false(third.offered);
+    append_attempt_fini(&first);
+    append_attempt_fini(&second);
+    append_attempt_fini(&third);
+    table_free(t);
+    table_free(other);
+    json_decref(catalog.meta);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,6 +780,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_draft_under_lost_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_alone_make_no_snapshot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_move_what_is_asserted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_old_base_is_looked_at_again, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
