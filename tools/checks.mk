@@ -1,9 +1,13 @@
 # Checks beyond make test: heavier, or with tools that a build does not need.
-.PHONY: test-spark
+.PHONY: test-spark test-trino
 
 test-spark: deps ## Spark reads a lake (fetches pyspark and two jars, 370 MB)
 	@$(MAKE) --no-print-directory $(B)/inlet
 	@B=$(B) tools/spark.sh
+
+test-trino: deps ## Trino, which Athena is made from, reads a lake in S3 and Glue (fetches its server, 821 MB)
+	@$(MAKE) --no-print-directory $(B)/inlet
+	@B=$(B) tools/trino.sh
 
 .PHONY: lint
 lint: deps ## clang builds it without a warning; cppcheck finds nothing (Debian packages, installed)

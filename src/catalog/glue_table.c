@@ -261,6 +261,7 @@ json_t *glue_view_input(const struct catalog_view *view)
     coded[base64_encode(coded, (const uint8_t *)text, n)] = '\0';
     char *original = mem_printf("/* Presto View: %s */", coded);
     json_object_set_new(input, "Name", json_string(view->name));
+    json_object_set_new(input, "Owner", json_string("inlet")); /* Trino reads no view without one */
     json_object_set_new(input, "TableType", json_string("VIRTUAL_VIEW"));
     json_object_set_new(input, "ViewOriginalText", json_string(original));
     json_object_set_new(input, "ViewExpandedText", json_string("/* Presto View */"));

@@ -7,33 +7,12 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import cookbook  # noqa: E402
 import expected  # noqa: E402
-from conftest import Lake  # noqa: E402
+from conftest import Lake, ndjson, run  # noqa: E402
 from nasty import Nasty  # noqa: E402
 from readers import free_lists, same_cell  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def spark():
-    from pyspark.sql import SparkSession
-    jars = ",".join(map(str, sorted((ROOT / "build" / "spark").glob("*.jar"))))
-    assert jars, "run it by make test-spark"
-    session = (SparkSession.builder.master("local[2]").config("spark.jars", jars).config("spark.ui.enabled", "false")
-               .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-               .config("spark.driver.memory", "1g").config("spark.sql.session.timeZone", "UTC")
-               .config("spark.sql.shuffle.partitions", "2").config("spark.log.level", "ERROR").getOrCreate())
-    yield session
-    session.stop()
-
-
-def open_lake(spark, lake, options=""):
-    """A session of its own, whose catalog `default` is the lake's: the name is part of the catalog's rows."""
-    session = spark.newSession()
-    at = "spark.sql.catalog.default"
-    for key, value in {"": "org.apache.iceberg.spark.SparkCatalog", ".type": "jdbc", ".uri": f"jdbc:sqlite:{lake.path}/catalog.db{options}",
-                       ".jdbc.schema-version": "V1", ".warehouse": f"file://{lake.path}", ".cache-enabled": "false"}.items():
-        session.conf.set(at + key, value)
-    return session
+from session import open_lake, spark  # noqa: E402,F401
 
 
 def spark_type(t):
@@ -143,3 +122,52 @@ def test_spark_appends_and_we_go_on(spark, tmp_path):
     rows = {r["event_uuid"]: r for r in read(open_lake(spark, lake, "?journal_mode=WAL"), "a")[1]}
     assert {u: r["n"] for u, r in rows.items()} == {"u1": 1, "s1": 2, "u2": 3}
     assert {r["event_uuid"] for r in lake.rows("a")} == {"u1", "s1", "u2"}
+
+
+@pytest.fixture(scope="module")
+def page(spark, tmp_path_factory):
+    """The cookbook's lake in a session of Spark, and what DuckDB answers over it."""
+    folder = tmp_path_factory.mktemp("page")
+    lake = Lake(folder / "lake")
+    cookbook.make_lake(lake.load, folder)
+    return open_lake(spark, lake), cookbook.duckdb_answers(cookbook.page_python(folder)["con"])
+
+
+def rows_of(session, sql):
+    """Spark writes names in backquotes, which the page says."""
+    return [tuple(r) for r in session.sql(sql.replace('"', "`")).collect()]
+
+
+@pytest.mark.parametrize("asked", [a for a in cookbook.queries("Spark") if a[0] != "As it was"], ids=lambda a: f"{a[0]}-{a[1]}-{a[2]}")
+def test_cookbook(page, asked):
+    session, answers = page
+    got = rows_of(session, cookbook.queries("Spark")[asked])
+    assert cookbook.same_answer(got, answers[asked]), (got[:3], answers[asked][:3])
+
+
+def test_cookbook_as_it_was(spark, tmp_path):
+    lake = Lake(tmp_path / "lake")
+    event = {"event_uuid": "a", "event_name": "order:new", "created_at": 1763971200}
+    lake.load("-", stdin=ndjson([event]))
+    time.sleep(1.1)
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    time.sleep(1.1)
+    lake.load("-", stdin=ndjson([{**event, "event_uuid": "b"}]))
+    session = open_lake(spark, lake)
+    then = cookbook.queries("Spark")["As it was", "own", 1].replace("2026-11-20 12:00:00", moment)
+    assert then.count(moment) == 1
+    assert rows_of(session, then) == [(1,)] and rows_of(session, "SELECT count(*) FROM events.`order`") == [(2,)]
+
+
+def test_views(spark, tmp_path):
+    lake = Lake(tmp_path / "lake")
+    events = [{"event_uuid": "a", "event_name": "order:new", "created_at": 1763971200.5, "user_id": 7, "n": 1},
+              {"event_uuid": "b", "event_name": "click", "created_at": 1763971201, "user_id": 8, "price": 1.5},
+              {"event_uuid": "c", "event_name": "login:ok", "created_at": 1763971202, "user_id": "seven", "n": 2}]
+    lake.load("-", stdin=ndjson(events))
+    session = open_lake(spark, lake)
+    session.sql(run("views", "--lake", lake.path, "--for", "spark", "--with", "user_id,price").stdout.decode().strip().rstrip(";"))
+    rows = [tuple(r) for r in session.sql("SELECT event_uuid, event_type, event_subtype, user_id, price, unix_micros(event_time) FROM all_events "
+                                          "ORDER BY 1").collect()]
+    assert rows == [("a", "order", "new", "7", None, 1763971200500000), ("b", "click", None, "8", 1.5, 1763971201000000),
+                    ("c", "login", "ok", "seven", None, 1763971202000000)]

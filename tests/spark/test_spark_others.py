@@ -10,20 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from conftest import INLET, Lake, ndjson  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def spark():
-    from pyspark.sql import SparkSession
-    jars = ",".join(map(str, sorted((ROOT / "build" / "spark").glob("*.jar"))))
-    assert jars, "run it by make test-spark"
-    session = (SparkSession.builder.master("local[2]").config("spark.jars", jars).config("spark.ui.enabled", "false")
-               .config("spark.sql.extensions", "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions")
-               .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-               .config("spark.driver.memory", "1g").config("spark.sql.session.timeZone", "UTC")
-               .config("spark.sql.shuffle.partitions", "2").config("spark.log.level", "ERROR").getOrCreate())
-    yield session
-    session.stop()
+from session import open_lake, spark  # noqa: E402,F401
 
 
 class Fed:
@@ -74,11 +61,7 @@ def fed(tmp_path):
 
 @pytest.fixture
 def sql(spark, fed):
-    session = spark.newSession()
-    at = "spark.sql.catalog.default"
-    for key, value in {"": "org.apache.iceberg.spark.SparkCatalog", ".type": "jdbc", ".uri": f"jdbc:sqlite:{fed.lake.path}/catalog.db",
-                       ".jdbc.schema-version": "V1", ".jdbc.init-catalog-tables": "false", ".warehouse": f"file://{fed.lake.path}", ".cache-enabled": "false"}.items():
-        session.conf.set(at + key, value)
+    session = open_lake(spark, fed.lake, jdbc_init__catalog__tables="false")
     return lambda text: session.sql(text).collect()
 
 

@@ -36,13 +36,13 @@ locals {
     },
     { for t in var.query_tables : "${t}: rows by day and subtype" => <<-SQL
         SELECT date(event_time) AS day, event_subtype, count(*) AS events
-        FROM ${t} WHERE event_time > current_timestamp - INTERVAL '7' DAY
+        FROM "${t}" WHERE event_time > current_timestamp - INTERVAL '7' DAY
         GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC
       SQL
     },
     { for t in var.query_tables : "${t}: an event_uuid that is there twice" => <<-SQL
         SELECT event_uuid, count(*) AS times
-        FROM ${t} WHERE event_time > current_timestamp - INTERVAL '2' DAY
+        FROM "${t}" WHERE event_time > current_timestamp - INTERVAL '2' DAY
         GROUP BY 1 HAVING count(*) > 1 LIMIT 100
       SQL
     },
