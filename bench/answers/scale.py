@@ -11,6 +11,9 @@ from common import INLET, OUT, events_file, live_commit, load, objects, say, tab
 
 RATES = {"1 thousand": 1e3, "1 million": 1e6, "1 billion": 1e9}
 BILLION_A_SECOND = 277_778
+ROWS = (("shards of the stream", "shards"), ("the stream itself", "stream"), ("cores busy", "cores"), ("vCPU given", "vcpu"),
+        ("inlet: Fargate, PUTs, Glue", "inlet"), ("Firehose to Iceberg", "firehose_iceberg"), ("Firehose to Parquet (one schema)", "firehose_parquet"),
+        ("Firehose, raw", "firehose_raw"), ("new data a month, GB", "stored_gb"), ("storing it, a month", "storage"))
 
 
 def price(name, all_prices=json.loads((pathlib.Path(__file__).parent / "prices.json").read_text())):
@@ -63,8 +66,8 @@ def month(rate, m):
     return {"stream": stream, "shards": shards, "cores": cores, "vcpu": vcpu, "inlet": task + requests + glue,
             "firehose_iceberg": gb * price("firehose_iceberg_gb"),
             "firehose_parquet": rounded * (price("firehose_gb") + price("firehose_conversion_gb")),
-            "firehose_raw": rounded * price("firehose_gb"), "stored_gb": events * m["bytes_out"] / 1e9,
-            "storage": events * m["bytes_out"] / 1e9 * price("s3_gb_month")}
+            "firehose_raw": rounded * price("firehose_gb"), "stored_gb": events * m["bytes_out"] / 2**30,
+            "storage": events * m["bytes_out"] / 2**30 * price("s3_gb_month")}
 
 
 def run(scale):
@@ -77,9 +80,7 @@ def show(r):
     usd = lambda x: f"{x:,.2f}" if x < 1000 else f"{x:,.0f}"
     rows = [["events an hour", *r["months"]]]
     body = []
-    for label, key in (("shards of the stream", "shards"), ("the stream itself", "stream"), ("cores busy", "cores"), ("vCPU given", "vcpu"), ("inlet: Fargate, PUTs, Glue", "inlet"),
-                       ("Firehose to Iceberg", "firehose_iceberg"), ("Firehose to Parquet (one schema)", "firehose_parquet"), ("Firehose, raw", "firehose_raw"),
-                       ("new data a month, GB", "stored_gb"), ("storing it, a month", "storage")):
+    for label, key in ROWS:
         body.append([label, *(f"{x[key]:,}" if key == "shards" else f"{x[key]:.4f}" if key == "cores" else f"{x[key]:g}" if key == "vcpu" else usd(x[key])
                               for x in r["months"].values())])
     kept = "kept up" if b["kept_up"] else "did NOT keep up"
