@@ -1,16 +1,17 @@
 """What every environment must keep, checked on the resources of a plan or of a state: nothing public, everything
 encrypted, no wildcard that AWS does not demand, everything tagged, what lasts protected."""
 import json
+import re
 
 TAGS = {"project", "environment", "managed-by"}
-# Types that hold no data and open nothing by themselves. A type that is neither here nor checked below is a finding:
+# Types that hold no data and open nothing by themselves. A type that is neither here nor has a rule below is a finding:
 # whoever adds one says how it is kept.
 HARMLESS = {
     "aws_appautoscaling_policy", "aws_appautoscaling_target", "aws_athena_named_query", "aws_budgets_budget", "aws_cloudwatch_dashboard",
     "aws_cloudwatch_log_metric_filter", "aws_cloudwatch_log_stream", "aws_cloudwatch_metric_alarm", "aws_ecr_lifecycle_policy",
     "aws_ecs_cluster", "aws_ecs_cluster_capacity_providers", "aws_glue_catalog_database", "aws_glue_catalog_table", "aws_internet_gateway",
-    "aws_kms_alias", "aws_lambda_event_source_mapping", "aws_route", "aws_route_table", "aws_route_table_association", "aws_s3_bucket_lifecycle_configuration",
-    "aws_s3_bucket_ownership_controls", "aws_s3_bucket_versioning", "aws_sns_topic_subscription", "aws_vpc", "terraform_data",
+    "aws_kinesis_firehose_delivery_stream", "aws_kms_alias", "aws_lambda_event_source_mapping", "aws_route", "aws_route_table",
+    "aws_route_table_association", "aws_sns_topic", "aws_vpc", "terraform_data",
 }
 # Wildcards that AWS demands, each with its reason.
 ANY_RESOURCE = {
@@ -18,6 +19,18 @@ ANY_RESOURCE = {
 }
 # Where the whole world may be named, since AWS itself asks without our account's name.
 LAYERS = "-starport-layer-bucket/*"
+# What a role, or an endpoint of the network, may ever allow: reading the stream, writing the lake, starting the task.
+ROLE_ACTIONS = {
+    *(f"kinesis:{a}" for a in ("DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards")),
+    *(f"s3:{a}" for a in ("AbortMultipartUpload", "DeleteObject", "GetBucketLocation", "GetObject", "ListBucket", "ListBucketMultipartUploads", "PutObject")),
+    *(f"glue:{a}" for a in ("CreateTable", "GetDatabase", "GetTable", "GetTables", "UpdateTable")),
+    *(f"dynamodb:{a}" for a in ("DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem")),
+    *(f"ecr:{a}" for a in ("BatchCheckLayerAvailability", "BatchGetImage", "GetAuthorizationToken", "GetDownloadUrlForLayer")),
+    "logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "kms:GenerateDataKey",
+}
+ASSUMED_BY = {"ecs-tasks.amazonaws.com", "firehose.amazonaws.com", "lambda.amazonaws.com"}
+SECRETS = re.compile("SECRET|PASSWORD|TOKEN|CREDENTIAL|ACCESS_KEY|PRIVATE_KEY")
+EXPIRES = ("athena-results/",)  # of the lake's folders
 
 
 def listed(x):
@@ -33,32 +46,69 @@ def statements(text):
     return listed(json.loads(text)["Statement"])
 
 
+def wild(text):
+    return "*" in text or "?" in text
+
+
+def principals(statement):
+    """Who is named: (kind, name) each; ("AWS", "*") is anyone."""
+    p = statement.get("Principal")
+    return [(kind, name) for kind, names in p.items() for name in listed(names)] if isinstance(p, dict) else [("AWS", n) for n in listed(p)]
+
+
 def anyone(statement):
-    principal = statement.get("Principal")
-    return principal == "*" or isinstance(principal, dict) and "*" in listed(principal.get("AWS"))
+    return ("AWS", "*") in principals(statement)
 
 
-def check_statement(s, scope, key_policy):
-    """The wildcards and principals of one Allow statement; scope: the names, one of which a resource must hold before a wildcard."""
+def narrowed(statement):
+    """Do the conditions of a statement for anyone leave one account only?"""
+    equals = statement.get("Condition", {}).get("StringEquals", {})
+    return any(key in ("aws:PrincipalAccount", "aws:SourceAccount") and not any(map(wild, listed(values))) for key, values in equals.items())
+
+
+class Scope:
+    """What is the environment's own: its names and its account."""
+
+    def __init__(self, names, accounts):
+        self.names, self.accounts = names, accounts
+
+    def holds(self, resource):
+        """Named whole; or, before its wildcard, below a name of ours."""
+        before = re.split(r"[*?]", resource)[0]
+        if wild(resource):
+            return any(re.search(re.escape(n) + "[/:]", before) for n in self.names)
+        return any(n in resource for n in self.names) or any(f":{a}:" in resource for a in self.accounts)
+
+
+def check_statement(s, scope, kind):
+    """The wildcards, actions and principals of one Allow statement of a policy of that kind."""
     if s["Effect"] == "Deny":
         return
-    actions, targets = listed(s.get("Action")), listed(s.get("Resource"))
+    actions, targets, key = listed(s.get("Action")), listed(s.get("Resource")), kind == "aws_kms_key"
     if "NotAction" in s or "NotResource" in s or "NotPrincipal" in s:
         yield "grants by what is not named"
-    root = isinstance(s.get("Principal"), dict) and str(s["Principal"].get("AWS", "")).endswith(":root")
+    root = any(k == "AWS" and name.endswith(":root") for k, name in principals(s))
     for a in actions:
-        if "*" in a and not (key_policy and root and a == "kms:*"):  # else nobody could ever manage the key
+        if wild(a) and not (key and root and a == "kms:*"):  # else nobody could ever manage the key
             yield f"action {a}"
+        elif kind in ("aws_iam_role", "aws_iam_role_policy", "aws_vpc_endpoint") and a not in ROLE_ACTIONS | {"sts:AssumeRole"}:
+            yield f"action {a} is none that we need"
     for t in targets:
-        if t == "*" and not key_policy and not all(a in ANY_RESOURCE for a in actions):  # in a key's policy "*" is the key itself
+        if t == "*" and not key and not all(a in ANY_RESOURCE for a in actions):  # in a key's policy "*" is the key itself
             yield f"resource * for {', '.join(actions)}"
-        if t != "*" and "*" in t and not any(n in t.split("*")[0] for n in scope) and not t.endswith(LAYERS):
-            yield f"resource {t} is wider than the environment"
-    if anyone(s) and not s.get("Condition") and not all(t.endswith(LAYERS) for t in targets):
-        yield "anyone, without a condition"
+        if t != "*" and not t.endswith(LAYERS) and not scope.holds(t):
+            yield f"resource {t} is wider than the environment" if wild(t) else f"resource {t} is none of ours"
+    layers = bool(targets) and all(t.endswith(LAYERS) for t in targets)
+    if anyone(s) and not layers and not narrowed(s):
+        yield "anyone, without a condition that leaves one account"
+    for k, name in principals(s):
+        if (k, name) != ("AWS", "*") and (k not in ("AWS", "Service") or wild(name)):
+            yield f"principal {k}: {name}"
+    if kind == "aws_iam_role_policy" and any(a.startswith("kms:") for a in actions) and "kms:ViaService" not in s.get("Condition", {}).get("StringEquals", {}):
+        yield "the key otherwise than through a service"
 
 
-def check_policy(r, attribute, scope, key_policy=False):
+def check_policy(r, attribute, scope):
     text = r["values"].get(attribute)
     if text is None:
         # A key's ARN is known only when it is made; those policies are apart, and are checked in the state.
@@ -66,116 +116,227 @@ def check_policy(r, attribute, scope, key_policy=False):
             yield f"{attribute} is not known in the plan, so nobody can check it"
         return
     for s in statements(text):
-        for finding in check_statement(s, scope, key_policy):
+        for finding in check_statement(s, scope, r["type"]):
             yield f"{attribute}: {s.get('Sid', '')}: {finding}"
 
 
-def denies_plain_http(text):
-    return any(s["Effect"] == "Deny" and anyone(s) and s.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport") == "false"
-               for s in statements(text))
+def denies_plain_http(text, action, resources):
+    """To anyone, for all of the service's actions on that many resources, under no further condition."""
+    return any(s["Effect"] == "Deny" and anyone(s) and s.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+               and listed(s.get("Action")) == [action] and len(listed(s.get("Resource"))) == resources for s in statements(text))
+
+
+# ---- what is asked of each type: (resource, its values, scope, the environment has a key of its own) -> findings
+
+def stream(r, v, scope, keyed):
+    if v["encryption_type"] != "KMS":
+        yield "not encrypted"
+
+
+def bucket(r, v, scope, keyed):
+    if v.get("acl") not in (None, "private"):
+        yield "public"
+
+
+def public_access(r, v, scope, keyed):
+    if not all(v[k] for k in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")):
+        yield "public access is not blocked"
+
+
+def bucket_encryption(r, v, scope, keyed):
+    how = block(block(v, "rule"), "apply_server_side_encryption_by_default").get("sse_algorithm")
+    if how != ("aws:kms" if keyed else "AES256"):
+        yield f"encrypted by {how}"
+
+
+def bucket_policy(r, v, scope, keyed):
+    yield from check_policy(r, "policy", scope)
+    if not denies_plain_http(v["policy"], "s3:*", 2):
+        yield "plain HTTP is not denied"
+
+
+def versioning(r, v, scope, keyed):
+    if block(v, "versioning_configuration").get("status") != "Enabled":
+        yield "the bucket is not versioned"
+
+
+def ownership(r, v, scope, keyed):
+    if block(v, "rule").get("object_ownership") != "BucketOwnerEnforced":
+        yield "others may own their objects in the bucket"
+
+
+def lifecycle(r, v, scope, keyed):
+    """What is current goes only from the folders of query results."""
+    for rule in listed(v["rule"]):
+        ends = block(rule, "expiration")
+        prefix = block(rule, "filter").get("prefix") or rule.get("prefix")
+        if (ends.get("days") or ends.get("date")) and prefix not in EXPIRES:
+            yield f"the rule {rule['id']} deletes {prefix or 'everything'}"
+
+
+def dynamodb(r, v, scope, keyed):
+    if not block(v, "server_side_encryption").get("enabled"):
+        yield "no encryption is asked for"
+
+
+def ecr(r, v, scope, keyed):
+    if block(v, "encryption_configuration").get("encryption_type") != ("KMS" if keyed else "AES256"):
+        yield "images are not encrypted as the environment is"
+    if v["image_tag_mutability"] != "IMMUTABLE" or not block(v, "image_scanning_configuration").get("scan_on_push"):
+        yield "images can be replaced, or are not scanned"
+
+
+def workgroup(r, v, scope, keyed):
+    config = block(v, "configuration")
+    how = block(block(config, "result_configuration"), "encryption_configuration").get("encryption_option")
+    if how != ("SSE_KMS" if keyed else "SSE_S3") or not config["enforce_workgroup_configuration"]:
+        yield "results are not encrypted as the environment is, or a client may say otherwise"
+    if not config.get("bytes_scanned_cutoff_per_query"):
+        yield "no scan limit"
+
+
+def kms(r, v, scope, keyed):
+    yield from check_policy(r, "policy", scope)
+    if not v["enable_key_rotation"]:
+        yield "the key is never rotated"
+
+
+def role(r, v, scope, keyed):
+    yield from check_policy(r, "assume_role_policy", scope)
+    for s in statements(v["assume_role_policy"]):
+        if any(k != "Service" or name not in ASSUMED_BY for k, name in principals(s)):
+            yield "assumed by others than our services"
+    if v.get("managed_policy_arns"):
+        yield "managed policies, which nobody checks"
+    for inline in listed(v.get("inline_policy")):
+        for s in statements(inline["policy"]) if inline.get("policy") else []:
+            yield from check_statement(s, scope, "aws_iam_role_policy")
+
+
+def role_policy(r, v, scope, keyed):
+    yield from check_policy(r, "policy", scope)
+
+
+def topic_policy(r, v, scope, keyed):
+    yield from check_policy(r, "policy", scope)
+    if v.get("policy") and not denies_plain_http(v["policy"], "sns:Publish", 1):
+        yield "plain HTTP is not denied"
+
+
+def subscription(r, v, scope, keyed):
+    if v["protocol"] != "email":
+        yield f"alarms are told by {v['protocol']}"
+
+
+def group(r, v, scope, keyed):
+    if v.get("ingress") or v.get("egress"):
+        yield "rules in the group itself, which nobody checks"
+
+
+def https(v):
+    return (v["from_port"], v["to_port"], v["ip_protocol"]) == (443, 443, "tcp")
+
+
+def ingress(r, v, scope, keyed):
+    if v.get("cidr_ipv4") or v.get("cidr_ipv6"):
+        yield f"open to {v.get('cidr_ipv4') or v.get('cidr_ipv6')}"
+    if not https(v):
+        yield "other than HTTPS comes in"
+
+
+def egress(r, v, scope, keyed):
+    if not https(v):
+        yield "other than HTTPS goes out"
+
+
+def subnet(r, v, scope, keyed):
+    if v["map_public_ip_on_launch"]:
+        yield "gives everything in it a public address"
+
+
+def task(r, v, scope, keyed):
+    if v.get("network_mode", "awsvpc") != "awsvpc" or v.get("pid_mode") or v.get("ipc_mode"):
+        yield "the task has no network of its own"
+    for c in json.loads(v["container_definitions"]) if v.get("container_definitions") else []:
+        if c.get("user") in (None, "", "root", "0") or not c.get("readonlyRootFilesystem") or c.get("privileged"):
+            yield "the container is root, or can write its root"
+        capabilities = c.get("linuxParameters", {}).get("capabilities", {})
+        if capabilities.get("drop") != ["ALL"] or capabilities.get("add"):
+            yield "the container keeps capabilities"
+        if c.get("portMappings"):
+            yield "the container listens"
+        yield from secrets(e["name"] for e in c.get("environment", []))
+
+
+def secrets(names):
+    for name in names:
+        if SECRETS.search(name):
+            yield f"a secret in the environment: {name}"
+
+
+def service(r, v, scope, keyed):
+    if v["enable_execute_command"] or v.get("load_balancer"):
+        yield "somebody can come in"
+
+
+def function(r, v, scope, keyed):
+    if v["architectures"] != ["arm64"]:
+        yield "not on Arm"
+    yield from secrets(block(v, "environment").get("variables") or {})
+
+
+def log_group(r, v, scope, keyed):
+    if not v.get("retention_in_days"):
+        yield "logs are kept for ever"
+
+
+RULES = {
+    "aws_kinesis_stream": stream, "aws_s3_bucket": bucket, "aws_s3_bucket_public_access_block": public_access,
+    "aws_s3_bucket_server_side_encryption_configuration": bucket_encryption, "aws_s3_bucket_policy": bucket_policy,
+    "aws_s3_bucket_versioning": versioning, "aws_s3_bucket_ownership_controls": ownership, "aws_s3_bucket_lifecycle_configuration": lifecycle,
+    "aws_dynamodb_table": dynamodb, "aws_ecr_repository": ecr, "aws_athena_workgroup": workgroup, "aws_kms_key": kms, "aws_iam_role": role,
+    "aws_iam_role_policy": role_policy, "aws_vpc_endpoint": role_policy, "aws_sns_topic_policy": topic_policy,
+    "aws_sns_topic_subscription": subscription, "aws_security_group": group, "aws_default_security_group": group,
+    "aws_vpc_security_group_ingress_rule": ingress, "aws_vpc_security_group_egress_rule": egress, "aws_subnet": subnet,
+    "aws_ecs_task_definition": task, "aws_ecs_service": service, "aws_lambda_function": function, "aws_cloudwatch_log_group": log_group,
+}
 
 
 def check_resource(r, scope, keyed):
     """Findings about one resource by itself."""
-    v, kind = r["values"], r["type"]
+    v = r["values"]
     if "tags_all" in v and not TAGS <= set(v["tags_all"] or {}):
         yield f"not tagged: {sorted(TAGS - set(v['tags_all'] or {}))}"
-    if kind == "aws_kinesis_stream":
-        if v["encryption_type"] != "KMS":
-            yield "not encrypted"
-    elif kind == "aws_s3_bucket":
-        if v.get("acl") not in (None, "private"):
-            yield "public"
-    elif kind == "aws_s3_bucket_public_access_block":
-        if not all(v[k] for k in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")):
-            yield "public access is not blocked"
-    elif kind == "aws_s3_bucket_server_side_encryption_configuration":
-        how = block(block(v, "rule"), "apply_server_side_encryption_by_default").get("sse_algorithm")
-        if how != ("aws:kms" if keyed else "AES256"):
-            yield f"encrypted by {how}"
-    elif kind == "aws_s3_bucket_policy":
-        yield from check_policy(r, "policy", scope)
-        if not denies_plain_http(v["policy"]):
-            yield "plain HTTP is not denied"
-    elif kind == "aws_dynamodb_table":
-        if not block(v, "server_side_encryption").get("enabled"):
-            yield "no encryption is asked for"
-    elif kind == "aws_ecr_repository":
-        if block(v, "encryption_configuration").get("encryption_type") != ("KMS" if keyed else "AES256"):
-            yield "images are not encrypted as the environment is"
-        if v["image_tag_mutability"] != "IMMUTABLE" or not block(v, "image_scanning_configuration").get("scan_on_push"):
-            yield "images can be replaced, or are not scanned"
-    elif kind == "aws_athena_workgroup":
-        config = block(v, "configuration")
-        if not block(block(config, "result_configuration"), "encryption_configuration") or not config["enforce_workgroup_configuration"]:
-            yield "results are not encrypted, or a client may say otherwise"
-        if not config.get("bytes_scanned_cutoff_per_query"):
-            yield "no scan limit"
-    elif kind == "aws_kms_key":
-        yield from check_policy(r, "policy", scope, key_policy=True)
-        if not v["enable_key_rotation"]:
-            yield "the key is never rotated"
-    elif kind == "aws_iam_role":
-        yield from check_policy(r, "assume_role_policy", scope)
-        for s in statements(v["assume_role_policy"]):
-            if anyone(s) or list(s["Principal"]) != ["Service"]:
-                yield "assumed by others than a service"
-    elif kind == "aws_iam_role_policy":
-        yield from check_policy(r, "policy", scope)
-    elif kind in ("aws_vpc_endpoint", "aws_sns_topic_policy"):
-        yield from check_policy(r, "policy", scope)
-        if kind == "aws_sns_topic_policy" and v.get("policy") and not denies_plain_http(v["policy"]):
-            yield "plain HTTP is not denied"
-    elif kind in ("aws_security_group", "aws_default_security_group"):
-        if v.get("ingress") or v.get("egress"):
-            yield "rules in the group itself, which nobody checks"
-    elif kind == "aws_vpc_security_group_ingress_rule":
-        if v.get("cidr_ipv4") or v.get("cidr_ipv6"):
-            yield f"open to {v.get('cidr_ipv4') or v.get('cidr_ipv6')}"
-        if (v["from_port"], v["to_port"]) != (443, 443):
-            yield "other than HTTPS comes in"
-    elif kind == "aws_vpc_security_group_egress_rule":
-        if (v["from_port"], v["to_port"], v["ip_protocol"]) != (443, 443, "tcp"):
-            yield "other than HTTPS goes out"
-    elif kind == "aws_subnet":
-        if v["map_public_ip_on_launch"]:
-            yield "gives everything in it a public address"
-    elif kind == "aws_ecs_task_definition":
-        for c in json.loads(v["container_definitions"]) if v.get("container_definitions") else []:
-            if c.get("user") in (None, "", "root", "0") or not c.get("readonlyRootFilesystem") or c.get("privileged"):
-                yield "the container is root, or can write its root"
-            if c.get("portMappings"):
-                yield "the container listens"
-    elif kind == "aws_ecs_service":
-        if v["enable_execute_command"] or v.get("load_balancer"):
-            yield "somebody can come in"
-    elif kind == "aws_lambda_function":
-        if v["architectures"] != ["arm64"]:
-            yield "not on Arm"
-    elif kind not in HARMLESS and kind not in ("aws_cloudwatch_log_group", "aws_sns_topic", "aws_kinesis_firehose_delivery_stream"):
+    if r["type"] in RULES:
+        yield from RULES[r["type"]](r, v, scope, keyed)
+    elif r["type"] not in HARMLESS:
         yield "a type that no rule knows: say in policy.py how it is kept"
 
 
-def key_unset(r, attribute, unknown):
-    """With a customer's key, the attribute is set, or will be (not known in the plan)."""
-    return not r["values"].get(attribute) and not (unknown.get(r["address"], {}) or {}).get(attribute)
+def key_unset(r, attribute, unknown, keyed):
+    """No key, and none will be there (not known in the plan); or AWS's own where the environment has one."""
+    value = r["values"].get(attribute)
+    return keyed and (value or "").startswith("alias/aws/") or not value and not (unknown.get(r["address"], {}) or {}).get(attribute)
 
 
 KEYED = {"aws_cloudwatch_log_group": "kms_key_id", "aws_sns_topic": "kms_master_key_id", "aws_lambda_function": "kms_key_arn", "aws_kinesis_stream": "kms_key_id"}
 
 
-def violations(found, keyed, protected, unknown=None):
-    """Findings, each "address: what is wrong". found: resources; unknown: by address, the attributes known only after apply."""
+def violations(found, keyed, protected, unknown=None, private=False):
+    """Findings, each "address: what is wrong". found: resources; unknown: by address, the attributes known only after apply;
+    private: the network has no way out."""
     by_type = {}
     for r in found:
         by_type.setdefault(r["type"], []).append(r)
     names = {r["values"]["name"] for r in by_type.get("aws_ecs_cluster", []) + by_type.get("aws_athena_workgroup", [])}
-    scope = names | {n.replace("-", "_") for n in names} | {r["values"]["bucket"] for r in by_type.get("aws_s3_bucket", [])}
-    out = []
+    names |= {n.replace("-", "_") for n in names} | {r["values"]["bucket"] for r in by_type.get("aws_s3_bucket", [])}
+    accounts = account_ids(found)
+    scope = Scope(names, accounts)
+    out = [f"policies name other accounts: {sorted(accounts)}"] if len(accounts) > 1 else []
     for r in found:
         out += [f"{r['address']}: {f}" for f in check_resource(r, scope, keyed)]
         attribute = KEYED.get(r["type"])
-        if attribute and (keyed or r["type"] in ("aws_sns_topic", "aws_kinesis_stream")) and key_unset(r, attribute, unknown or {}):
+        if attribute and (keyed or r["type"] in ("aws_sns_topic", "aws_kinesis_stream")) and key_unset(r, attribute, unknown or {}, keyed):
             out.append(f"{r['address']}: not encrypted with a key")
     buckets = len(by_type.get("aws_s3_bucket", []))
     for needed in ("aws_s3_bucket_public_access_block", "aws_s3_bucket_policy", "aws_s3_bucket_server_side_encryption_configuration", "aws_s3_bucket_versioning"):
@@ -183,9 +344,17 @@ def violations(found, keyed, protected, unknown=None):
             out.append(f"{needed}: not for every bucket")
     if not by_type.get("aws_default_security_group") and by_type.get("aws_vpc"):
         out.append("aws_vpc: its default security group is open")
+    if private:
+        out += [f"{r['address']}: a way out of a private network" for r in found if r["type"] == "aws_internet_gateway"
+                or block(r["values"], "network_configuration").get("assign_public_ip")]
     if protected:
         out += unprotected(by_type)
     return out
+
+
+def account_ids(found):
+    texts = [r["values"].get(a) or "" for r in found for a in ("policy", "assume_role_policy")]
+    return {n for text in texts for n in re.findall(r"(?<![0-9])[0-9]{12}(?![0-9])", text)}
 
 
 def unprotected(by_type):
