@@ -57,6 +57,22 @@ static inline bool bytes_string(const uint8_t *p, uint8_t *to, unsigned *n)
     return false;
 }
 
+/* Copies 64 bytes; how many of them stand before the first quote, backslash or control byte. *high: one of those is
+ * not ASCII. */
+static inline unsigned bytes_run(const uint8_t *p, uint8_t *to, bool *high)
+{
+    for (unsigned at = 0; at < 64; at += 8) {
+        uint64_t v = bytes_word(p + at), stop = bytes_stops(v);
+        memcpy(to + at, &v, 8);
+        if (stop) {
+            *high |= (v & BYTES_TOPS & (stop ^ (stop - 1))) != 0;
+            return at + (unsigned)__builtin_ctzll(stop) / 8;
+        }
+        *high |= (v & BYTES_TOPS) != 0;
+    }
+    return 64;
+}
+
 /* The first quote, backslash or control byte at or after p, or somewhere at or past `end`; *high tells
  * whether a byte before it is not ASCII. */
 static inline const uint8_t *bytes_stop(const uint8_t *p, const uint8_t *end, bool *high)

@@ -67,9 +67,27 @@ static inline struct stops stops_of(const uint8_t *p, uint8_t *copy)
 
 static inline bool bytes_string(const uint8_t *p, uint8_t *to, unsigned *n)
 {
+    __m256i v = load32(p);
+    __m256i others = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')),
+                                     _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v)); /* high ones too */
+    uint32_t quote = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"'))),
+             other = (uint32_t)_mm256_movemask_epi8(others);
+    _mm256_storeu_si256((void *)to, v);
+    *n = (unsigned)_tzcnt_u32(quote);
+    if (__builtin_expect(quote != 0, 1)) /* most are short, and this is the shortest way to the next field */
+        return !(other & _blsmsk_u32(quote));
+    if (other)
+        return false;
     struct stops s = stops_of(p, to);
     *n = (unsigned)_tzcnt_u64(s.any);
     return (s.quote & _blsi_u64(s.any)) && !(s.high & _blsmsk_u64(s.any));
+}
+
+static inline unsigned bytes_run(const uint8_t *p, uint8_t *to, bool *high)
+{
+    struct stops s = stops_of(p, to);
+    *high |= (s.high & _blsmsk_u64(s.any)) != 0;
+    return (unsigned)_tzcnt_u64(s.any);
 }
 
 static inline const uint8_t *bytes_stop(const uint8_t *p, const uint8_t *end, bool *high)

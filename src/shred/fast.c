@@ -69,6 +69,24 @@ size_t fast_escape(const uint8_t *p, size_t n)
     return low >= 0xdc00 && low < 0xe000 ? 12 : 0;
 }
 
+size_t fast_unescape(const uint8_t *p, size_t step, uint8_t *to)
+{
+    static const uint8_t simple[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                        ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+    if (step == 2) {
+        to[0] = simple[p[1]];
+        return 1;
+    }
+    uint32_t c = (uint32_t)json_hex4(p + 2);
+    if (step == 12)
+        c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)json_hex4(p + 8) - 0xdc00);
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6)
+        to[i] = (uint8_t)(0x80 | (c & 63));
+    to[0] = (uint8_t)(n == 1 ? c : c | (0xf00u >> n & 0xff));
+    return n;
+}
+
 static bool escapes_valid(const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
@@ -199,15 +217,15 @@ static struct lnode *place_of_key(struct fast *f, const uint8_t **p, const struc
     return envelope ? f->s->envelope[envelope - 1] : map_get(&up->by_key, start, n);
 }
 
-const struct edge *fast_find(struct fast *f, const uint8_t **at, struct lnode *up, struct edge *edges)
+const struct edge *fast_find(struct fast *f, const uint8_t *start, struct lnode *up, struct edge *edges)
 {
-    const uint8_t *start = *at, *p = fast_space(start, f->end);
+    const uint8_t *p = fast_space(start, f->end);
     bool top = !up->parent, valid; /* the root, or no place yet */
     if (p >= f->end)
         return NULL;
     if (*p == '}') { /* (after a comma it would be no object's end: then it is not looked for here) */
-        *at = p + 1;
-        return learn(f, edges, start, *at, f->s->close);
+        f->at = p + 1;
+        return learn(f, edges, start, f->at, f->s->close);
     }
     /* The first member alone has no comma before it: its edges are those of the object, not of a value. */
     bool first = edges == up->first && start[-1] == '{';
@@ -225,12 +243,12 @@ const struct edge *fast_find(struct fast *f, const uint8_t **at, struct lnode *u
     p = fast_space(p + 1, f->end);
     if (p >= f->end)
         return NULL;
-    *at = p;
+    f->at = p;
     if (n)
         return learn(f, edges, start, p, n);
     if (!literal_null(p))
         return NULL;
-    *at = p + 4;
+    f->at = p + 4;
     lead_to(&f->found, f->s->skipped);
     return &f->found;
 }
@@ -349,6 +367,7 @@ const uint8_t *fast_other(struct fast *f, const uint8_t *p, uint32_t depth, stru
     else
         p = c == 't' || c == 'f' ? other_flag(f, p, depth, n, rep) : NULL;
     f->cols = f->s->set->cols; /* there may be one more */
+    f->bits = f->s->bits;
     return p;
 }
 
@@ -425,6 +444,7 @@ void fast_enter_set(struct fast *f, struct rowset *set)
     if (__builtin_expect(set->n_open != s->shape->n_columns, 0))
         walk_complete_set(s);
     f->cols = set->cols;
+    f->bits = s->bits;
 }
 
 bool fast_choose_set(struct fast *f)

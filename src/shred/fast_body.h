@@ -20,15 +20,13 @@ static const uint8_t *put_struct_in_list(struct fast *f, const uint8_t *p, struc
 static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
                                uint8_t rep);
 
-static inline const struct edge *follow(struct fast *f, const uint8_t **p, struct lnode *up,
-                                        struct edge *edges)
+/* The edge from `edges` that p is at, or NULL: then fast_find is to be asked. */
+static inline const struct edge *follow(const uint8_t *p, const struct edge *edges)
 {
     for (unsigned i = 0; i < EDGES; i++)
-        if (bytes_edge_at(&edges[i], *p)) {
-            *p += edges[i].n;
+        if (bytes_edge_at(&edges[i], p))
             return &edges[i];
-        }
-    return fast_find(f, p, up, edges);
+    return NULL;
 }
 
 /* The members of an object that were met, or stored: by a bit each, or with more than 64, by their own
@@ -48,15 +46,28 @@ static inline bool met_before(const struct edge *e, bool wide, uint64_t *met, ui
 
 /* ---- values */
 
-static inline void put_level(struct fast *f, struct column *c, uint8_t def, uint8_t rep,
+static inline void put_level(struct fast *f, struct column *c, uint8_t def, uint8_t rep)
+{
+    uint32_t at = column_entry(c, f->row + (rep > 0)); /* rep: of a row that has entries */
+    c->def[at] = def;
+    c->rep[at] = rep;
+    c->rows = f->row + 1;
+}
+
+/* Of a value that is in the column. */
+static inline void put_entry(struct fast *f, struct column *c, int32_t only, uint8_t rep,
                              const unsigned where)
 {
-    bool more = where & IN_LIST && rep; /* of a row that has entries */
-    uint32_t at = column_entry(c, f->row + more);
-    c->def[at] = def;
     if (where & IN_LIST)
-        c->rep[at] = rep;
-    c->rows = f->row + 1;
+        put_level(f, c, c->max_def, rep);
+    else
+        rows_set(f->bits, only);
+}
+
+/* The line that a few more values come to: it is in no cache, and who stores to it waits. */
+static inline void fetch_soon(const void *end)
+{
+    __builtin_prefetch((const uint8_t *)end + 128, 1);
 }
 
 static inline void value_room(struct column *c)
@@ -71,60 +82,50 @@ static inline void text_room(struct column *c, size_t n)
         column_grow_bytes(c, n);
 }
 
-/* Long, escaped, or not ASCII: p after the opening quote. Appends to the column's bytes; its length in
- * *n. */
+/* Long, escaped, or not ASCII: p after the opening quote. Into the column's bytes as it goes. */
 static __attribute__((noinline)) const uint8_t *put_text(struct fast *f, const uint8_t *p,
-                                                         struct column *c, size_t *n)
+                                                         struct column *c)
 {
     const uint8_t *start = p;
-    bool high = false, escaped = false;
-    for (;;) {
-        p = bytes_stop(p, f->end, &high);
+    const size_t before = c->n_bytes;
+    bool high = false;
+    while (p < f->end) {
+        text_room(c, 128);
+        unsigned k = bytes_run(p, c->bytes + c->n_bytes, &high);
+        p += k;
+        c->n_bytes += k;
+        if (k == 64)
+            continue;
         if (p >= f->end)
-            return NULL;
-        if (*p == '"')
             break;
-        if (*p != '\\')
-            return NULL;
-        size_t step = fast_escape(p, (size_t)(f->end - p));
+        if (*p == '"') {
+            if (high && !bytes_utf8(start, (size_t)(p - start)))
+                break;
+            c->lens[c->n_values++] = (uint32_t)(c->n_bytes - before);
+            return p + 1;
+        }
+        size_t step = *p == '\\' ? fast_escape(p, (size_t)(f->end - p)) : 0;
         if (!step)
-            return NULL;
-        escaped = true;
+            break;
+        c->n_bytes += fast_unescape(p, step, c->bytes + c->n_bytes);
         p += step;
     }
-    size_t len = (size_t)(p - start);
-    if (high && !bytes_utf8(start, len))
-        return NULL;
-    if (escaped) {
-        struct buf *text = &f->s->text;
-        text->n = 0;
-        json_unescape(start, len, text);
-        start = text->p;
-        len = text->n;
-    }
-    text_room(c, len + 64);
-    memcpy(c->bytes + c->n_bytes, start, len);
-    *n = len;
-    return p + 1;
+    c->n_bytes = before;
+    return NULL;
 }
 
-static inline const uint8_t *put_string(struct fast *f, const uint8_t *p, struct column *c)
+static inline __attribute__((always_inline)) const uint8_t *
+put_string(struct fast *f, const uint8_t *p, struct column *c)
 {
     unsigned k;
     text_room(c, 64);
     value_room(c);
-    if (__builtin_expect(bytes_string(p + 1, c->bytes + c->n_bytes, &k), 1)) {
-        c->lens[c->n_values++] = k;
-        c->n_bytes += k;
-        return p + 2 + k;
-    }
-    size_t n;
-    p = put_text(f, p + 1, c, &n);
-    if (!p)
-        return NULL;
-    c->lens[c->n_values++] = (uint32_t)n;
-    c->n_bytes += n;
-    return p;
+    if (__builtin_expect(!bytes_string(p + 1, c->bytes + c->n_bytes, &k), 0))
+        return put_text(f, p + 1, c);
+    fetch_soon(c->bytes + c->n_bytes);
+    c->lens[c->n_values++] = k;
+    c->n_bytes += k;
+    return p + 2 + k;
 }
 
 /* Does a long of this place, which has a column of longs, go there? (Else to that of doubles, or it is to
@@ -158,21 +159,23 @@ put_value(struct fast *f, const uint8_t *p, unsigned op, int32_t only, struct ln
             break;
         if (!(p = put_string(f, p, c)))
             return NULL;
-        put_level(f, c, c->max_def, rep, where);
+        put_entry(f, c, only, rep, where);
         return p;
     case FAST_LONG:
         if (!(q = bytes_long(p, &v.number)) || !long_fits(n, v.number, where))
             break;
         value_room(c);
+        fetch_soon(c->longs + c->n_values);
         c->longs[c->n_values++] = v.number;
-        put_level(f, c, c->max_def, rep, where);
+        put_entry(f, c, only, rep, where);
         return q;
     case FAST_DOUBLE:
         if (!(q = bytes_double(p, &v.real)))
             break;
         value_room(c);
+        fetch_soon(c->doubles + c->n_values);
         c->doubles[c->n_values++] = v.real;
-        put_level(f, c, c->max_def, rep, where);
+        put_entry(f, c, only, rep, where);
         return q;
     case FAST_BOOL: {
         bool yes = *p == 't';
@@ -180,14 +183,16 @@ put_value(struct fast *f, const uint8_t *p, unsigned op, int32_t only, struct ln
             break;
         value_room(c);
         c->bools[c->n_values++] = yes;
-        put_level(f, c, c->max_def, rep, where);
+        put_entry(f, c, only, rep, where);
         return p + 5 - yes;
     }
     case FAST_STRUCT:
         if (*p != '{')
             break;
-        return where & IN_LIST ? put_struct_in_list(f, p, n, depth, rep)
-                               : put_struct(f, p, n, depth, rep);
+        if (where & IN_LIST)
+            return put_struct_in_list(f, p, n, depth, rep);
+        rows_set(f->bits, only);
+        return put_struct(f, p, n, depth, rep);
     case FAST_LIST:
         if (*p != '[')
             break;
@@ -204,8 +209,11 @@ put_value(struct fast *f, const uint8_t *p, unsigned op, int32_t only, struct ln
 static inline void put_null(struct fast *f, struct lnode *n, uint8_t def, uint8_t rep,
                             const unsigned where)
 {
-    if (n->place == PLACE_SCALAR && n->op != FAST_OTHER)
-        put_level(f, &f->cols[n->only].col, def, rep, where);
+    if (!(where & IN_LIST)) {
+        if (n->n_listed)
+            walk_put_nulls(f->s, n, def, rep);
+    } else if (n->place == PLACE_SCALAR && n->op != FAST_OTHER)
+        put_level(f, &f->cols[n->only].col, def, rep);
     else
         walk_put_nulls(f->s, n, def, rep);
 }
@@ -235,9 +243,13 @@ put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, 
     for (;;) {
         if (p >= f->end)
             return NULL;
-        const struct edge *e = follow(f, &p, up, edges);
-        if (!e)
+        const struct edge *e = follow(p, edges);
+        if (__builtin_expect(e != NULL, 1))
+            p += e->n;
+        else if (!(e = fast_find(f, p, up, edges)))
             return NULL;
+        else
+            p = f->at;
         if (e->op >= FAST_SKIPPED) {
             if (e->op == FAST_SKIPPED)
                 continue;
@@ -257,7 +269,7 @@ put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, 
             n->stamp = instance;
         edges = n->edges;
     }
-    if (count < members)
+    if (count < members && (where & IN_LIST || up->n_listed))
         put_missing(f, up, wide, kept, instance, rep, where);
     return count ? p : NULL;
 }
@@ -395,12 +407,16 @@ static const uint8_t *put_root(struct fast *f, const uint8_t *p)
     for (;;) {
         if (p >= f->end)
             return NULL;
-        const uint8_t *key = p;
-        const struct edge *e = follow(f, &p, up, edges);
-        if (!e && up == s->no_place && fast_choose_set(f)) { /* fields before the name */
-            p = key;
-            up = s->shape->root;
-            e = follow(f, &p, up, up->first);
+        const struct edge *e = follow(p, edges);
+        if (__builtin_expect(e != NULL, 1)) {
+            p += e->n;
+        } else {
+            e = fast_find(f, p, up, edges);
+            if (!e && up == s->no_place && fast_choose_set(f)) { /* fields before the name */
+                up = s->shape->root;
+                e = fast_find(f, p, up, up->first);
+            }
+            p = f->at;
         }
         if (!e || (p >= f->end && e->op != FAST_CLOSE))
             return NULL;
@@ -456,7 +472,7 @@ static bool event(struct shredder *s, const uint8_t *p, size_t n, struct fast_ev
     for (int again = 0; again < 2; again++) {
         if (!one_pass(&f, p, n)) {
             if (f.wrote)
-                shred_roll_back(s->set, s->row);
+                shred_roll_back(s);
             return false;
         }
         const struct shape *sh = s->shape;
@@ -468,7 +484,7 @@ static bool event(struct shredder *s, const uint8_t *p, size_t n, struct fast_ev
             fast_enter_set(&f, right);
         if (s->set == right)
             return true;
-        shred_roll_back(s->set, s->row);
+        shred_roll_back(s);
     }
     return false;
 }

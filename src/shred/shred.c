@@ -111,16 +111,6 @@ static inline void put_number(struct column *c, uint32_t row, int64_t v)
     column_number(c, v);
 }
 
-/* A text that every row has; 64 readable bytes past it. */
-static inline void put_padded(struct column *c, uint32_t row, const void *p, size_t n)
-{
-    uint32_t at = column_entry(c, row);
-    if (c->max_def)
-        c->def[at] = 1;
-    c->rows = row + 1;
-    column_text_padded(c, p, n);
-}
-
 static void random_id(char out[37])
 {
     uint8_t b[16];
@@ -361,31 +351,35 @@ static enum reason judge(struct shredder *s, const struct found *f, struct buf b
 
 /* ---- rows ---- */
 
-void shred_roll_back(struct rowset *r, uint32_t row)
+static void drop_value(struct column *c)
 {
+    c->n_values--;
+    if (c->type == COL_BYTES)
+        c->n_bytes -= c->lens[c->n_values];
+}
+
+void shred_roll_back(struct shredder *s)
+{
+    struct rowset *r = s->set;
     for (uint32_t i = 0; i < r->n_cols; i++) {
         struct column *c = &r->cols[i].col;
-        while (c->live && c->rows > row) {
+        if (c->live && s->bits[i / 64] >> (i & 63) & 1)
+            drop_value(c);
+        while (c->live && c->max_rep && c->rows > s->row) {
             uint32_t at = --c->n_levels;
-            if (!c->max_def || c->def[at] == c->max_def) {
-                c->n_values--;
-                if (c->type == COL_BYTES)
-                    c->n_bytes -= c->lens[c->n_values];
-            }
-            c->rows -= !c->max_rep || c->rep[at] == 0;
-            if (c->max_def)
-                c->def[at] = 0;
-            if (c->max_rep)
-                c->rep[at] = 0;
+            if (c->def[at] == c->max_def)
+                drop_value(c);
+            c->rows -= c->rep[at] == 0;
+            c->def[at] = c->rep[at] = 0;
         }
     }
+    memset(s->bits, 0, s->cap_bits * sizeof *s->bits);
 }
 
 /* created_datetime of its pieces: "YYYY-MM-DDT" "HH:MM:SS" ".123456" "Z". */
 static void put_datetime(struct shredder *s, struct column *c, const struct fast_event *ev)
 {
     size_t digits = ev->created_at.n - 10;
-    column_level(c, 1, 0);
     if (c->cap_bytes - c->n_bytes < 64)
         column_grow_bytes(c, 64);
     if (c->n_values == c->cap_values)
@@ -411,24 +405,28 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
         s->n_path = 1;
         walk_rescue(s, (const uint8_t *)created_at.p, created_at.n);
     }
-    put_padded(&c[ENV_UUID].col, s->row, uuid.p, uuid.n);
-    column_level(&c[ENV_CREATED_AT].col, 0, 0);
+    column_text_padded(&c[ENV_UUID].col, uuid.p, uuid.n);
     column_real(&c[ENV_CREATED_AT].col, t->number);
     if (pieces && pieces->fraction)
         put_datetime(s, &c[ENV_DATETIME].col, pieces);
     else
-        put_padded(&c[ENV_DATETIME].col, s->row, t->datetime, t->datetime_n);
-    put_number(&c[ENV_TIME].col, s->row, t->time_us);
-    put_number(&c[ENV_ARRIVED].col, s->row, r->arrived_us);
-    if (r->seq_text)
-        put_text(&c[ENV_SEQUENCE].col, s->row, r->seq_text, r->seq_text_n);
+        column_text_padded(&c[ENV_DATETIME].col, t->datetime, t->datetime_n);
+    column_number(&c[ENV_TIME].col, t->time_us);
+    column_number(&c[ENV_ARRIVED].col, r->arrived_us);
+    s->bits[0] |= 1u << ENV_DATETIME | 1u << ENV_ARRIVED;
+    if (r->seq_text) {
+        column_text(&c[ENV_SEQUENCE].col, r->seq_text, r->seq_text_n);
+        rows_set(s->bits, ENV_SEQUENCE);
+    }
     if (s->rescued.n) {
         buf_putc(&s->rescued, '}');
-        put_text(&c[ENV_RESCUED].col, s->row, s->rescued.p, s->rescued.n);
+        column_text(&c[ENV_RESCUED].col, s->rescued.p, s->rescued.n);
+        rows_set(s->bits, ENV_RESCUED);
         s->counts.rescued++;
         atomic_fetch_add_explicit(&set->table->rescued, 1, memory_order_relaxed);
     }
     add_shard(set, r->shard);
+    rows_end(s);
     set->rows++;
     s->counts.rows++;
 }
@@ -445,7 +443,7 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
     if (set->n_open != s->shape->n_columns)
         walk_complete_set(s);
     if (!walk_event(s)) { /* a key came twice, or what is new to us: the last of equal keys wins */
-        shred_roll_back(set, s->row);
+        shred_roll_back(s);
         json_last_wins(&s->tape, s->p);
         s->last_wins = true;
         s->rescued.n = 0;
@@ -516,9 +514,9 @@ static bool fast_record(struct shredder *s, const struct shred_record *r, uint64
     s->rescued.n = 0;
     if (check && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq)) {
         s->counts.skipped++;
-        shred_roll_back(s->set, s->row);
+        shred_roll_back(s);
     } else if (is_duplicate(s, r, &ev.key, epoch)) {
-        shred_roll_back(s->set, s->row);
+        shred_roll_back(s);
     } else {
         finish_row(s, r, ev.uuid, &ev.time, ev.created_at, &ev);
         s->counts.fast_rows++;
@@ -601,6 +599,7 @@ struct shredder *shredder_new(const struct shred_env *env)
     s->no_place->first = fast_edges();
     s->skipped = bare_node(FAST_SKIPPED);
     s->close = bare_node(FAST_CLOSE);
+    rows_room(s, ENV_COLUMNS);
     return s;
 }
 
@@ -658,6 +657,7 @@ struct rowset *shredder_cut(struct shredder *s)
             sh->hint_rows = 0;
         for (uint32_t i = 0; i < sh->n_sets; i++) {
             keep_hints(sh, sh->sets[i]);
+            rows_levels(sh->sets[i], sh);
             struct rowset *r = detach(sh->sets[i]);
             if (!r)
                 continue;
@@ -701,6 +701,7 @@ void shredder_free(struct shredder *s)
     json_tape_fini(&s->tape);
     buf_fini(&s->text);
     buf_fini(&s->rescued);
+    free(s->bits);
     free(s);
 }
 

@@ -59,6 +59,7 @@ struct rowset_column {
     int32_t envelope_id;
 } __attribute__((aligned(64)));
 struct shard_run { uint32_t shard; uint32_t rows; }; /* _shard, in row order, run by run */
+struct row_bits; /* the shredder's: see rows.c */
 
 struct rowset {
     struct shred_table *table; /* NULL: dead letters */
@@ -74,6 +75,8 @@ struct rowset {
     struct rowset_column *cols;
     uint32_t n_cols, cap_cols;
     uint32_t n_open;           /* the shredder's: how many of its shape's columns it has */
+    struct row_bits *bits;     /* the shredder's, likewise */
+    uint32_t n_bits;
     struct shard_run *shards;
     uint32_t n_shards;
     struct arena arena;        /* of the columns and their arrays */

@@ -51,12 +51,13 @@ struct lnode {
     struct edge *first;  /* EDGES, of its members; NULL until there are any */
     struct lnode **children; /* in the order they came */
     struct rnode *r;
-    int32_t only;        /* the column of `op`, index into the row set's cols */
+    int32_t only;        /* the column of `op`, index into the row set's cols; of a struct in no list its own */
     uint8_t op;          /* enum fast_op */
     uint8_t place;       /* enum place, of r */
     uint8_t max_def, max_rep; /* of r */
     uint32_t n_children;
     uint32_t n_leaves;   /* columns at and below it, in the shape */
+    uint32_t n_listed;   /* ... of which are in a list */
     uint32_t index;      /* in its parent's children */
     uint32_t expect;     /* the child that came after the last one, the last time */
 
@@ -73,7 +74,7 @@ enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUEN
 
 struct shape_column {
     struct lnode *node;
-    enum kind kind;
+    enum kind kind; /* KIND_COUNT: a struct in no list; no column is there, the row's bit tells of it */
     struct column_hint hint; /* what the largest of the last row sets held */
 };
 struct shape { /* one event name */
@@ -132,6 +133,8 @@ struct shredder {
     struct shape *shape;
     struct rowset *set;
     uint32_t row;
+    uint64_t *bits; /* of the row: see rows.c. Zeros between rows */
+    uint32_t cap_bits;
     bool again;     /* a key came twice: mark and walk once more */
     bool last_wins; /* the tape is marked */
     /* For the fast path: the event's own three keys, the way to the first one, a place without members,
@@ -151,7 +154,7 @@ static inline struct column *shred_column(const struct shredder *s, const struct
     return &s->set->cols[i].col;
 }
 void shred_more_columns(struct rowset *r, uint32_t n); /* at least n, not live */
-void shred_roll_back(struct rowset *r, uint32_t row); /* rows from `row` on, of every column */
+void shred_roll_back(struct shredder *s); /* what the row in hand has so far, of every column */
 
 /* fast.c: the record as learned: its fields are in s->set at s->row when true; the row is still to be
  * finished or rolled back. False: nothing remains, the general parser is to judge. */
@@ -165,6 +168,22 @@ struct fast_event {
 const struct fast_level *fast_choose(unsigned level); /* see shred_env.fast_level */
 struct edge *fast_edges(void); /* EDGES, free ones */
 void fast_edges_init(struct edge edges[EDGES]);
+
+/* rows.c: a column that is in no list writes no levels. A row has a bit for each of the row set's cols: a value is
+ * there, or the struct that the index stands for; the levels are made of them when the row set is cut. */
+struct row_bits { /* 64 columns' */
+    uint64_t *of_row; /* from row `from` on: in those before it all were 0 */
+    uint32_t from, cap;
+};
+static inline void rows_set(uint64_t *bits, int32_t col)
+{
+    bits[(uint32_t)col / 64] |= (uint64_t)1 << (col & 63);
+}
+void rows_room(struct shredder *s, uint32_t n_cols); /* in s->bits */
+void rows_end(struct shredder *s);                   /* the row in hand is complete */
+/* How many of the structs from `n` up were there in a row before. */
+uint8_t rows_structs(const struct rowset *r, const struct lnode *n, uint32_t row);
+void rows_levels(struct rowset *r, const struct shape *sh); /* of all its columns */
 
 /* lines.c */
 void lines_forget(struct lines *l); /* shapes are about to go */

@@ -163,6 +163,11 @@ static void derive_levels(struct shredder *s, struct column *to, const struct ln
         return;
     for (uint32_t d = depth; d > 0; d--) { /* in[0] is the root: lazy */
         const struct lnode *a = in[d].node;
+        if (a->place == PLACE_STRUCT && !a->max_rep) {
+            for (uint32_t row = 0; row < s->row; row++)
+                column_level(to, rows_structs(s->set, a, row), 0);
+            return;
+        }
         for (uint32_t i = 0; i < a->n_children; i++) {
             const struct lnode *via = a->children[i];
             const struct column *like = any_leaf(s, via, n, kind);
@@ -186,8 +191,9 @@ static void derive_levels(struct shredder *s, struct column *to, const struct ln
     }
 }
 
-static void add_leaf(struct lnode *n, uint32_t column)
+static void add_leaf(struct lnode *n, uint32_t column, bool listed)
 {
+    n->n_listed += listed;
     if (n->n_leaves == n->cap_leaves) {
         n->cap_leaves = n->cap_leaves * 2 + 4;
         n->leaves = mem_regrow(n->leaves, n->cap_leaves, sizeof *n->leaves);
@@ -209,28 +215,34 @@ void walk_expect(struct lnode *n, enum kind kind)
     fast_edges_to(n);
 }
 
+static int32_t add_column(struct shape *sh, struct lnode *n, enum kind kind)
+{
+    if (sh->n_columns == sh->cap_columns) {
+        sh->cap_columns = sh->cap_columns * 2 + 16;
+        sh->columns = mem_regrow(sh->columns, sh->cap_columns, sizeof *sh->columns);
+    }
+    sh->columns[sh->n_columns++] = (struct shape_column){.node = n, .kind = kind};
+    return (int32_t)(ENV_COLUMNS + sh->n_columns - 1);
+}
+
 static struct column *open_column(struct shredder *s, struct lnode *n, enum kind kind,
                                   const struct place_in *in, uint32_t depth)
 {
     struct shape *sh = s->shape;
     if (n->column[kind] < 0) {
-        if (sh->n_columns == sh->cap_columns) {
-            sh->cap_columns = sh->cap_columns * 2 + 16;
-            sh->columns = mem_regrow(sh->columns, sh->cap_columns, sizeof *sh->columns);
-        }
-        n->column[kind] = (int32_t)(ENV_COLUMNS + sh->n_columns);
-        sh->columns[sh->n_columns++] = (struct shape_column){.node = n, .kind = kind};
+        n->column[kind] = add_column(sh, n, kind);
         for (struct lnode *up = n; up; up = up->parent)
-            add_leaf(up, (uint32_t)n->column[kind]);
+            add_leaf(up, (uint32_t)n->column[kind], n->max_rep > 0);
         walk_expect(n, kind);
     }
+    rows_room(s, ENV_COLUMNS + sh->n_columns);
     uint32_t want = (uint32_t)n->column[kind] + 1;
     shred_more_columns(s->set, want);
     struct column made;
     column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
     made.arena = &s->set->arena;
     made.hint = sh->columns[want - 1 - ENV_COLUMNS].hint;
-    if (depth)
+    if (depth && made.max_rep)
         derive_levels(s, &made, n, kind, in, depth);
     struct rowset_column *rc = &s->set->cols[want - 1];
     *rc = (struct rowset_column){.node = n->r, .kind = kind, .col = made};
@@ -245,7 +257,7 @@ void walk_complete_set(struct shredder *s)
     for (uint32_t i = 0; i < sh->n_columns; i++) {
         struct lnode *n = sh->columns[i].node;
         uint32_t depth = 0;
-        if (shred_column(s, n, sh->columns[i].kind))
+        if (sh->columns[i].kind == KIND_COUNT || shred_column(s, n, sh->columns[i].kind))
             continue;
         for (const struct lnode *up = n->parent; up->parent; up = up->parent)
             depth++;
@@ -254,16 +266,18 @@ void walk_complete_set(struct shredder *s)
             in[d] = (struct place_in){up, ++s->instance, 0}; /* none of it has been met */
         open_column(s, n, sh->columns[i].kind, in, depth);
     }
+    s->set->n_open = sh->n_columns;
+    rows_room(s, ENV_COLUMNS + sh->n_columns);
 }
 
-/* An entry without a value in every column at and below a place. */
+/* An entry without a value in every column at and below a place that has entries: those in lists. */
 void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep)
 {
     for (uint32_t i = 0; i < n->n_leaves; i++) {
         if (n->leaves[i] >= s->set->n_cols)
             continue;
         struct column *c = &s->set->cols[n->leaves[i]].col;
-        if (c->live) {
+        if (c->live && c->max_rep) {
             column_pad(c, rep == 0 ? s->row : 0);
             column_level(c, def, rep);
         }
@@ -288,10 +302,15 @@ struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_
     struct column *c = shred_column(s, n, kind);
     if (__builtin_expect(!c, 0))
         c = open_column(s, n, kind, in, depth);
+    n->stamp = in[depth].instance;
+    if (!c->max_rep) {
+        rows_set(s->bits, n->column[kind]);
+        return c;
+    }
     if (rep == 0)
         column_pad(c, s->row);
     column_level(c, c->max_def, rep);
-    if (__builtin_expect(depth > 0 && several(rnode_kinds(n->r)), 0))
+    if (__builtin_expect(several(rnode_kinds(n->r)), 0))
         for (int k = 0; k < KIND_COUNT; k++) {
             struct column *other = (enum kind)k == kind ? NULL : shred_column(s, n, (enum kind)k);
             if (other) {
@@ -300,7 +319,6 @@ struct column *walk_begin(struct shredder *s, const struct place_in *in, uint32_
                 column_level(other, (uint8_t)(other->max_def - 1), rep);
             }
         }
-    n->stamp = in[depth].instance;
     return c;
 }
 
@@ -449,7 +467,14 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
         return NULL;
     const struct json_tok *v = &s->tape.toks[at];
     struct rnode *r = registry_child(s->shape->table->registry, up->r, key, n, place_of(v), kind_of(v));
-    return r->place == PLACE_RESCUE && !r->parent ? NULL : lnode_new(r, up);
+    if (r->place == PLACE_RESCUE && !r->parent)
+        return NULL;
+    c = lnode_new(r, up);
+    if (c->place == PLACE_STRUCT && !c->max_rep) {
+        c->only = add_column(s->shape, c, KIND_COUNT);
+        rows_room(s, ENV_COLUMNS + s->shape->n_columns);
+    }
+    return c;
 }
 
 /* Closes an instance: whatever was not written in it is null below it. */
@@ -518,6 +543,8 @@ static bool put_struct(struct shredder *s, struct place_in *in, uint32_t depth, 
     if (stored) {
         walk_close(s, &in[depth + 1]);
         n->stamp = in[depth].instance;
+        if (!n->max_rep)
+            rows_set(s->bits, n->only);
     } else if (s->rescued.n == rescued) {
         walk_rescue(s, (const uint8_t *)"{}", 2);
     }

@@ -602,6 +602,68 @@ static void declared_columns_convert_or_rescue(void **state)
     finish(s);
 }
 
+#define MANY 150
+
+/* Which rows have which of many columns: those that come late, a struct's, a list's below it. */
+static bool has_key(int row, int key)
+{
+    return row >= key && row % (key % 5 + 1) == 0;
+}
+
+static int def_of_member(int row, int key)
+{
+    return row % 3 == 2 ? 0 : has_key(row, key) || key == 0 ? 2 : 1;
+}
+
+static void levels_say_which_rows_had_a_value(void **state)
+{
+    (void)state;
+    struct shredder *s = begin(&wide, NULL, 0);
+    struct buf b = {0};
+    char key[16];
+    for (int row = 0; row < 2 * MANY; row++) {
+        b.n = 0;
+        buf_printf(&b, "{\"event_uuid\":\"u%d\",\"event_name\":\"t\",\"created_at\":1700000000", row);
+        for (int k = 0; k < MANY; k++)
+            if (has_key(row, k))
+                buf_printf(&b, ",\"k%d\":%d", k, row);
+        if (row % 3 != 2) {
+            buf_printf(&b, ",\"s\":{\"m0\":true");
+            for (int k = 1; k < MANY; k++)
+                if (has_key(row, k))
+                    buf_printf(&b, ",\"m%d\":\"%d\"", k, row);
+            buf_puts(&b, row < MANY ? "}" : ",\"l\":[1,2]}");
+        }
+        buf_putc(&b, '}');
+        feed(s, (const char *)b.p, b.n);
+    }
+    struct rowset *r = shredder_cut(s);
+    assert_int_equal(r->rows, 2 * MANY);
+    for (int k = 0; k < MANY; k++) {
+        snprintf(key, sizeof key, "k%d", k);
+        const struct column *c = the_column(r, key);
+        snprintf(key, sizeof key, "m%d", k);
+        const struct column *m = the_column(r, key);
+        for (uint32_t row = 0, v = 0; row < r->rows; row++) {
+            bool has = has_key((int)row, k);
+            assert_int_equal(row < c->rows && c->def[row], has);
+            if (has)
+                assert_int_equal(c->longs[v++], row);
+            assert_int_equal(row < m->rows ? m->def[row] : 0, def_of_member((int)row, k));
+        }
+    }
+    const struct column *l = the_column(r, "");
+    for (uint32_t row = 0, at = 0; row < r->rows; row++) {
+        int there = row % 3 == 2 ? 0 : row < MANY ? 1 : 4;
+        assert_int_equal(at < l->n_levels ? l->def[at] : 0, there);
+        assert_int_equal(at < l->n_levels ? l->rep[at] : 0, 0);
+        at += there == 4 ? 2 : 1;
+    }
+    rowset_free(r);
+    buf_fini(&b);
+    finish(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -613,6 +675,7 @@ int main(void)
         cmocka_unit_test(so_they_do_under_narrow_limits),
         cmocka_unit_test(broken_records_are_dead_letters),
         cmocka_unit_test(a_million_keys_are_no_trouble),
+        cmocka_unit_test(levels_say_which_rows_had_a_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
