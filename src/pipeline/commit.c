@@ -189,6 +189,7 @@ static void push_front(struct rowset **list, struct rowset *const *group, size_t
 
 static int encode_rows(struct commit_job *job, struct err *e)
 {
+    struct desk *desk = desks_take(job->desks);
     struct encode_env encode = {.schema = table_schema(job->table->handle),
                                 .ids = &job->table->ids,
                                 .streams = (const char *const *)job->shard_identities,
@@ -197,12 +198,17 @@ static int encode_rows(struct commit_job *job, struct err *e)
                                 .zstd_level = job->config->zstd_level,
                                 .created_by = job->config->version,
                                 .kept = job->table->kept,
-                                .scratch = desks_take(job->desks)};
+                                .scratch = desk->scratch};
     struct files_env env = {.encode = &encode,
                             .table = &job->table->st,
                             .partition = job->table->partition,
                             .n_partition = job->table->n_partition,
-                            .cost = &job->cost};
+                            .cost = &job->cost,
+                            .handle = job->table->handle,
+                            .store = job->lake->store,
+                            .out = &desk->out,
+                            .spools = job->spools,
+                            .write_ns = &job->write_ns};
     size_t n = 0, room = job->kind == JOB_ENCODE ? job->bytes / WAITING_SHARE : 0;
     for (struct rowset *r = job->rows; r; r = r->next)
         n++;
@@ -223,7 +229,7 @@ static int encode_rows(struct commit_job *job, struct err *e)
         push_front(&job->rows, &waiting, 1);
         waiting = next;
     }
-    desks_give(job->desks, encode.scratch);
+    desks_give(job->desks, desk);
     free(group);
     return rc;
 }
@@ -257,28 +263,43 @@ void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
     f->split_offsets = pq_writer_split_offsets(w, &f->n_split_offsets);
 }
 
+/* Sealed, and described for the manifest; those in memory are objects to be put. How many. */
+static int describe_files(struct commit_job *job, struct put_files *fs, struct store_object *objects, size_t *n,
+                          struct err *e)
+{
+    *n = 0;
+    for (struct file_build *f = job->files; f; f = f->next) {
+        if (f->key && f->store != table_store(job->table->handle)) {
+            job->contradicted = true;
+            return err_set(e, ERR_FENCED, "somebody moved it; the rows have to be read again");
+        }
+        if (file_seal(f, e)) {
+            job->broken = true;
+            return -1;
+        }
+        char *key = f->key ? mem_strdup(f->key) : table_data_key(job->table->handle, f->partition, fs->n);
+        if (!f->key)
+            objects[(*n)++] = (struct store_object){key, f->out.p, f->out.n};
+        job->bytes_written += (uint64_t)pq_writer_size(f->writer);
+        commit_data_file(&fs->files[fs->n++], f->writer, key, f->partition);
+    }
+    return 0;
+}
+
 /* All of them side by side: with many partitions, a store far away would make a commit long. */
 static int put_files(struct commit_job *job, struct put_files *fs, struct err *e)
 {
-    uint32_t n = 0;
+    size_t n = 0;
     for (struct file_build *f = job->files; f; f = f->next)
         n++;
     fs->files = mem_array(n + 1, sizeof *fs->files);
     struct store_object *objects = mem_array(n + 1, sizeof *objects);
-    int rc = 0;
-    for (struct file_build *f = job->files; f; f = f->next) {
-        rc = file_seal(f, e);
-        job->broken |= rc != 0;
-        if (rc)
-            break;
-        char *key = table_data_key(job->table->handle, f->partition, fs->n);
-        objects[fs->n] = (struct store_object){key, f->out.p, f->out.n};
-        job->bytes_written += f->out.n;
-        commit_data_file(&fs->files[fs->n++], f->writer, key, f->partition);
-    }
     int64_t began = clock_mono_ns(), cpu = clock_thread_cpu_ns();
-    if (!rc)
-        rc = store_put_all(table_store(job->table->handle), objects, fs->n, e);
+    int rc = describe_files(job, fs, objects, &n, e);
+    if (!rc && (rc = files_store(job->files, e)) != 0)
+        job->broken = true;
+    if (!rc && n)
+        rc = store_put_all(table_store(job->table->handle), objects, n, e);
     job->write_ns += clock_thread_cpu_ns() - cpu;
     job->write_wall_ns += clock_mono_ns() - began;
     free(objects);
@@ -288,9 +309,13 @@ static int put_files(struct commit_job *job, struct put_files *fs, struct err *e
 static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
 {
     struct store *store = table_store(job->table->handle);
-    for (uint32_t i = 0; i < fs->n; i++) {
-        if (rc && !job->attempt.offered) /* never offered: nobody can refer to it */
+    uint32_t i = 0;
+    for (struct file_build *f = job->files; f && i < fs->n; f = f->next, i++) {
+        f->offered |= !rc || job->attempt.offered;
+        if (!f->key && !f->offered) /* nobody can refer to it; one that was spooled waits for the next try */
             store->ops->remove(store, fs->files[i].key, NULL);
+    }
+    for (i = 0; i < fs->n; i++) {
         free(fs->files[i].key);
         free((struct data_leaf *)(uintptr_t)fs->files[i].leaves);
     }

@@ -9,7 +9,7 @@
 struct desks {
     pthread_mutex_t lock;
     pthread_cond_t given;
-    struct pq_scratch **idle;
+    struct desk *each, **idle;
     uint32_t n_idle, n;
 };
 
@@ -19,9 +19,12 @@ struct desks *desks_new(uint32_t n)
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->given, NULL);
     d->n = d->n_idle = n ? n : 1;
-    d->idle = mem_array(d->n, sizeof(struct pq_scratch *));
-    for (uint32_t i = 0; i < d->n; i++)
-        d->idle[i] = pq_scratch_new();
+    d->each = mem_array(d->n, sizeof *d->each);
+    d->idle = mem_array(d->n, sizeof *d->idle);
+    for (uint32_t i = 0; i < d->n; i++) {
+        d->each[i].scratch = pq_scratch_new();
+        d->idle[i] = &d->each[i];
+    }
     return d;
 }
 
@@ -29,28 +32,31 @@ void desks_free(struct desks *d)
 {
     if (!d)
         return;
-    for (uint32_t i = 0; i < d->n_idle; i++)
-        pq_scratch_free(d->idle[i]);
+    for (uint32_t i = 0; i < d->n; i++) {
+        pq_scratch_free(d->each[i].scratch);
+        buf_fini(&d->each[i].out);
+    }
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->given);
+    free(d->each);
     free(d->idle);
     free(d);
 }
 
-struct pq_scratch *desks_take(struct desks *d)
+struct desk *desks_take(struct desks *d)
 {
     pthread_mutex_lock(&d->lock);
     while (!d->n_idle)
         pthread_cond_wait(&d->given, &d->lock);
-    struct pq_scratch *s = d->idle[--d->n_idle];
+    struct desk *desk = d->idle[--d->n_idle];
     pthread_mutex_unlock(&d->lock);
-    return s;
+    return desk;
 }
 
-void desks_give(struct desks *d, struct pq_scratch *s)
+void desks_give(struct desks *d, struct desk *desk)
 {
     pthread_mutex_lock(&d->lock);
-    d->idle[d->n_idle++] = s;
+    d->idle[d->n_idle++] = desk;
     pthread_cond_signal(&d->given);
     pthread_mutex_unlock(&d->lock);
 }

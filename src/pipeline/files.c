@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
  * to takes memory, and which grows without being copied. */
 #define OUT_BYTES ((size_t)8 << 20)
+#define SPOOLS_MAX 200 /* each is two open files; more stay in memory */
 
 bool files_same_partition(const struct shred_table *t, const struct rowset *a,
                           const struct rowset *b)
@@ -39,6 +41,68 @@ static int takes(struct file_build *f, const struct files_env *env, const struct
     return rc;
 }
 
+/* ---- spools ---- */
+
+/* Where the store takes pieces without keeping them. One that cannot be opened is no harm: it stays in memory, and
+ * what is wrong is told when it is put. */
+static void begin_spool(struct file_build *f, const struct files_env *env, uint32_t number)
+{
+    struct store *store = table_store(env->handle);
+    if (!env->spools || store != env->store || !store->spools)
+        return;
+    if (atomic_fetch_add(env->spools, 1) < SPOOLS_MAX) {
+        f->key = table_data_key(env->handle, f->partition, number);
+        f->spool = store_create(store, f->key, NULL);
+    }
+    if (!f->spool) {
+        atomic_fetch_sub(env->spools, 1);
+        return;
+    }
+    f->store = store;
+    f->spools = env->spools;
+}
+
+static void end_spool(struct file_build *f)
+{
+    f->spool = NULL;
+    atomic_fetch_sub(f->spools, 1);
+}
+
+static int write_spool(struct file_build *f, struct err *e)
+{
+    if (store_write(f->spool, f->out.p, f->out.n, e))
+        return -1;
+    f->out.n = 0;
+    return 0;
+}
+
+int files_store(struct file_build *files, struct err *e)
+{
+    struct store *store = NULL;
+    size_t n = 0;
+    int rc = 0;
+    for (struct file_build *f = files; f; f = f->next)
+        n += f->spool != NULL;
+    struct store_writer **spools = mem_array(n + 1, sizeof *spools);
+    n = 0;
+    for (struct file_build *f = files; f; f = f->next)
+        if (f->spool) {
+            store = f->store;
+            spools[n++] = f->spool;
+        }
+    if (n)
+        rc = store_finish_all(store, spools, n, e);
+    for (struct file_build *f = files; f; f = f->next)
+        if (f->spool) {
+            end_spool(f);
+            f->stored = rc == 0;
+        }
+    free(spools);
+    return rc;
+}
+
+/* ---- */
+
 static struct file_build *open_file(struct file_build **files, const struct files_env *env,
                                     const struct rowset *r)
 {
@@ -59,11 +123,41 @@ static struct file_build *open_file(struct file_build **files, const struct file
         else
             v->is_null = true;
     }
-    buf_reserve(&f->out, OUT_BYTES);
+    uint32_t number = 0;
+    for (const struct file_build *other = *files; other; other = other->next)
+        number++;
+    begin_spool(f, env, number);
+    if (!f->spool)
+        buf_reserve(&f->out, OUT_BYTES);
     f->writer = encode_open(env->encode, &f->out, &f->cost);
     f->next = *files;
     *files = f;
     return f;
+}
+
+/* A row group to the file's end. */
+static int add_group(struct file_build *f, const struct files_env *env, struct rowset **sets, size_t n,
+                     struct err *e)
+{
+    struct buf own = f->out;
+    if (f->spool) { /* what it has is little: its first bytes */
+        f->out = *env->out;
+        *env->out = (struct buf){0};
+        buf_put(&f->out, own.p, own.n);
+    }
+    int rc = encode_group(env->encode, f->writer, sets, n, e);
+    if (rc)
+        e->kind = ERR_INVALID;
+    if (!f->spool)
+        return rc;
+    int64_t cpu = clock_thread_cpu_ns();
+    if (!rc)
+        rc = write_spool(f, e);
+    *env->write_ns += clock_thread_cpu_ns() - cpu;
+    *env->out = f->out;
+    env->out->n = own.n = 0;
+    f->out = own;
+    return rc;
 }
 
 int files_add(struct file_build **files, const struct files_env *env, struct rowset **sets,
@@ -80,15 +174,14 @@ int files_add(struct file_build **files, const struct files_env *env, struct row
     if (!f)
         f = open_file(files, env, sets[0]);
     struct pq_cost before = f->cost;
-    if (encode_group(env->encode, f->writer, sets, n, e)) {
-        e->kind = ERR_INVALID;
+    if (add_group(f, env, sets, n, e))
         return -1;
-    }
     env->cost->encode_ns += f->cost.encode_ns - before.encode_ns;
     env->cost->compress_ns += f->cost.compress_ns - before.compress_ns;
     env->cost->encoded_bytes += f->cost.encoded_bytes - before.encoded_bytes;
     env->cost->compressed_bytes += f->cost.compressed_bytes - before.compressed_bytes;
-    f->bytes = sizeof *f + f->out.n + pq_writer_bytes(f->writer);
+    f->bytes = sizeof *f + (f->spool ? f->out.cap : f->out.n) + pq_writer_bytes(f->writer);
+    f->encoded = (size_t)pq_writer_size(f->writer);
     return 0;
 }
 
@@ -99,7 +192,11 @@ int file_seal(struct file_build *f, struct err *e)
     if (pq_writer_finish(f->writer, e))
         return -1;
     f->sealed = true;
-    return 0;
+    if (!f->spool)
+        return 0;
+    int rc = write_spool(f, e);
+    buf_fini(&f->out);
+    return rc;
 }
 
 void files_free(struct file_build **files)
@@ -108,6 +205,13 @@ void files_free(struct file_build **files)
         struct file_build *f = *files;
         *files = f->next;
         pq_writer_free(f->writer);
+        if (f->spool) {
+            store_abort(f->spool);
+            end_spool(f);
+        }
+        if (f->stored && !f->offered)
+            f->store->ops->remove(f->store, f->key, NULL);
+        free(f->key);
         buf_fini(&f->out);
         free(f->name);
         free(f->subtype);

@@ -125,8 +125,10 @@ static void take_back(struct ptable *t, struct commit_job *job)
     t->pending_rows += job->n_rows - job->n_encoded;
     t->files = job->files;
     t->files_rows = job->files_rows + job->n_encoded;
-    for (struct file_build *f = t->files; f; f = f->next)
+    for (struct file_build *f = t->files; f; f = f->next) {
         t->files_bytes += f->bytes;
+        t->files_encoded += f->encoded;
+    }
     job->rows = NULL;
     job->files = NULL;
 }
@@ -176,8 +178,9 @@ static void on_job_failed(struct run *r, struct commit_job *job)
 {
     struct ptable *t = job->table;
     int64_t now = clock_boot_ms(r->clock);
-    bool again = job->err.kind == ERR_FENCED || job->contradicted || job->broken;
-    bool refused = !again && refuses(r, t, &job->err);
+    bool lost = job->broken && job->err.kind == ERR_IO; /* of a spool: the disk fails */
+    bool again = !lost && (job->err.kind == ERR_FENCED || job->contradicted || job->broken);
+    bool refused = !again && !lost && refuses(r, t, &job->err);
     enum protocol_action then = PROTOCOL_RETRY;
     if (job->kind == JOB_COMMIT && refused)
         then = protocol_commit_refused(r->protocol, t->st.number, &job->plan, now);
@@ -194,7 +197,7 @@ static void on_job_failed(struct run *r, struct commit_job *job)
         lose_all(r); /* who knows what became of the leases in an hour */
     if (again || then == PROTOCOL_QUARANTINE)
         restart_begin(r, job->lost_shard, &job->err);
-    else if (then == PROTOCOL_STOP || gives_up(r, t, job, refused, now))
+    else if (lost || then == PROTOCOL_STOP || gives_up(r, t, job, refused, now))
         run_fail(r, &job->err);
     else
         log_warn("%s; will try again in %lld ms", job->err.text,
@@ -565,12 +568,13 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->lake = &r->lake;
     job->config = r->config;
     job->drafts = r->drafts;
+    job->spools = run_endless(r) ? NULL : &r->spools; /* those outlive a full disk: rows stay until they are put */
     job->leases = r->leases;
     job->owner = r->owner;
     shard_texts(r, job);
     t->pending = NULL;
     t->files = NULL;
-    t->pending_bytes = t->waiting_bytes = t->files_bytes = 0;
+    t->pending_bytes = t->waiting_bytes = t->files_bytes = t->files_encoded = 0;
     t->pending_rows = t->files_rows = 0;
     t->busy = true;
     r->committing++;
@@ -605,7 +609,7 @@ static struct pressure pressure(struct run *r)
 static bool commit_due(const struct run *r, const struct ptable *t, const struct pressure *p,
                        int64_t now)
 {
-    size_t encoded = t->files_bytes + t->pending_bytes / ENCODED_SHARE;
+    size_t encoded = t->files_encoded + t->pending_bytes / ENCODED_SHARE;
     int64_t age = now - t->pending_since_ms;
     if (r->draining || r->shard_ending || encoded >= r->config->commit_bytes)
         return true;

@@ -34,6 +34,7 @@ struct ptable {
     struct encode_kept *kept; /* belongs to the committer while `busy`, as the handle */
     struct file_build *files; /* encoded, uncommitted */
     size_t files_bytes;
+    size_t files_encoded;     /* their own bytes, wherever they are */
     uint64_t files_rows;
     int64_t pending_since_ms; /* boot time of the oldest rows of both */
     bool busy;                /* a job of it is under way, or its last commit is not settled */
@@ -117,6 +118,7 @@ struct commit_job {
     struct lease_store *leases;
     const char *owner;
     struct desks *desks;
+    atomic_uint *spools;      /* see files_env */
     bool drafts;              /* new columns are agreed by the commit itself */
     const char **shard_names; /* what _shard says: NULL for files */
     char **shard_identities;

@@ -53,6 +53,7 @@ struct run {
     bool restarting; /* what is under way comes back, then all uncommitted is dropped */
     bool returning;  /* commits of tables that come back, before anything is read */
     bool mark_due;   /* see protocol_must_mark */
+    atomic_uint spools; /* files that are written while they are encoded */
     bool drafts;     /* nobody else seems to change the tables: see table_draft */
     int64_t restart_ms[RESTARTS_MAX]; /* when the last ones were; a ring */
     uint32_t n_restarts;

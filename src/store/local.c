@@ -21,6 +21,7 @@
 
 #define KEY_MAX 1024
 #define DEPTH_MAX 32 /* of folders below the root */
+#define TOGETHER_MAX 64 /* files written side by side */
 #define TEMP_PREFIX ".inlet-"
 #define TEMP_HIDDEN_MS (24 * 3600 * 1000LL)
 
@@ -158,32 +159,12 @@ static int temp_open(int dir, char *name, size_t cap)
     return -1;
 }
 
-/* Moves a written and closed temporary file to its place. */
-static int settle_down(struct local *l, int dir, const char *temp, const char *name, const char *key,
-                       struct err *e)
-{
-    if (move_noreplace(dir, temp, name) != 0) {
-        if (errno == EEXIST)
-            err_set(e, ERR_CONFLICT, "%s/%s exists already", l->dir, key);
-        else
-            fail(l, "write", key, e);
-        unlinkat(dir, temp, 0);
-        return -1;
-    }
-    if (l->sync && dir_sync(dir) != 0) {
-        fail(l, "make durable", key, e);
-        if (e)
-            e->kind = ERR_UNKNOWN;
-        return -1;
-    }
-    return 0;
-}
-
 struct local_writer {
     struct store_writer base; /* first: a struct store_writer * is this */
     struct local *l;
     char *key, temp[96];
     int dir, fd;
+    bool named; /* at its place */
 };
 
 static struct local_writer *writer_of(struct store_writer *w)
@@ -213,10 +194,11 @@ static void writer_abort(struct store_writer *sw)
     writer_free(w);
 }
 
-static int writer_finish(struct store_writer *sw, struct err *e)
+/* ---- finishing: all contents first, then the names, then each folder once, so that many files cost the disk
+ * little more than one */
+
+static int settle_contents(struct local_writer *w, struct err *e)
 {
-    struct local_writer *w = writer_of(sw);
-    const char *slash = strrchr(w->key, '/');
     bool written = !w->l->sync || fsync(w->fd) == 0;
     int saved = errno;
     if (close(w->fd) != 0 && written) {
@@ -225,14 +207,75 @@ static int writer_finish(struct store_writer *sw, struct err *e)
     }
     w->fd = -1;
     errno = saved;
-    if (!written) {
-        int rc = fail(w->l, "write", w->key, e);
-        writer_abort(sw);
-        return rc;
+    return written ? 0 : fail(w->l, "write", w->key, e);
+}
+
+static int settle_name(struct local_writer *w, struct err *e)
+{
+    const char *slash = strrchr(w->key, '/');
+    if (move_noreplace(w->dir, w->temp, slash ? slash + 1 : w->key) == 0) {
+        w->named = true;
+        return 0;
     }
-    int rc = settle_down(w->l, w->dir, w->temp, slash ? slash + 1 : w->key, w->key, e);
-    writer_free(w);
+    if (errno == EEXIST)
+        return err_set(e, ERR_CONFLICT, "%s/%s exists already", w->l->dir, w->key);
+    return fail(w->l, "write", w->key, e);
+}
+
+static int settle_folder(struct local_writer *w, struct err *e)
+{
+    if (dir_sync(w->dir) == 0)
+        return 0;
+    fail(w->l, "make durable", w->key, e);
+    if (e)
+        e->kind = ERR_UNKNOWN;
+    return -1;
+}
+
+static bool same_folder(const struct local_writer *a, const struct local_writer *b)
+{
+    const char *x = strrchr(a->key, '/'), *y = strrchr(b->key, '/');
+    size_t n = x ? (size_t)(x - a->key) : 0;
+    return (y ? (size_t)(y - b->key) : 0) == n && memcmp(a->key, b->key, n) == 0;
+}
+
+static int settle_folders(struct store_writer **w, size_t n, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        size_t k = 0;
+        while (k < i && !same_folder(writer_of(w[k]), writer_of(w[i])))
+            k++;
+        if (k == i)
+            rc = settle_folder(writer_of(w[i]), e);
+    }
     return rc;
+}
+
+static int local_finish_all(struct store *s, struct store_writer **w, size_t n, struct err *e)
+{
+    bool sync = local_of(s)->sync;
+    int rc = 0;
+    for (size_t i = 0; i < n && n > 1 && sync; i++) /* all at once on their way to the disk */
+        sync_file_range(writer_of(w[i])->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = settle_contents(writer_of(w[i]), e);
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = settle_name(writer_of(w[i]), e);
+    if (!rc && sync)
+        rc = settle_folders(w, n, e);
+    for (size_t i = 0; i < n; i++) {
+        struct local_writer *one = writer_of(w[i]);
+        if (!one->named)
+            unlinkat(one->dir, one->temp, 0);
+        writer_free(one);
+    }
+    return rc;
+}
+
+static int writer_finish(struct store_writer *sw, struct err *e)
+{
+    return local_finish_all(&writer_of(sw)->l->base, &sw, 1, e);
 }
 
 static const struct store_writer_ops local_writer_ops = {writer_write, writer_finish, writer_abort};
@@ -269,11 +312,32 @@ static int local_put(struct store *s, const char *key, const void *p, size_t n, 
     return -1;
 }
 
+static int put_some(struct store *s, const struct store_object *o, size_t n, struct err *e)
+{
+    struct store_writer *w[TOGETHER_MAX];
+    size_t made = 0;
+    int rc = 0;
+    while (made < n && !rc) {
+        w[made] = local_create(s, o[made].key, e);
+        if (!w[made]) {
+            rc = -1;
+        } else {
+            rc = writer_write(w[made], o[made].p, o[made].n, e);
+            made++;
+        }
+    }
+    if (!rc)
+        return local_finish_all(s, w, n, e);
+    while (made)
+        writer_abort(w[--made]);
+    return -1;
+}
+
 static int local_put_all(struct store *s, const struct store_object *o, size_t n, struct err *e)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = local_put(s, o[i].key, o[i].p, o[i].n, e);
+    for (size_t i = 0; rc == 0 && i < n; i += TOGETHER_MAX)
+        rc = put_some(s, o + i, n - i < TOGETHER_MAX ? n - i : TOGETHER_MAX, e);
     return rc;
 }
 
@@ -511,6 +575,7 @@ static const struct store_ops local_ops = {
     .put_all = local_put_all,
     .remove_all = local_remove_all,
     .create = local_create,
+    .finish_all = local_finish_all,
     .close = local_close,
 };
 
@@ -533,6 +598,7 @@ struct store *store_local_open(const char *dir, bool sync, struct err *e)
     if (strcmp(real, "/") == 0)
         real[0] = '\0';
     l->base.root_uri = mem_printf("file://%s", real);
+    l->base.spools = true;
     l->sync = sync;
     l->fd = fd;
     return &l->base;

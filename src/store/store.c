@@ -20,6 +20,19 @@ struct store *store_open(const char *uri, const struct store_options *o, const s
     return store_local_open(uri, o->sync, e);
 }
 
+int store_finish_all(struct store *s, struct store_writer **writers, size_t n, struct err *e)
+{
+    int rc = 0;
+    if (s->ops->finish_all)
+        return s->ops->finish_all(s, writers, n, e);
+    for (size_t i = 0; i < n; i++)
+        if (rc)
+            store_abort(writers[i]);
+        else
+            rc = store_finish(writers[i], e);
+    return rc;
+}
+
 char *store_uri(const struct store *s, const char *key)
 {
     return mem_printf("%s/%s", s->root_uri, key);

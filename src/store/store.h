@@ -50,12 +50,15 @@ struct store_ops {
     int (*put_all)(struct store *s, const struct store_object *objects, size_t n, struct err *e);
     int (*remove_all)(struct store *s, const char *const *keys, size_t n, struct err *e);
     struct store_writer *(*create)(struct store *s, const char *key, struct err *e);
+    /* As store_finish_all; NULL: one after the other. */
+    int (*finish_all)(struct store *s, struct store_writer **writers, size_t n, struct err *e);
     void (*close)(struct store *s);
 };
 
 struct store {
     const struct store_ops *ops;
     char *root_uri; /* "file:///abs/path" or "s3://bucket/prefix", no trailing slash */
+    bool spools;    /* what a writer is given leaves memory at once */
 };
 
 struct store_options {
@@ -103,6 +106,9 @@ static inline int store_finish(struct store_writer *w, struct err *e)
 {
     return w->ops->finish(w, e);
 }
+/* All of them, made durable together; -1: none is there, or those are that were finished before the failure. Frees
+ * them all. */
+int store_finish_all(struct store *s, struct store_writer **writers, size_t n, struct err *e);
 static inline void store_abort(struct store_writer *w)
 {
     if (w)

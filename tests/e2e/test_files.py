@@ -1,6 +1,7 @@
 """A file is a stream: loaded again, grown, killed, or with its leases and positions gone, it adds nothing twice. The
 dedup window is off in all of this, so that only positions and inlet_loads keep events from coming twice."""
 import json
+import os
 import signal
 import subprocess
 import time
@@ -207,4 +208,27 @@ def test_a_file_is_not_loaded_twice_at_once(lake, tmp_path):
     finally:
         p.terminate()
         p.wait()
+    check(lake, events)
+
+
+def test_a_full_disk(lake, tmp_path):
+    """Files are written while they are encoded: where that fails, the load does, leaves nothing lying about, and a second one
+    is as good as ever. (No file may grow beyond 2 MB: to a program that is like a full disk.)"""
+    import resource
+    path = tmp_path / "big.ndjson"
+    events = make(30000)
+    for e in events:
+        e["pad"] = os.urandom(150).hex()
+    path.write_bytes(ndjson(events))
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+
+    r = subprocess.run([INLET, "load", path, "--lake", lake.path, "--memory", "64MB", "--commit-interval", "1h"],
+                       stderr=subprocess.PIPE, preexec_fn=small_files, timeout=60)
+    assert r.returncode == 1 and b"cannot write" in r.stderr and b"File too large" in r.stderr, r.stderr
+    left = [p for p in lake.path.rglob("*") if p.suffix in (".parquet", ".tmp")]
+    assert left == []
+    load(lake, path)
     check(lake, events)

@@ -203,3 +203,4 @@ def test_two_loads_into_one_lake_at_once(lake, tmp_path):
     errs = [p.communicate(timeout=120)[1].decode() for p in both]
     assert [p.returncode for p in both] == [0, 0], errs
     model.check(lake, sent)
+    assert not list(lake.path.rglob("*.tmp"))

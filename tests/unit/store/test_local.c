@@ -210,10 +210,71 @@ static void refuses(void **state)
     assert_int_equal(e.kind, ERR_IO);
 }
 
+static void count(void *ctx, const char *key, int64_t bytes, int64_t modified_ms)
+{
+    assert_true(bytes > 0 && modified_ms > 0 && *key);
+    ++*(int *)ctx;
+}
+
+static int count_temporary(const char *folder)
+{
+    char cmd[160];
+    snprintf(cmd, sizeof cmd, "test -z \"$(find '%s/a/lake/%s' -name '.inlet-*')\"", root, folder);
+    return system(cmd);
+}
+
+/* Writers that are finished together: all there, in several folders; nothing before. Of those that meet an object of
+ * their name, and those after it, nothing stays. */
+static void finished_together(void **state)
+{
+    struct store *s = *state;
+    struct err e = {0};
+    struct store_writer *w[100];
+    struct store_object objects[150];
+    char keys[150][32];
+    int seen = 0;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 100; i++) {
+            snprintf(keys[i], sizeof keys[i], "together/%d/%d", i % 3, round ? 199 - i : i);
+            w[i] = store_create(s, keys[i], &e);
+            assert_non_null(w[i]);
+            for (int k = 0; k < 3; k++)
+                assert_int_equal(store_write(w[i], "abc", 3, &e), 0);
+        }
+        assert_int_equal(s->ops->list(s, "together/", count, &seen, &e), 0);
+        assert_int_equal(seen, 100 * round);
+        seen = 0;
+        if (round) {
+            assert_int_equal(store_put(s, "together/1/150", "x", 1, &e), 0);
+            assert_int_equal(store_finish_all(s, w, 100, &e), -1);
+            assert_int_equal(e.kind, ERR_CONFLICT);
+        } else {
+            assert_int_equal(store_finish_all(s, w, 100, &e), 0);
+            struct buf b = {0};
+            assert_int_equal(store_get(s, keys[99], 100, &b, &e), 0);
+            assert_string_equal(buf_cstr(&b), "abcabcabc");
+            buf_fini(&b);
+        }
+        assert_int_equal(count_temporary("together"), 0);
+    }
+    for (int i = 0; i < 150; i++) { /* more than are put at once */
+        snprintf(keys[i], sizeof keys[i], "all/%d/%d", i % 2, i);
+        objects[i] = (struct store_object){keys[i], "abc", 3};
+    }
+    assert_int_equal(store_put_all(s, objects, 150, &e), 0);
+    seen = 0;
+    assert_int_equal(s->ops->list(s, "all/", count, &seen, &e), 0);
+    assert_int_equal(seen, 150);
+    assert_int_equal(store_put_all(s, objects + 140, 10, &e), -1);
+    assert_int_equal(e.kind, ERR_CONFLICT);
+    assert_int_equal(count_temporary("all"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put_get),
+        cmocka_unit_test(finished_together),
         cmocka_unit_test(keys),
         cmocka_unit_test(uris),
         cmocka_unit_test(lists),
