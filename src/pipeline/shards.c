@@ -305,7 +305,7 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     if (take_lease(r, &s->lease, e))
         return -1;
     s->goes_on = s->lease.resolved;
-    if (!s->lease.resolved && resolve_start(r, s, shard, e))
+    if (protocol_must_resolve(r->protocol, s->lease.resolved) && resolve_start(r, s, shard, e))
         return -1;
     taken(r, number);
     return 0;

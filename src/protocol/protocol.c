@@ -178,19 +178,9 @@ struct seq protocol_skip_position(const struct protocol *p, uint32_t table, uint
     return seq_max(protocol_expected_of(t, shard), cover);
 }
 
-bool protocol_passed(const struct protocol *p, uint32_t table, uint32_t shard, struct seq at)
-{
-    return seq_le(at, protocol_skip_position(p, table, shard));
-}
-
 struct seq protocol_skip_until(const struct protocol *p, uint32_t shard)
 {
     return shard < p->n_shards ? p->shards[shard].skip_until : SEQ_NONE;
-}
-
-uint32_t protocol_generation(const struct protocol *p, uint32_t shard)
-{
-    return shard < p->n_shards ? p->shards[shard].generation : 0;
 }
 
 void protocol_shard_ended(struct protocol *p, uint32_t shard)

@@ -59,12 +59,9 @@ void protocol_table_covered(struct protocol *p, uint32_t table, uint32_t shard, 
 
 /* Records of the shard at or below this are in the table, or in the dead letters for it. */
 struct seq protocol_skip_position(const struct protocol *p, uint32_t table, uint32_t shard);
-bool protocol_passed(const struct protocol *p, uint32_t table, uint32_t shard, struct seq at);
 /* The largest of any table: a batch that begins after it needs no check. */
 struct seq protocol_skip_until(const struct protocol *p, uint32_t shard);
 
-/* Counts the takings and restarts of the shard; what was read under an older one is thrown away. */
-uint32_t protocol_generation(const struct protocol *p, uint32_t shard);
 /* The source has delivered all of the shard. */
 void protocol_shard_ended(struct protocol *p, uint32_t shard);
 /* The lease is gone. Its rows share files with others': nothing is planned until protocol_restart.
@@ -171,8 +168,8 @@ void protocol_refuse_for(struct protocol *p, int64_t ms);
 /* ---- quarantine */
 
 enum protocol_route { PROTOCOL_TO_TABLE, PROTOCOL_TO_DEAD_LETTERS, PROTOCOL_HOLD };
-/* Where the table's records go. HOLD: coming back, see protocol_returning. The test for skipping is
- * protocol_passed of the table itself in every case, never that of the dead letters. */
+/* Where the table's records go. HOLD: coming back, see protocol_returning. What is skipped is told by
+ * protocol_skip_position of the table itself in every case, never that of the dead letters. */
 enum protocol_route protocol_route(const struct protocol *p, uint32_t table);
 /* The table cannot even be opened (a view, of another format), and what it holds cannot be known:
  * quarantined at once. Where records are out already a restart is due. */
@@ -187,7 +184,7 @@ bool protocol_returning(const struct protocol *p, uint32_t *table);
 /* ---- restart */
 
 struct protocol_resume {
-    uint32_t shard, generation;
+    uint32_t shard;
     struct seq from;
     char note[PROTOCOL_NOTE_MAX];
 };

@@ -334,7 +334,7 @@ static void resume_shard(struct shard_state *s, uint32_t number, struct protocol
     s->ended = false;
     s->taken_at = s->last_out = s->checkpoint;
     memcpy(s->note, s->checkpoint_note, sizeof s->note);
-    *out = (struct protocol_resume){number, s->generation, s->checkpoint, ""};
+    *out = (struct protocol_resume){number, s->checkpoint, ""};
     memcpy(out->note, s->note, sizeof out->note);
 }
 
