@@ -25,10 +25,10 @@ image: ## the container image inlet:dev, by docker or buildah (PLATFORM=linux/ar
 	@tools/image.sh build inlet:dev $(PLATFORM)
 
 ARCH ?= arm64
-lambda-zip: ## build/lambda-ARCH.zip: the program and its libraries, for Lambda (ARCH=arm64 or x86_64)
+lambda-zip: deps ## build/lambda-ARCH.zip: the program and its libraries, for Lambda (ARCH=arm64 or x86_64)
 	@tools/lambda_zip.sh $(ARCH)
 
-lambda-arm64: ## the same for arm64: what the module lambda deploys
+lambda-arm64: deps ## the same for arm64: what the module lambda deploys
 	@tools/lambda_zip.sh arm64
 
 test-infra: deps ## Terraform against mocks, its plans against the policies
@@ -38,7 +38,7 @@ test-env: deps ## make env-up ENV=local, events through it into the lake, env-do
 	@$(MAKE) --no-print-directory $(B)/inlet
 	@INLET=$(abspath $(B)/inlet) build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra/local_env.py
 
-test-image: ## build and run the image, or the same steps where there is no container engine
+test-image: deps ## build and run the image, or the same steps where there is no container engine
 	@tools/test_image.sh
 
 test-arm64: ## cross-build for arm64, the unit tests under qemu

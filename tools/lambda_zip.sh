@@ -21,7 +21,7 @@ elif [ -z "$program" ]; then
   program=build-$deb/inlet LIBDIRS=$PWD/build-$deb-root/usr/lib/$triplet:$PWD/build-$deb-root/lib
   readelf=$triplet-readelf strip=$triplet-strip
 fi
-zip=${3:-build/lambda-$arch.zip}
+zip=${3:-build/lambda-$arch.zip}; mkdir -p "$(dirname "$zip")"
 "$readelf" -h "$program" | grep -q "Machine:.*$machine" || { echo "lambda-zip: $program is not for $arch" >&2; exit 1; }
 IFS=: read -ra dirs <<<"$LIBDIRS"
 stage=$(mktemp -d); trap 'rm -rf "$stage"' EXIT
