@@ -209,7 +209,11 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->why);
     if (*ca_file)
         curl_easy_setopt(c, CURLOPT_CAINFO, ca_file);
+#if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+#else /* as Ubuntu 22.04 has it */
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "inlet");
