@@ -7,7 +7,12 @@
  *
  * A commit requires the parent of its snapshot (assert-ref-snapshot-id), so a commit that is sent twice
  * takes effect once: the second is refused with 409. After an answer that was lost, a 409 is therefore
- * not an answer, and the caller looks into the table. */
+ * not an answer, and the caller looks into the table. Where the server knows Idempotency-Keys it gives the
+ * first answer again instead.
+ *
+ * A table is created at once, not staged and committed with its first rows: an empty table says no more
+ * than none (a position that is not there), whoever finds it goes on from it, and its field ids are known
+ * before a byte is encoded. */
 #include <stdlib.h>
 #include <string.h>
 

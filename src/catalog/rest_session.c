@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 
 #include "aws/sigv4.h"
 #include "base/mem.h"
+#include "base/uuid.h"
 #include "catalog/rest_token.h"
 #include "net/http_pool.h"
 #include "net/retry.h"
@@ -24,7 +26,7 @@ struct rest_session {
     char *separator;        /* of namespace levels, percent-encoded */
     json_t *ours, *defaults, *overrides;
     struct rest_token *token; /* OAuth2 or a token that was given; NULL: none */
-    bool signs;
+    bool signs, keyed; /* keyed: the server knows a request that is sent again by its Idempotency-Key */
     struct aws_client aws; /* where it signs */
     const struct clock *clock;
     int64_t patience_ms;
@@ -111,19 +113,25 @@ static int refused(const struct rest_session *s, const char *method, const char 
                    r->message, hint_of(s, h->status));
 }
 
-static int send_signed(struct rest_session *s, struct http *http, const char *method, const char *path,
-                       const char *query, const char *body, struct http_response *h, struct err *e)
+struct ask { /* one request, however often it is sent; borrowed */
+    const char *method, *path, *query, *body; /* the last two may be NULL */
+    char key[37]; /* of idempotency; empty: none */
+};
+
+static int send_signed(struct rest_session *s, struct http *http, const struct ask *a,
+                       struct http_response *h, struct err *e)
 {
     struct aws_request q = {0};
     struct sigv4_header headers[] = {{"Content-Type", "application/json"},
-                                     {"X-Iceberg-Access-Delegation", "vended-credentials"}};
-    struct aws_call call = {.method = method,
-                            .path = path,
-                            .query = query,
+                                     {"X-Iceberg-Access-Delegation", "vended-credentials"},
+                                     {"Idempotency-Key", a->key}};
+    struct aws_call call = {.method = a->method,
+                            .path = a->path,
+                            .query = a->query,
                             .headers = headers,
-                            .n_headers = 2,
-                            .body = body,
-                            .n_body = body ? strlen(body) : 0,
+                            .n_headers = *a->key ? 3 : 2,
+                            .body = a->body,
+                            .n_body = a->body ? strlen(a->body) : 0,
                             .service = rest_signing_name(s),
                             .region = rest_property(s, "rest.signing-region")};
     char *origin = mem_strndup(s->base, s->origin);
@@ -147,22 +155,27 @@ static int send_signed(struct rest_session *s, struct http *http, const char *me
     return rc;
 }
 
-static int send_plain(struct rest_session *s, struct http *http, const char *method, const char *path,
-                      const char *query, const char *body, struct http_response *h, struct err *e)
+static int send_plain(struct rest_session *s, struct http *http, const struct ask *a,
+                      struct http_response *h, struct err *e)
 {
     char *token = s->token ? rest_token_get(s->token, http, e) : NULL;
     if (s->token && !token)
         return -1;
-    char *url = mem_printf("%.*s%s%s%s", (int)s->origin, s->base, path, query ? "?" : "",
-                           query ? query : "");
-    char *bearer = token ? mem_printf("Authorization: Bearer %s", token) : NULL;
+    char *url = mem_printf("%.*s%s%s%s", (int)s->origin, s->base, a->path, a->query ? "?" : "",
+                           a->query ? a->query : "");
+    char *bearer = token ? mem_printf("Authorization: Bearer %s", token) : NULL, key[64];
+    snprintf(key, sizeof key, "Idempotency-Key: %s", a->key);
     const char *headers[] = {"Accept: application/json", "Content-Type: application/json",
-                             "X-Iceberg-Access-Delegation: vended-credentials", bearer, NULL};
-    struct http_request q = {.method = method,
+                             "X-Iceberg-Access-Delegation: vended-credentials", NULL, NULL, NULL};
+    size_t n = 3;
+    if (*a->key)
+        headers[n++] = key;
+    headers[n] = bearer;
+    struct http_request q = {.method = a->method,
                              .url = url,
                              .headers = headers,
-                             .body = body,
-                             .n_body = body ? strlen(body) : 0,
+                             .body = a->body,
+                             .n_body = a->body ? strlen(a->body) : 0,
                              .timeout_ms = CALL_TIMEOUT_MS};
     int rc = http_do(http, &q, h, e);
     if (rc == 0 && (h->status == 401 || h->status == 419) && rest_token_expired(s->token, token)) {
@@ -174,7 +187,7 @@ static int send_plain(struct rest_session *s, struct http *http, const char *met
         rc = token ? 0 : -1;
         if (token) {
             bearer = mem_printf("Authorization: Bearer %s", token);
-            headers[3] = bearer;
+            headers[n] = bearer;
             rc = http_do(http, &q, h, e);
         }
     }
@@ -184,19 +197,18 @@ static int send_plain(struct rest_session *s, struct http *http, const char *met
     return rc;
 }
 
-static int attempt(struct rest_session *s, struct http *http, const char *method, const char *path,
-                   const char *query, const char *body, struct rest_reply *r, struct err *e)
+static int attempt(struct rest_session *s, struct http *http, const struct ask *a,
+                   struct rest_reply *r, struct err *e)
 {
     struct http_response h = {0};
     r->type[0] = r->message[0] = '\0';
     r->status = 0;
-    int rc = s->signs ? send_signed(s, http, method, path, query, body, &h, e)
-                      : send_plain(s, http, method, path, query, body, &h, e);
+    int rc = s->signs ? send_signed(s, http, a, &h, e) : send_plain(s, http, a, &h, e);
     if (rc)
         return err_wrap(e, "catalog %s", s->base);
     r->status = h.status;
     if (h.status < 200 || h.status >= 300) {
-        rc = refused(s, method, path, &h, r, e);
+        rc = refused(s, a->method, a->path, &h, r, e);
     } else if (h.status != 204 && h.body.n) {
         r->json = json_loadb((const char *)h.body.p, h.body.n, 0, NULL);
         if (!json_is_object(r->json)) { /* a cut answer: it has acted, or is no catalog */
@@ -205,11 +217,18 @@ static int attempt(struct rest_session *s, struct http *http, const char *method
             rc = err_set(e, ERR_UNKNOWN,
                          "catalog %s: %s %s answered something that is no JSON object; is it an "
                          "Iceberg REST catalog?",
-                         s->base, method, path);
+                         s->base, a->method, a->path);
         }
     }
     http_response_fini(&h);
     return rc;
+}
+
+static void make_key(const struct rest_session *s, char out[37])
+{
+    uint8_t random[10];
+    if (getrandom(random, sizeof random, 0) == (ssize_t)sizeof random)
+        uuid7_format(clock_wall_ms(s->clock), random, out);
 }
 
 static int call(struct rest_session *s, const char *method, const char *path, const char *query,
@@ -219,13 +238,16 @@ static int call(struct rest_session *s, const char *method, const char *path, co
     struct err local = {0};
     struct http *http = http_pool_take(&s->pool);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct ask a = {.method = method, .path = path, .query = query, .body = text};
     int64_t until = clock_boot_ms(s->clock) + s->patience_ms;
     bool acts = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
     int rc;
     *r = (struct rest_reply){0};
+    if (acts && s->keyed)
+        make_key(s, a.key);
     for (;;) {
         local.kind = ERR_NONE;
-        rc = attempt(s, http, method, path, query, text, r, &local);
+        rc = attempt(s, http, &a, r, &local);
         r->unsure |= acts && rc && local.kind == ERR_UNKNOWN;
         if (!rc || (local.kind != ERR_RETRY && local.kind != ERR_UNKNOWN))
             break;
@@ -371,6 +393,7 @@ static int read_config(struct rest_session *s, struct err *e)
     if (rc == 0) {
         s->defaults = json_incref(json_object_get(r.json, "defaults"));
         s->overrides = json_incref(json_object_get(r.json, "overrides"));
+        s->keyed = json_is_string(json_object_get(r.json, "idempotency-key-lifetime"));
     } else if ((e->kind == ERR_NOTFOUND || e->kind == ERR_INVALID) && r.status != 401 &&
                r.status != 403) {
         err_wrap(e, "is there an Iceberg REST catalog, and the warehouse?");

@@ -33,7 +33,7 @@ static inline int64_t peer_wall(void *ctx)
 static const struct clock peer_clock __attribute__((unused)) = {.wall_us = peer_wall, .boot_ms = peer_boot, .sleep_ms = peer_no_wait};
 
 struct peer_step {
-    const char *action; /* after the dot of X-Amz-Target */
+    const char *action; /* after the dot of X-Amz-Target; of a REST service "GET /path" */
     const char *body;   /* expected, with ' for "; NULL: any */
     int status;         /* 0: the answer is lost */
     const char *answer; /* with ' for " */
@@ -45,6 +45,8 @@ struct peer {
     const struct peer_step *script;
     int n, at;
     char wrong[8192]; /* the first thing that was not as expected */
+    bool rest;        /* set after peer_open */
+    char keys[16][40]; /* the Idempotency-Key of each call; empty: none */
 };
 
 static inline char *peer_quotes(const char *s)
@@ -72,8 +74,8 @@ static inline void peer_compare(struct peer *p, const struct peer_step *s, const
     char *want = s->body ? peer_quotes(s->body) : NULL;
     json_t *a = want ? json_loads(want, 0, NULL) : NULL, *b = json_loads(got, 0, NULL);
     size_t n = strlen(s->action);
-    if (!p->wrong[0] && (strncmp(action, s->action, n) != 0 || action[n] != '\r'))
-        snprintf(p->wrong, sizeof p->wrong, "call %d: expected %s, got %.30s", p->at, s->action,
+    if (!p->wrong[0] && (strncmp(action, s->action, n) != 0 || !strchr("\r ", action[n])))
+        snprintf(p->wrong, sizeof p->wrong, "call %d: expected %s, got %.120s", p->at, s->action,
                  action);
     else if (!p->wrong[0] && want && !json_equal(a, b))
         snprintf(p->wrong, sizeof p->wrong, "call %d, %s:\nexpected %s\ngot      %s", p->at,
@@ -88,6 +90,11 @@ static inline bool peer_answer(void *ctx, int fd, const char *head, const char *
 {
     struct peer *p = ctx;
     const char *target = strstr(head, "X-Amz-Target: "), *dot = target ? strchr(target, '.') : NULL;
+    const char *key = strstr(head, "Idempotency-Key: ");
+    if (p->rest)
+        dot = head - 1;
+    if (p->at < 16)
+        snprintf(p->keys[p->at], 40, "%.36s", key ? key + 17 : "");
     if (p->at >= p->n || !dot) {
         if (!p->wrong[0])
             snprintf(p->wrong, sizeof p->wrong, "a call too much: %.300s", dot ? dot : head);
@@ -116,7 +123,8 @@ static inline void peer_requests(int fd, peer_answer_fn *answer, void *ctx)
         n += (size_t)got;
         text[n] = '\0';
         char *body = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
-        if (!body || !length || n < (size_t)(body + 4 - text) + (size_t)atoi(length + 16))
+        size_t rest = length && length < body ? (size_t)atoi(length + 16) : 0; /* a GET has none */
+        if (!body || n < (size_t)(body + 4 - text) + rest)
             continue;
         body[2] = '\0';
         if (!answer(ctx, fd, text, body + 4))
