@@ -138,8 +138,8 @@ def aws_env(port):
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
-def start_moto():
-    return start_standin("aws.py", lambda port: ["-H", "127.0.0.1", "-p", port])
+def start_moto(env=None):
+    return start_standin("aws.py", lambda port: ["-H", "127.0.0.1", "-p", port], env)
 
 
 def start_standin(script, arguments, env=None):
@@ -187,13 +187,14 @@ class Faults:
     def log(self):
         return self._call("GET", "/_faults/log")
 
-    def kill_after(self, requests, command, env):
-        """Runs the command, and kills it once the proxy has seen so many requests more: was it killed?"""
+    def kill_after(self, requests, command, env, pause=0):
+        """Runs the command, and kills it once the proxy has seen so many requests more, and `pause` seconds later: was it killed?"""
         import time
         until = self._call("GET", "/_faults/count") + requests
         p = subprocess.Popen(command, env={**PLAIN, **env}, stderr=subprocess.DEVNULL)
         while p.poll() is None and self._call("GET", "/_faults/count") < until:
             time.sleep(0.002)
+        time.sleep(pause)
         p.kill()
         return p.wait() != 0
 

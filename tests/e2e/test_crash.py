@@ -1,10 +1,13 @@
 """Killed at random moments and started again, the lake holds each event once."""
+import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 from conftest import INLET, killed_at_random, run, sent_once
+from test_run import make, put
 
 
 @pytest.mark.long
@@ -59,3 +62,31 @@ def test_kill_after_a_stored_checkpoint(lake, tmp_path):
     lake.load(path)
     rows = [row["event_uuid"] for t in lake.tables() if not t.startswith("inlet_") for row in lake.duckdb(t, "event_uuid")]
     assert len(rows) == len(set(rows)) and set(rows) == sent
+
+
+@pytest.mark.long
+def test_kill_and_run_again(lake, aws, faults):
+    """A stream that is written to all the while, its consumer killed fifty times: soon after its first reads."""
+    client, env = aws[0]("kinesis"), {**aws[1], "AWS_ENDPOINT_URL": faults.url}
+    client.create_stream(StreamName="killed", ShardCount=8)
+    sent, over, r = [], threading.Event(), random.Random(2)
+
+    def write():
+        while not over.is_set():
+            events = make(100, more="x" * 5000)
+            put(client, "killed", events)
+            sent.extend(e["event_uuid"] for e in events)
+            over.wait(0.1)
+    writer = threading.Thread(target=write)
+    writer.start()
+    command = [INLET, "run", "--stream", "kinesis://killed", "--lake", str(lake.path), "--commit-interval", "100ms", "--commit-bytes", "64KB",
+               "--dedup-window", "0s"]  # positions alone must do
+    try:
+        kills = [faults.kill_after(18 + r.randrange(16), command, env, r.random() * 0.2) for _ in range(50)]
+    finally:
+        over.set()
+        writer.join()
+    commits = len(lake.pyiceberg("order").snapshots())
+    run(*command[1:], "--until-caught-up", env=env)
+    sent_once(lake, sent)
+    assert all(kills) and commits > 10, f"{commits} commits between the kills: the test would prove little"

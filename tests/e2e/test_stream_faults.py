@@ -10,7 +10,7 @@ import time
 
 import model
 import pytest
-from conftest import INLET, ROOT, run
+from conftest import INLET, ROOT, Faults, aws_env, clients, run, start_moto
 from test_health import until
 from test_run import make, put
 
@@ -66,6 +66,62 @@ def test_writing_through(lake, aws, faults, rule, packed):
     assert faults.rules()[0]["struck"] == rule["times"]
     consume(lake, stream, aws[1])
     model.check(lake, sent)
+
+
+@pytest.mark.parametrize("packed", [[], ["--aggregate"]], ids=["plain", "aggregated"])
+def test_records_refused_one_by_one(lake, aws, faults, packed):
+    """Of a PutRecords only what was refused is sent again: nothing is lost, and nothing is in the stream twice."""
+    client, stream = aws[0]("kinesis"), f"partial-{len(packed)}"
+    client.create_stream(StreamName=stream, ShardCount=2)
+    args = ["gen", "--events", "6000", "--types", "5", "--seed", "11", "--start", "2026-11-20T00:00:00Z", "--malformed", "0", "--duplicates", "0"]
+    sent = [json.loads(line) for line in run(*args).stdout.splitlines()]
+    faults.add({"fault": "partial", "target": "PutRecords", "refused": 0.4, "share": 0.8, "seed": 3})
+    run(*args, "--stream", f"kinesis://{stream}", *packed, env=through(aws, faults))
+    puts = [p for p in faults.log() if p["target"].endswith("PutRecords") and "records" in p]
+    assert len(puts) > 2 and sum(p["refused"] for p in puts) > 5
+    faults.clear()
+    report = json.loads(consume(lake, stream, aws[1], "--json").stdout)
+    assert report["records"] == len(sent) and report["duplicates"] == 0
+    model.check(lake, sent)
+
+
+def test_shards_in_pages(lake):
+    """ListShards in pages, one of which fails at first; at the start and, where an end names no children, later."""
+    proc, port = start_moto({"LIST_SHARDS_PAGE": "3", "NO_CHILD_SHARDS": "1"})
+    faults = Faults(f"http://127.0.0.1:{port}")
+    try:
+        client = clients(aws_env(port))("kinesis")
+        client.create_stream(StreamName="pages", ShardCount=8)
+        events = make(400)
+        put(client, "pages", events)
+        env = {**aws_env(port), "AWS_ENDPOINT_URL": faults.url}
+        faults.add(error("LimitExceededException", target="ListShards", skip=1, times=2))
+        consume(lake, "pages", env)
+        assert sum(r["target"].endswith("ListShards") for r in faults.log()) == 3 + 2
+        model.check(lake, events)
+        faults.clear()
+        faults.add(error("InternalFailure", 500, target="ListShards", skip=5, times=1))  # of the reader's pages
+        p = start(lake, "pages", env, "--commit-interval", "100ms")
+        try:
+            events += make(200)
+            put(client, "pages", events[400:])
+            until(lambda: len(lake.duckdb("order", "n")) == 600)
+            client.split_shard(StreamName="pages", ShardToSplit="shardId-000000000007", NewStartingHashKey=str(2**128 - 2**124))
+            events += make(400)
+            put(client, "pages", events[600:])
+            until(lambda: len(lake.duckdb("order", "n")) == 1000)
+            p.send_signal(signal.SIGTERM)
+            assert p.wait(timeout=30) == 0
+        finally:
+            p.kill()
+        assert faults.rules()[0]["struck"] == 1 and sum(r["target"].endswith("ListShards") for r in faults.log()) == 3 + 4 + 1
+        model.check(lake, events)
+        shards = {r["_shard"] for r in lake.duckdb("order", "_shard")}
+        assert shards == {f"shardId-{i:012d}" for i in range(10)}
+    finally:
+        faults.close()
+        proc.terminate()
+        proc.wait()
 
 
 def test_start_at_a_time(lake, aws):

@@ -23,6 +23,7 @@ The first rule that strikes wins. Faults:
     slow      the answer's body comes at "bytes_per_second"
     delay     the request goes on after "seconds"
     hang      no answer for "seconds" (the service never sees the request), then a reset
+    partial   of a PutRecords, `refused` (0 to 1) of the records are refused as throttled, the others put
     headers   the answer gets the headers of "headers" (a map; null removes one)"""
 import argparse
 import http.client
@@ -45,7 +46,7 @@ class Rule:
         self.spec, self.seen, self.struck = spec, 0, 0
         self.random = random.Random(spec.get("seed", 0))
         unknown = set(spec) - {"fault", "method", "path", "target", "skip", "times", "share", "seed", "status", "code",
-                               "bytes_per_second", "seconds", "headers"}
+                               "bytes_per_second", "seconds", "headers", "refused"}
         if unknown or not hasattr(Proxy, "do_" + str(spec.get("fault")) + "_fault"):
             raise ValueError(f"no such rule: {spec}")
 
@@ -121,7 +122,7 @@ class Proxy(BaseHTTPRequestHandler):
 
     def forward(self, body):
         """Through to the service, over this connection's own connection to it."""
-        headers = [(k, v) for k, v in self.headers.items() if k.lower() not in HOP]
+        headers = [(k, v) for k, v in self.headers.items() if k.lower() not in HOP and k.lower() != "content-length"]
         for attempt in (0, 1):  # a kept connection may have been closed meanwhile
             fresh = not getattr(self, "upstream", None)
             if fresh:
@@ -131,6 +132,8 @@ class Proxy(BaseHTTPRequestHandler):
                 up.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
                 for k, v in headers:
                     up.putheader(k, v)
+                if body or self.headers.get("Content-Length"):
+                    up.putheader("Content-Length", str(len(body)))
                 up.endheaders(body or None)
                 r = up.getresponse()
                 data = r.read()
@@ -215,6 +218,21 @@ class Proxy(BaseHTTPRequestHandler):
     def do_hang_fault(self, rule, body):
         time.sleep(rule.get("seconds", 60))
         self.reset()
+
+    def do_partial_fault(self, rule, body):
+        """Each record is refused with that probability; never all of them."""
+        asked, dice = json.loads(body), random.Random(body)
+        records = asked["Records"]
+        put = [i for i in range(len(records)) if dice.random() >= rule.get("refused", 0.5)] or [0]
+        status, headers, data = self.forward(json.dumps({**asked, "Records": [records[i] for i in put]}).encode())
+        answer = json.loads(data)
+        done = dict(zip(put, answer["Records"]))
+        answer["Records"] = [done.get(i, {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "as the test has it"})
+                             for i in range(len(records))]
+        answer["FailedRecordCount"] = len(records) - len(put)
+        self.entry["records"], self.entry["refused"] = len(records), len(records) - len(put)
+        kept = [(k, v) for k, v in headers if k.lower() != "content-length"]
+        self.answer(status, kept, json.dumps(answer).encode())
 
     def do_headers_fault(self, rule, body):
         status, headers, data = self.forward(body)

@@ -1,17 +1,22 @@
 """Kinesis, where moto differs from it: answers of at most 10 MB and 10,000 records, read without scanning the
 shard; puts that go to open shards only and never overwrite each other; shards whose records stay where they
 are when they are split or merged, and which end (no NextShardIterator, ChildShards); merges in either
-order; tags given at the creation of a stream."""
+order; tags given at the creation of a stream; shards listed in pages of 1,000 (or LIST_SHARDS_PAGE).
+NO_CHILD_SHARDS=1: a shard ends without saying who its children are, as other stand-ins have it."""
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 
+from moto.core.responses import ActionResult
 from moto.kinesis import models
+from moto.kinesis.exceptions import InvalidArgumentError
 from moto.kinesis.responses import KinesisResponse
 from moto.kinesis.utils import decompose_shard_iterator
 
 ANSWER_BYTES = 10 << 20
 ANSWER_RECORDS = 10000
+LIST_SHARDS_PAGE = int(os.environ.get("LIST_SHARDS_PAGE", 1000))
 
 # moto reads the next sequence number and uses it in two steps, and a put may meet a split
 LOCK = threading.RLock()
@@ -74,6 +79,8 @@ def get_records(self, original=KinesisResponse.get_records):
     shard = stream.get_shard(shard_id)
     if not shard.is_open and int(decompose_shard_iterator(result["NextShardIterator"])[2]) >= shard.get_max_sequence_number():
         result.pop("NextShardIterator")
+        if os.environ.get("NO_CHILD_SHARDS"):
+            return answer
         result["ChildShards"] = [
             {"ShardId": c.shard_id, "ParentShards": [p for p in (c.parent, c.adjacent_parent) if p],
              "HashKeyRange": {"StartingHashKey": str(c.starting_hash), "EndingHashKey": str(c.ending_hash)}}
@@ -89,6 +96,21 @@ def create_stream(self, original=KinesisResponse.create_stream):
     return answer
 
 
+def list_shards(self):
+    """The token stands for the stream and the last shard that was told."""
+    token, stream = self._get_param("NextToken"), self._get_param("StreamName")
+    if token and stream:
+        raise InvalidArgumentError("NextToken and StreamName cannot be provided together.")
+    name, _, last = token.rpartition("/") if token else (stream, "", "")
+    if token and not name:
+        raise InvalidArgumentError("NextToken")
+    all_shards = self.kinesis_backend.describe_stream(stream_arn=self._get_param("StreamARN"), stream_name=name).shards.values()
+    rest = sorted((s for s in all_shards if s.shard_id > last), key=lambda s: s.shard_id)
+    told = rest[:min(self._get_param("MaxResults", LIST_SHARDS_PAGE), 10000)]
+    more = f"{name}/{told[-1].shard_id}" if len(rest) > len(told) else None
+    return ActionResult({"Shards": [s.to_json() for s in told], "NextToken": more})
+
+
 def close():
     models.Stream.get_shard_for_key = open_shard_for_key
     models.Stream.put_record = locked(models.Stream.put_record)
@@ -98,3 +120,4 @@ def close():
     models.Shard.get_max_sequence_number = locked(lambda shard: next(reversed(shard.records)) if shard.records else 0)
     KinesisResponse.get_records = get_records
     KinesisResponse.create_stream = create_stream
+    KinesisResponse.list_shards = list_shards
