@@ -1,7 +1,6 @@
 /* client: see client.h. */
 #include "aws/client.h"
 
-#include <ctype.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -29,18 +28,10 @@ static char *find_region(const struct aws_options *o)
 
 static char *find_endpoint(const char *service, const char *region, const struct aws_options *o)
 {
-    char name[64];
-    int n = snprintf(name, sizeof name, "AWS_ENDPOINT_URL_%s", service);
-    for (int i = 0; i < n && i < (int)sizeof name; i++)
-        name[i] = (char)toupper((unsigned char)name[i]);
-    const char *v = o->endpoint && *o->endpoint ? o->endpoint : profile_env(name);
-    if (!v)
-        v = profile_env("AWS_ENDPOINT_URL");
-    if (v)
-        return mem_strdup(v);
-    char *profile = profile_get(o->profile, "endpoint_url");
-    if (profile)
-        return profile;
+    char *configured = o->endpoint && *o->endpoint ? mem_strdup(o->endpoint)
+                                                   : profile_endpoint(o->profile, service);
+    if (configured)
+        return configured;
     return mem_printf("https://%s.%s.amazonaws.com%s", service, region,
                       strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
 }

@@ -10,8 +10,7 @@
 
 struct aws_options {
     const char *region;   /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile's */
-    const char *endpoint; /* NULL: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's
-                             endpoint_url, AWS's own */
+    const char *endpoint; /* NULL: what is configured (profile_endpoint), AWS's own */
     const char *profile;  /* NULL: AWS_PROFILE */
     const struct credentials *keys; /* NULL: those of the profile, environment, ... */
 };

@@ -28,6 +28,7 @@ struct sts_role {
     const char *arn, *session; /* session NULL: of our own */
     const char *external_id, *duration_s; /* NULL: none */
     const char *region;                   /* NULL: the global endpoint */
+    const char *profile;                  /* whose configured endpoint counts */
 };
 int credentials_of_role(const struct sts_role *r, const struct credentials *with,
                         const struct clock *clock, struct credentials *out, struct err *e);

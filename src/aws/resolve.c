@@ -163,7 +163,7 @@ static int of_role(const char *profile, const struct clock *clock, int depth, st
     char *token_file = profile_get(profile, "web_identity_token_file"), *region = profile_get(profile, "region");
     const char *named = profile_env("AWS_REGION") ? profile_env("AWS_REGION") : profile_env("AWS_DEFAULT_REGION");
     struct sts_role role = {.arn = arn, .session = session, .external_id = external, .duration_s = duration,
-                            .region = region ? region : named};
+                            .region = region ? region : named, .profile = profile};
     struct credentials with = {0};
     int rc = 0;
     if (!arn || (!from && !source && !token_file)) {

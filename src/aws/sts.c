@@ -38,16 +38,15 @@ static void put_role(struct buf *form, const struct sts_role *r)
     put_param(form, "DurationSeconds", r->duration_s);
 }
 
-static char *endpoint_of(const char *region)
+static char *endpoint_of(const struct sts_role *r)
 {
-    const char *v = profile_env("AWS_ENDPOINT_URL_STS");
-    if (!v)
-        v = profile_env("AWS_ENDPOINT_URL");
+    const char *region = r->region;
+    char *v = profile_endpoint(r->profile, "sts");
     if (v) {
         size_t n = strlen(v);
         while (n && v[n - 1] == '/')
-            n--;
-        return mem_strndup(v, n);
+            v[--n] = '\0';
+        return v;
     }
     if (!region)
         return mem_strdup("https://sts.amazonaws.com");
@@ -98,7 +97,7 @@ static int call(const char *action, const struct sts_role *role, const struct bu
                 const struct credentials *with, const struct clock *clock, struct credentials *out,
                 struct err *e)
 {
-    char *endpoint = endpoint_of(role->region), *url = mem_printf("%s/", endpoint), *token = NULL;
+    char *endpoint = endpoint_of(role), *url = mem_printf("%s/", endpoint), *token = NULL;
     char hash[SIGV4_HASH_TEXT], date[17], amz_date[40], *authorization = NULL;
     struct buf a = {0};
     const char *headers[6] = {"Content-Type: " FORM, "Accept: application/xml", NULL};

@@ -314,6 +314,107 @@ def test_sso(resolve, fake, tmp_path):
     assert kind == "invalid" and "sso_role_name" in text
 
 
+def test_sso_is_renewed(resolve, fake, tmp_path):
+    """With the refresh token of an sso-session's login, by SSO OIDC, and written back as the CLI keeps it."""
+    good, asked, refusal = {"access"}, [], []
+
+    def portal(r):
+        if r.headers.get("x-amz-sso_bearer_token") not in good:
+            return 401, {}, "{}"
+        return 200, {}, json.dumps({"roleCredentials": {"accessKeyId": "sid", "secretAccessKey": "ssecret", "sessionToken": "st",
+                                                        "expiration": int(time.time() * 1000) + 3600000}})
+
+    def oidc(r):
+        asked.append(json.loads(r.body))
+        if r.path != "/token" or r.method != "POST" or refusal:
+            return 400, {}, json.dumps({"error": "invalid_grant"})
+        good.add(f"access{len(asked)}")
+        return 200, {}, json.dumps({"accessToken": f"access{len(asked)}", "expiresIn": 3600, "refreshToken": f"again{len(asked)}",
+                                    "tokenType": "Bearer"})
+    p, o = fake(portal), fake(oidc)
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    file = cache / (hashlib.sha1(b"corp").hexdigest() + ".json")
+    config = ("[profile new]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = r\n"
+              "[sso-session corp]\nsso_start_url = https://corp.example/start\nsso_region = eu-west-1\n")
+    env = {"AWS_ENDPOINT_URL_SSO": p.url, "AWS_ENDPOINT_URL_SSO_OIDC": o.url}
+    ask = lambda: resolve(env, config=config, profile="new")
+    token = {"startUrl": "https://corp.example/start", "region": "eu-west-1", "accessToken": "stale", "expiresAt": iso(-60),
+             "clientId": "cid", "clientSecret": "csecret", "registrationExpiresAt": iso(86400), "refreshToken": "again0"}
+
+    def login(**other):
+        file.write_text(json.dumps({**token, **other}))
+        file.chmod(0o600)
+    login()
+    assert keys(ask())[0] == "sid"
+    assert asked == [{"grantType": "refresh_token", "clientId": "cid", "clientSecret": "csecret", "refreshToken": "again0"}]
+    kept = json.loads(file.read_text())
+    assert kept == {**token, "accessToken": "access1", "expiresAt": kept["expiresAt"], "refreshToken": "again1"}
+    left = datetime.datetime.strptime(kept["expiresAt"] + "+0000", "%Y-%m-%dT%H:%M:%SZ%z").timestamp() - time.time()
+    assert 3500 < left <= 3601 and file.stat().st_mode & 0o777 == 0o600 and len(list(cache.iterdir())) == 1
+    assert keys(ask())[0] == "sid" and len(asked) == 1  # good for an hour
+    # about to expire: renewed too, but what is still good is used where that fails
+    login(accessToken="access", expiresAt=iso(300))
+    assert keys(ask())[0] == "sid" and len(asked) == 2 and json.loads(file.read_text())["accessToken"] == "access2"
+    refusal.append(1)
+    login(accessToken="access", expiresAt=iso(300))
+    assert keys(ask())[0] == "sid" and len(asked) == 3 and json.loads(file.read_text())["accessToken"] == "access"
+    # cannot be renewed: refused, its registration over, no refresh token
+    for n, other in ((4, {}), (4, {"registrationExpiresAt": iso(-1)}), (4, {"refreshToken": None})):
+        login(**other)
+        kind, text = ask()
+        assert kind == "invalid" and "aws sso login --profile new" in text and len(asked) == n, (other, text, len(asked))
+        assert "csecret" not in text and "again0" not in text
+
+
+# ---- endpoints
+
+def test_configured_endpoints(store, fake, tmp_path):
+    """The environment's go before the profile's services, those before its own; all of them may be switched off."""
+    made = {name: fake(lambda r: (200, {"ETag": '"x"'}, "")) for name in ("env", "all", "services", "profile")}
+    url = {name: f.url for name, f in made.items()}
+    config = tmp_path / "config"
+    config.write_text(f"[profile one]\nservices = local\nregion = eu-west-1\nendpoint_url = {url['profile']}\ns3 =\n"
+                      f"  endpoint_url = http://127.0.0.1:9\n[profile two]\nregion = eu-west-1\nendpoint_url = {url['profile']}\n"
+                      f"[services other]\ns3 =\n  endpoint_url = http://127.0.0.1:9\n[services local]\n# a comment\n"
+                      f"kinesis =\n  endpoint_url = http://127.0.0.1:9\ns3 =\n\n  # of the buckets\n  addressing_style = path\n"
+                      f"  endpoint_url = {url['services']}/\ndynamodb =\n  endpoint_url = http://127.0.0.1:9\n"
+                      f"[profile off]\nservices = local\nignore_configured_endpoint_urls = true\nregion = eu-west-1\n"
+                      f"endpoint_url = {url['profile']}\n")
+    base = {**NONE, "AWS_CONFIG_FILE": str(config), "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+
+    def answers(**env):
+        before = {name: len(f.requests) for name, f in made.items()}
+        s = store("s3://bucket/x", {**base, **env})
+        s("put", "k", 1, 1)
+        return [name for name, f in made.items() if len(f.requests) > before[name]]
+    assert answers(AWS_PROFILE="one") == ["services"]
+    assert answers(AWS_PROFILE="two") == ["profile"]
+    assert answers(AWS_PROFILE="one", AWS_ENDPOINT_URL=url["all"]) == ["all"]
+    assert answers(AWS_PROFILE="one", AWS_ENDPOINT_URL=url["all"], AWS_ENDPOINT_URL_S3=url["env"]) == ["env"]
+    assert answers(AWS_PROFILE="one", AWS_ENDPOINT_URL_DYNAMODB=url["env"]) == ["services"]
+    proxy = fake(lambda r: (407, {}, ""))  # AWS's own endpoint is what is asked for then
+    for env in ({"AWS_PROFILE": "off"}, {"AWS_PROFILE": "one", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_ENDPOINT_URL": url["all"]}):
+        del proxy.requests[:]
+        p = subprocess.Popen([AWS_TOOL, "store", "s3://bucket/x"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env={**PLAIN, **base, **env, "HTTPS_PROXY": proxy.url})
+        p.stdin.write(b"put k 1 1\n")
+        p.stdin.flush()
+        until = time.monotonic() + 30
+        while not proxy.requests and time.monotonic() < until:
+            time.sleep(0.02)
+        p.kill()
+        p.communicate()
+        assert {r.path for r in proxy.requests} == {"bucket.s3.eu-west-1.amazonaws.com:443"}, env
+
+
+def test_the_endpoint_of_a_role(resolve, fake, tmp_path):
+    f = fake(sts)
+    config = ROLES + f"[profile local]\nrole_arn = arn:aws:iam::1:role/local\nsource_profile = base\nservices = s\n" \
+        f"[services s]\nsts =\n  endpoint_url = {f.url}/\n"
+    assert keys(resolve({}, config=config, profile="local"))[0] == "localid" and len(f.requests) == 1
+
+
 # ---- renewal
 
 def test_keys_are_renewed_before_they_expire(fake, store):
