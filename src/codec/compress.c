@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_compressSequences */
 #include <zstd.h>
 
 #include "base/mem.h"
@@ -13,23 +14,58 @@
  * cache: a third faster on Parquet's pages, and no larger. */
 #define FAST_LEVEL 1
 #define FAST_HASH_LOG 12
-#define LITERAL_COMPRESSION ZSTD_c_experimentalParam5 /* ZSTD_c_literalCompressionMode */
 
 struct compress_zstd {
     ZSTD_CCtx *ctx;
-    int level;
-    unsigned step; /* as the context is set now */
+    bool matches; /* it takes those of others */
 };
+
+/* From 1.5.4 on, before which repeated distances were not looked for among the matches given. */
+#if ZSTD_VERSION_NUMBER >= 10504
+#pragma weak ZSTD_compressSequences /* its makers promise it to static linking alone */
+_Static_assert(sizeof(struct compress_match) == sizeof(ZSTD_Sequence) &&
+                   offsetof(struct compress_match, back) == offsetof(ZSTD_Sequence, offset) &&
+                   offsetof(struct compress_match, literals) == offsetof(ZSTD_Sequence, litLength) &&
+                   offsetof(struct compress_match, match) == offsetof(ZSTD_Sequence, matchLength) &&
+                   COMPRESS_BLOCK_MAX == ZSTD_BLOCKSIZE_MAX,
+               "a match is what zstd calls a sequence");
+
+static bool take_matches(ZSTD_CCtx *ctx)
+{
+    return ZSTD_versionNumber() >= 10504 && ZSTD_compressSequences &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_blockDelimiters, ZSTD_sf_explicitBlockDelimiters)) &&
+           !ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_searchForExternalRepcodes, ZSTD_ps_enable));
+}
+
+static size_t with_matches(ZSTD_CCtx *ctx, void *to, size_t room, const struct compress_matches *m, const void *p,
+                           size_t n)
+{
+    return ZSTD_compressSequences(ctx, to, room, (const ZSTD_Sequence *)(const void *)m->each, m->n, p, n);
+}
+#else
+static bool take_matches(ZSTD_CCtx *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+static size_t with_matches(ZSTD_CCtx *ctx, void *to, size_t room, const struct compress_matches *m, const void *p,
+                           size_t n)
+{
+    (void)m;
+    return ZSTD_compress2(ctx, to, room, p, n);
+}
+#endif
 
 struct compress_zstd *compress_zstd_new(int level)
 {
     struct compress_zstd *z = mem_zalloc(sizeof *z);
     z->ctx = ZSTD_createCCtx();
-    z->level = level;
     invariant(z->ctx);
     ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_compressionLevel, level);
     if (level == FAST_LEVEL)
         ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_hashLog, FAST_HASH_LOG);
+    z->matches = level == FAST_LEVEL && take_matches(z->ctx);
     return z;
 }
 
@@ -41,22 +77,59 @@ void compress_zstd_free(struct compress_zstd *z)
     free(z);
 }
 
-/* With a step, zstd would leave literals as they are unless told otherwise. Where the library knows
- * no such setting, pages are only larger. */
-static void set_step(struct compress_zstd *z, unsigned step)
+int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n, struct err *e)
 {
-    ZSTD_CCtx_setParameter(z->ctx, ZSTD_c_targetLength, (int)step);
-    ZSTD_CCtx_setParameter(z->ctx, LITERAL_COMPRESSION, step > 0);
-    z->step = step;
-}
-
-int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
-                      unsigned step, struct err *e)
-{
-    if (z->level == FAST_LEVEL && step != z->step)
-        set_step(z, step);
     size_t bound = ZSTD_compressBound(n);
     size_t got = ZSTD_compress2(z->ctx, buf_reserve(out, bound), bound, p, n);
+    if (ZSTD_isError(got))
+        return err_set(e, ERR_IO, "zstd: %s", ZSTD_getErrorName(got));
+    out->n += got;
+    return 0;
+}
+
+/* ---- matches of the caller's */
+
+void compress_matches_fini(struct compress_matches *m)
+{
+    free(m->each);
+    *m = (struct compress_matches){0};
+}
+
+void compress_matches_begin(struct compress_matches *m)
+{
+    m->n = m->at = m->block = 0;
+}
+
+size_t compress_matches_room(struct compress_matches *m, size_t literals, size_t match)
+{
+    invariant(match <= COMPRESS_MATCH_MAX);
+    size_t need = m->n + 4 + literals / COMPRESS_BLOCK_MAX + 2;
+    if (need > m->cap) {
+        m->cap = need + m->cap / 2 + 1024;
+        m->each = mem_regrow(m->each, m->cap, sizeof *m->each);
+    }
+    while (m->block + literals + match > COMPRESS_BLOCK_MAX) {
+        size_t room = COMPRESS_BLOCK_MAX - m->block, some = literals < room ? literals : room;
+        if (m->block && literals + match <= COMPRESS_BLOCK_MAX)
+            some = 0; /* it fits the next one */
+        compress_matches_end_block(m, some);
+        literals -= some;
+    }
+    return literals;
+}
+
+bool compress_zstd_matches(const struct compress_zstd *z)
+{
+    return z->matches;
+}
+
+int compress_zstd_matched(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                          struct compress_matches *m, struct err *e)
+{
+    invariant(z->matches && m->at <= n);
+    compress_matches_end_block(m, compress_matches_room(m, n - m->at, 0));
+    size_t bound = ZSTD_compressBound(n);
+    size_t got = with_matches(z->ctx, buf_reserve(out, bound), bound, m, p, n);
     if (ZSTD_isError(got))
         return err_set(e, ERR_IO, "zstd: %s", ZSTD_getErrorName(got));
     out->n += got;

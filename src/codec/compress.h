@@ -5,6 +5,7 @@
 #ifndef INLET_CODEC_COMPRESS_H
 #define INLET_CODEC_COMPRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,11 +16,50 @@ struct compress_zstd; /* a reused context */
 
 struct compress_zstd *compress_zstd_new(int level);
 void compress_zstd_free(struct compress_zstd *z);
-/* Appends one frame to `out`. With a `step` (4, 8), fewer matches are looked for: ids and the like
- * take a third to a half less time and are about as small; other texts get larger. 0: as the level
- * has it. Level 1 only, else it changes nothing. */
-int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
-                      unsigned step, struct err *e);
+/* Appends one frame to `out`. */
+int compress_zstd_put(struct compress_zstd *z, struct buf *out, const void *p, size_t n, struct err *e);
+
+/* Matches that the caller finds, because it knows where they are: what of a block repeats bytes before it. Zero to
+ * start; the list is used again. */
+#define COMPRESS_MATCH_MIN 3u
+#define COMPRESS_MATCH_MAX ((size_t)32 << 10)
+#define COMPRESS_BLOCK_MAX ((size_t)128 << 10) /* zstd's; a match of no length ends one */
+struct compress_match {
+    uint32_t back, literals, match, unused; /* as zstd has them */
+};
+struct compress_matches {
+    struct compress_match *each;
+    size_t n, cap;
+    size_t at, block; /* bytes that they make up: all; of the block under way */
+};
+void compress_matches_fini(struct compress_matches *m);
+void compress_matches_begin(struct compress_matches *m);
+/* Room for one match, after all of its literals that no block can have beside it. Returns those left. */
+size_t compress_matches_room(struct compress_matches *m, size_t literals, size_t match);
+static inline void compress_matches_end_block(struct compress_matches *m, size_t literals)
+{
+    m->each[m->n++] = (struct compress_match){.literals = (uint32_t)literals};
+    m->at += literals;
+    m->block = 0;
+}
+/* What comes next: so many bytes that match nothing, then `match` bytes (from COMPRESS_MATCH_MIN to ..._MAX) equal to
+ * those `back` bytes before them. */
+static inline void compress_matches_add(struct compress_matches *m, size_t literals, size_t match, size_t back)
+{
+    if (__builtin_expect((m->n + 2 > m->cap) | (m->block + literals + match > COMPRESS_BLOCK_MAX), 0))
+        literals = compress_matches_room(m, literals, match);
+    bool first = m->n == 0;
+    m->each[m->n++] = (struct compress_match){(uint32_t)back, (uint32_t)literals, (uint32_t)match, 0};
+    m->block += literals + match;
+    m->at += literals + match;
+    if (first) /* it is like no other: without it, the rest may be all alike, and then costs no bits */
+        compress_matches_end_block(m, 0);
+}
+/* Whether the library takes matches. */
+bool compress_zstd_matches(const struct compress_zstd *z);
+/* Appends one frame of p, whose matches they are (it adds to them what is left). */
+int compress_zstd_matched(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                          struct compress_matches *m, struct err *e);
 
 /* The numbers are Parquet's CompressionCodec. */
 enum compress_codec {

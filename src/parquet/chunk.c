@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/thrift.h"
+#include "parquet/alike.h"
 #include "parquet/levels.h"
 #include "parquet/writer_int.h"
 
@@ -19,11 +20,10 @@
 #define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
 #define TRIED_MIN 1000  /* values of a chunk that teaches the next ones */
 #define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
-#define COMPARED_MIN                                                                               \
-    ((size_t)32 << 10) /* bytes of a page that tells whether the quick way does                    \
-                        */
+#define COMPARED_MIN ((size_t)4 << 10) /* bytes of a page that tells which way of compression is the better */
 #define COMPARE_AGAIN 100
 #define QUICK_MAX 1.06 /* times as large is well worth the time */
+#define PAGE_PAD 8     /* bytes that may be read past a page's end */
 
 struct job { /* a chunk under way */
     struct pq_writer *w;
@@ -31,8 +31,9 @@ struct job { /* a chunk under way */
     struct chunk *c;
     struct err *e;
     struct pq_hint *hint;
-    unsigned step; /* of compression */
+    bool alike; /* compressed by what values have in common with those before them */
     uint64_t values; /* of all pieces */
+    size_t head;     /* of the page under way: where its values begin */
     unsigned index_width;
     struct range range; /* of the pages so far */
     struct range last;  /* of the page before that had a value */
@@ -359,15 +360,27 @@ static void keep_range(struct leaf *l, const struct range *r)
 
 /* ---- pages ---- */
 
-/* Compresses, if the chunk is, into `packed`; the bytes to write. */
-static const struct buf *compressed(struct job *j, const struct buf *raw, struct buf *packed)
+static bool find_alike(struct job *j, const struct buf *raw, size_t head)
+{
+    struct pq_scratch *s = j->w->s;
+    return j->l->type == COL_BYTES ? alike_texts(&s->matches, raw, head)
+                                   : j->l->width == 8 && alike_words(&s->matches, raw, head);
+}
+
+/* Compresses, if the chunk is, into `packed`; the bytes to write. Values begin at `head`. */
+static const struct buf *compressed(struct job *j, struct buf *raw, size_t head, struct buf *packed)
 {
     bool timed = raw->n >= TIMED_MIN;
     packed->n = 0;
     if (j->c->codec == COMPRESS_NONE)
         return raw;
     int64_t began = timed ? clock_thread_cpu_ns() : 0;
-    if (compress_zstd_put(j->w->s->zstd, packed, raw->p, raw->n, j->step, j->e))
+    memset(buf_reserve(raw, PAGE_PAD), 0, PAGE_PAD);
+    struct pq_scratch *s = j->w->s;
+    int rc = j->alike && find_alike(j, raw, head)
+                 ? compress_zstd_matched(s->zstd, packed, raw->p, raw->n, &s->matches, j->e)
+                 : compress_zstd_put(s->zstd, packed, raw->p, raw->n, j->e);
+    if (rc)
         return NULL;
     if (timed)
         j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
@@ -434,24 +447,22 @@ static bool worth_trying(uint8_t *left, uint64_t values)
     return false;
 }
 
-/* A large page of texts is compressed in all ways now and then: from then on with the larger step
- * that makes it about as small. */
-static const struct buf *compare_packing(struct job *j)
+/* A page is compressed in both ways now and then: from then on in the quicker one where that makes it about as
+ * small. */
+static const struct buf *compare_ways(struct job *j)
 {
-    static const uint8_t steps[] = {4, 8, 0};
     struct pq_scratch *s = j->w->s;
-    const struct buf *body = NULL;
-    size_t n[3] = {0};
-    for (int i = 0; i < 3; i++) {
-        j->step = steps[i];
-        if (!(body = compressed(j, &s->page, &s->packed)))
-            return NULL;
-        n[i] = body->n;
-    }
-    int best = (double)n[1] <= 1.02 * (double)n[0];
-    j->hint->step = (double)n[best] <= QUICK_MAX * (double)n[2] ? steps[best] : 0;
-    j->hint->packing = COMPARE_AGAIN;
-    return body;
+    const struct buf *zstd, *alike;
+    j->alike = false;
+    zstd = compressed(j, &s->page, j->head, &s->packed);
+    j->alike = true;
+    alike = zstd ? compressed(j, &s->page, j->head, &s->other) : NULL;
+    if (!alike)
+        return NULL;
+    j->alike = (double)alike->n <= QUICK_MAX * (double)zstd->n;
+    j->hint->alike = j->alike;
+    j->hint->compared = COMPARE_AGAIN;
+    return j->alike ? alike : zstd;
 }
 
 /* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
@@ -465,20 +476,20 @@ static const struct buf *first_page(struct job *j)
         encode_dictionary(j);
         raw += s->dict_page.n;
     }
-    bool pack = j->w->o.zstd_level && raw >= PACK_MIN;
-    if (pack && !c->dictionary)
-        pack = worth_trying(&j->hint->no_compression, j->values);
+    bool pack = j->w->o.zstd_level && raw >= PACK_MIN &&
+                worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
-    bool compare = pack && !c->dictionary && j->l->type == COL_BYTES && s->page.n >= COMPARED_MIN &&
-                   worth_trying(&j->hint->packing, j->values);
-    j->step = c->dictionary ? 0 : j->hint->step;
-    if (!(body = compare ? compare_packing(j) : compressed(j, &s->page, &s->packed)))
+    bool may = pack && !c->dictionary && compress_zstd_matches(s->zstd);
+    bool compare = may && j->l->type != COL_BOOL && s->page.n >= COMPARED_MIN &&
+                   worth_trying(&j->hint->compared, j->values);
+    j->alike = may && j->hint->alike;
+    if (!(body = compare ? compare_ways(j) : compressed(j, &s->page, j->head, &s->packed)))
         return NULL;
-    if (c->dictionary && !(dict = compressed(j, &s->dict_page, &s->dict_packed)))
+    if (c->dictionary && !(dict = compressed(j, &s->dict_page, 0, &s->dict_packed)))
         return NULL;
     size_t packed = body->n + (dict ? dict->n : 0);
     if (pack && (double)packed > SHRINK_MIN * (double)raw) {
-        if (!c->dictionary && j->values >= TRIED_MIN)
+        if (j->values >= TRIED_MIN)
             j->hint->no_compression = TRY_AGAIN;
         c->codec = COMPRESS_NONE;
         body = &s->page;
@@ -513,6 +524,7 @@ static int end_page(struct job *j)
     w->s->page.n = 0;
     encode_levels(j, j->l->max_rep, true);
     encode_levels(j, j->l->max_def, false);
+    j->head = w->s->page.n;
     for (uint32_t i = 0; i < w->s->n_segments; i++) {
         entries += w->s->segments[i].n_entries;
         values += w->s->segments[i].n_values;
@@ -524,7 +536,7 @@ static int end_page(struct job *j)
         encode_indices(j);
     else if (j->l->type == COL_BOOL)
         plain_bools(&w->s->page, w->s->segments, w->s->n_segments);
-    const struct buf *body = c->n_pages ? compressed(j, &w->s->page, &w->s->packed) : first_page(j);
+    const struct buf *body = c->n_pages ? compressed(j, &w->s->page, j->head, &w->s->packed) : first_page(j);
     if (!body)
         return -1;
     struct page_entry *p = add_page(c);

@@ -68,7 +68,7 @@ struct pq_piece {
 struct pq_hint {
     int32_t field_id;
     uint8_t no_dictionary, no_compression;
-    uint8_t step, packing; /* of compression; for so many chunks it stands */
+    uint8_t alike, compared; /* the way of compression; for so many chunks it stands */
 };
 struct pq_hints {
     struct pq_hint *each; /* by field id */

@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "codec/compress.h"
 
 static void test_zstd(void **state)
@@ -20,8 +22,7 @@ static void test_zstd(void **state)
         in[i] = (uint8_t)(i * i >> 5);
     for (int round = 0; round < 4; round++) { /* the context is used again */
         packed.n = 0;
-        assert_int_equal(compress_zstd_put(z, &packed, in, sizeof in, (unsigned)round % 2 * 8, &e),
-                         0);
+        assert_int_equal(compress_zstd_put(z, &packed, in, sizeof in, &e), 0);
         assert_true(packed.n < sizeof in);
         assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, out, sizeof in, &e), 0);
         assert_memory_equal(in, out, sizeof in);
@@ -34,25 +35,91 @@ static void test_zstd(void **state)
     compress_zstd_free(z);
 }
 
-/* Hexadecimal digits without repeats: all ways must find their half of a byte. */
-static void test_zstd_digits(void **state)
+static uint64_t seed;
+
+static size_t below(size_t n)
 {
-    static const char digits[] = "0123456789abcdef";
-    struct compress_zstd *z = compress_zstd_new(1);
-    static uint8_t in[40000];
-    uint64_t seed = 1;
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return n ? seed % n : 0;
+}
+
+/* Small ones mostly, but of all sizes. */
+static size_t any_size(size_t max)
+{
+    size_t n = below((size_t)2 << below(18));
+    return n < max ? n : max;
+}
+
+/* Bytes with matches of all lengths and distances among them; returns how many. */
+static size_t make(uint8_t *p, size_t max, struct compress_matches *m, unsigned often)
+{
+    size_t n = 0, last = 1;
+    compress_matches_begin(m);
+    while (n + 300000 < max) {
+        size_t literals = n && below(often) ? below(often * 8) : 1 + any_size(250000);
+        size_t match = COMPRESS_MATCH_MIN + (below(often) ? below(20) : any_size(COMPRESS_MATCH_MAX - COMPRESS_MATCH_MIN));
+        size_t kinds = 1 + below(256);
+        for (size_t i = 0; i < literals; i++)
+            p[n++] = (uint8_t)below(kinds);
+        size_t back = below(3) && last <= n ? last : 1 + below(below(4) ? (n < 300 ? n : 300) : n);
+        last = below(2) ? back : last;
+        for (size_t i = 0; i < match; i++, n++)
+            p[n] = p[n - back];
+        compress_matches_add(m, literals, match, back);
+    }
+    for (size_t i = any_size(250000); i; i--) /* after the last one */
+        p[n++] = (uint8_t)below(5);
+    return n;
+}
+
+static void test_matches(void **state)
+{
+    size_t max = (size_t)2 << 20;
+    uint8_t *in = mem_alloc(max), *back = mem_alloc(max);
+    struct compress_zstd *z = compress_zstd_new(1), *small = compress_zstd_new(3);
+    struct compress_matches m = {0};
     struct err e = {0};
     (void)state;
-    for (size_t i = 0; i < sizeof in; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        in[i] = (uint8_t)digits[seed >> 60];
-    }
-    for (unsigned step = 0; step <= 8; step += 4) {
+    assert_true(compress_zstd_matches(z));
+    assert_false(compress_zstd_matches(small)); /* it is to look for itself */
+    for (uint64_t round = 1; round < 25; round++) {
         struct buf packed = {0};
-        assert_int_equal(compress_zstd_put(z, &packed, in, sizeof in, step, &e), 0);
-        assert_true(packed.n < sizeof in * 55 / 100);
+        seed = round * 77777;
+        size_t n = make(in, max, &m, 1u + (unsigned)below(60));
+        if (round % 2) /* the context is used for both */
+            assert_int_equal(compress_zstd_put(z, &packed, in, n, &e), 0);
+        size_t before = packed.n;
+        assert_int_equal(compress_zstd_matched(z, &packed, in, n, &m, &e), 0);
+        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p + before, packed.n - before, back, n, &e), 0);
+        assert_memory_equal(in, back, n);
         buf_fini(&packed);
     }
+    compress_matches_fini(&m);
+    compress_zstd_free(small);
+    compress_zstd_free(z);
+    free(back);
+    free(in);
+}
+
+static void test_no_match(void **state)
+{
+    static uint8_t in[300000], back[300000];
+    struct compress_zstd *z = compress_zstd_new(1);
+    struct compress_matches m = {0};
+    struct err e = {0};
+    (void)state;
+    for (size_t n = 0; n < sizeof in; n = n * 3 + 1) {
+        struct buf packed = {0};
+        memset(in, (int)n, n);
+        compress_matches_begin(&m);
+        assert_int_equal(compress_zstd_matched(z, &packed, in, n, &m, &e), 0);
+        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
+        assert_memory_equal(in, back, n);
+        buf_fini(&packed);
+    }
+    compress_matches_fini(&m);
     compress_zstd_free(z);
 }
 
@@ -91,7 +158,7 @@ static void test_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zstd), cmocka_unit_test(test_zstd_digits),
+        cmocka_unit_test(test_zstd), cmocka_unit_test(test_matches), cmocka_unit_test(test_no_match),
         cmocka_unit_test(test_snappy), cmocka_unit_test(test_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

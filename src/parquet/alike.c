@@ -1,0 +1,152 @@
+/* See alike.h. A match begins before a value's bound, with the end that the last value has in common with the one
+ * before it, and goes on with the value's beginning. Most values of ids are alike in as many bytes: then more are
+ * not taken even where there are, for sequences that are all the same cost nothing. */
+#include "parquet/alike.h"
+
+#include <string.h>
+
+#include "base/err.h"
+
+#define SAMPLE 64u            /* values that tell whether and how they are alike */
+#define ALIKE_MAX 64u         /* bytes */
+#define TEXT_MAX ((uint32_t)8 << 10)
+#define TEXT_MATCH_MIN 4u     /* bytes of a match, where not all are the same: it has its price */
+
+struct alike {
+    struct compress_matches *m;
+    const uint8_t *p;
+    size_t n, taken;          /* all; up to where matches reach */
+    size_t least;             /* bytes of a match that is worth it */
+    size_t start, end;        /* what a match takes of values at most, and where `even` mostly */
+    bool even;
+};
+
+static inline uint64_t word_at(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+/* How many bytes are the same from a and b on. */
+static inline size_t same_start(const uint8_t *a, const uint8_t *b, size_t most)
+{
+    size_t i = 0;
+    while (i < most) {
+        uint64_t x = word_at(a + i) ^ word_at(b + i);
+        if (x) {
+            i += (unsigned)__builtin_ctzll(x) / 8;
+            break;
+        }
+        i += 8;
+    }
+    return i < most ? i : most;
+}
+
+/* ... up to a and b, of the eight before them. */
+static inline size_t same_end(const uint8_t *a, const uint8_t *b, size_t most)
+{
+    uint64_t x = word_at(a - 8) ^ word_at(b - 8);
+    size_t n = x ? (unsigned)__builtin_clzll(x) / 8 : 8;
+    return n < most ? n : most;
+}
+
+/* The value at `at`, whose bytes to compare begin there, after one that begins at `before`. */
+static inline void take(struct alike *k, size_t before, size_t at, size_t size)
+{
+    const uint8_t *a = k->p + at, *b = k->p + before;
+    size_t start = same_start(a, b, size < k->start ? size : k->start), end = 0;
+    size_t room = at - k->taken < before ? at - k->taken : before;
+    if (k->end && before >= 8)
+        end = same_end(a, b, room < k->end ? room : k->end);
+    size_t match = start + end;
+    if (match < k->least)
+        return;
+    compress_matches_add(k->m, at - end - k->taken, match, at - before);
+    k->taken = at + start;
+}
+
+/* ---- a sample */
+
+struct sample {
+    unsigned n, starts[ALIKE_MAX + 1], ends[9], bytes;
+};
+
+static void look(struct sample *s, const struct alike *k, size_t before, size_t at, size_t size)
+{
+    size_t start = same_start(k->p + at, k->p + before, size < ALIKE_MAX ? size : ALIKE_MAX);
+    size_t end = before >= 8 ? same_end(k->p + at, k->p + before, 8) : 0;
+    s->starts[start]++;
+    s->ends[end]++;
+    s->bytes += (unsigned)(start + end);
+    s->n++;
+}
+
+/* What but a sixteenth have at least. */
+static size_t most_have(const unsigned *counts, size_t max, unsigned n)
+{
+    size_t i = 0;
+    for (unsigned fewer = counts[0]; i < max && fewer * 16 <= n; fewer += counts[++i])
+        ;
+    return i;
+}
+
+/* False: they are not alike. */
+static bool decide(struct alike *k, const struct sample *s)
+{
+    size_t start = most_have(s->starts, ALIKE_MAX, s->n), end = most_have(s->ends, 8, s->n);
+    if (!s->n)
+        return false;
+    k->even = start + end >= COMPRESS_MATCH_MIN && s->bytes * 4 <= s->n * (4 * (start + end) + 3);
+    k->start = k->even ? start : ALIKE_MAX;
+    k->end = k->even ? end : 8;
+    if (k->even && k->least > start + end)
+        k->least = start + end;
+    return k->even || s->bytes >= s->n * k->least;
+}
+
+/* ---- pages */
+
+static bool each_text(struct alike *k, size_t head, struct sample *s)
+{
+    size_t before = 0, had = 0;
+    for (size_t at = head, size; at < k->n; at += size) {
+        uint32_t length;
+        memcpy(&length, k->p + at, 4);
+        size = (size_t)length + 4;
+        if (length > TEXT_MAX)
+            return false;
+        size_t skip = had != size; /* the lengths differ, mostly in their first byte */
+        if (had && s)
+            look(s, k, before + skip, at + skip, size - skip);
+        else if (had)
+            take(k, before + skip, at + skip, size - skip);
+        if (s && s->n == SAMPLE)
+            return true;
+        before = at;
+        had = size;
+    }
+    return true;
+}
+
+bool alike_texts(struct compress_matches *m, const struct buf *page, size_t head)
+{
+    struct alike k = {.m = m, .p = page->p, .n = page->n, .least = TEXT_MATCH_MIN};
+    struct sample s = {0};
+    compress_matches_begin(m);
+    return each_text(&k, head, &s) && decide(&k, &s) && each_text(&k, head, NULL);
+}
+
+bool alike_words(struct compress_matches *m, const struct buf *page, size_t head)
+{
+    struct alike k = {.m = m, .p = page->p, .n = page->n, .least = COMPRESS_MATCH_MIN};
+    struct sample s = {0};
+    compress_matches_begin(m);
+    for (size_t at = head + 8; at + 8 <= k.n && s.n < SAMPLE; at += 8)
+        look(&s, &k, at - 8, at, 8);
+    if (!decide(&k, &s))
+        return false;
+    for (size_t at = head + 8; at + 8 <= k.n; at += 8)
+        take(&k, at - 8, at, 8);
+    return true;
+}

@@ -1,0 +1,17 @@
+/* alike: the matches of a page of PLAIN values, for compression: what each has in common with the one before it: the beginnings and
+ * ends of ids, times, addresses, the upper bytes of numbers. zstd finds that by looking for it at each byte; here
+ * it is where the values' bounds are. Inside this room only. */
+#ifndef INLET_PARQUET_ALIKE_H
+#define INLET_PARQUET_ALIKE_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "codec/compress.h"
+
+/* Finds the matches of `page`, for compress_zstd_matched. Its values begin at `head` and are texts with their lengths
+ * before them, or of 8 bytes. 8 bytes past the page's end must be readable. False: they are not alike. */
+bool alike_texts(struct compress_matches *m, const struct buf *page, size_t head);
+bool alike_words(struct compress_matches *m, const struct buf *page, size_t head);
+
+#endif
