@@ -1,7 +1,9 @@
 /* The catalog of PyIceberg's SqlCatalog and Java's JdbcCatalog, in SQLite: one row for each table.
  *
- * The commit of a table is one conditional UPDATE in an immediate transaction. The older schema
+ * The commit of a table is one conditional UPDATE in an immediate transaction. A transaction waits for the disk half a
+ * dozen times: those of several threads that come meanwhile are made as one. The older schema
  * without the column iceberg_type is found as it stands, and left so. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,20 @@ struct sqlite_catalog {
     struct db *db;
     char *name;
     bool typed; /* the column iceberg_type is there */
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t made;
+    struct write *waiting; /* for the next transaction; the last to come is first */
+    bool busy;             /* one of them is making a transaction */
+};
+
+/* A table's creation or swap, by the thread that waits for it. */
+struct write {
+    struct write *next;
+    const char *ns, *table;
+    const struct catalog_change *change;
+    bool done;
+    int rc;
+    struct err err;
 };
 
 #define WHERE_TABLE "WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3"
@@ -151,35 +167,26 @@ static int sqlite_load(struct catalog *c, const char *ns, const char *table,
     return rc;
 }
 
-static int sqlite_create(struct catalog *c, const char *ns, const char *table,
-                         const struct catalog_change *change, struct catalog_table *out,
-                         struct err *e)
+/* ---- writing ---- */
+
+/* Within a transaction. */
+static int create_row(struct sqlite_catalog *s, const struct write *w, struct err *e)
 {
-    struct sqlite_catalog *s = sqlite_of(c);
-    const char *texts[] = {s->name, ns, table, change->next};
+    const char *texts[] = {s->name, w->ns, w->table, w->change->next};
     const char *sql =
         s->typed ? "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
                    "metadata_location, iceberg_type) VALUES (?1, ?2, ?3, ?4, 'TABLE')"
                  : "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
                    "metadata_location) VALUES (?1, ?2, ?3, ?4)";
-    struct err local = {0};
-    (void)out;
-    if (!e)
-        e = &local;
-    if (db_begin(s->db, e))
-        return -1;
     int rc = db_run(s->db, sql, texts, 4, NULL, e);
     if (rc && e->kind == ERR_CONFLICT)
-        err_set(e, ERR_CONFLICT, "the table %s.%s exists already", ns, table);
-    return finish(s->db, rc, e);
+        err_set(e, ERR_CONFLICT, "the table %s.%s exists already", w->ns, w->table);
+    return rc;
 }
 
-static int sqlite_swap(struct catalog *c, const char *ns, const char *table,
-                       const struct catalog_change *change, struct catalog_table *out,
-                       struct err *e)
+static int swap_row(struct sqlite_catalog *s, const struct write *w, struct err *e)
 {
-    struct sqlite_catalog *s = sqlite_of(c);
-    const char *texts[] = {s->name, ns, table, change->base, change->next};
+    const char *texts[] = {s->name, w->ns, w->table, w->change->base, w->change->next};
     const char *sql =
         s->typed ? "UPDATE iceberg_tables SET metadata_location = ?5, previous_metadata_location = "
                    "?4 " WHERE_TABLE " AND metadata_location = ?4 AND "
@@ -188,24 +195,99 @@ static int sqlite_swap(struct catalog *c, const char *ns, const char *table,
                    "?4 " WHERE_TABLE " AND metadata_location = ?4";
     int64_t changed = 0;
     char *stands = NULL;
-    (void)out;
-    if (db_begin(s->db, e))
-        return -1;
     int rc = db_run(s->db, sql, texts, 5, &changed, e);
     if (rc == 0 && changed != 1) {
-        rc = row_read(s, ns, table, &stands, e);
+        rc = row_read(s, w->ns, w->table, &stands, e);
         if (rc == 0)
-            rc = err_set(e, ERR_CONFLICT, "%s.%s was changed meanwhile: it stands at %s", ns, table,
+            rc = err_set(e, ERR_CONFLICT, "%s.%s was changed meanwhile: it stands at %s", w->ns, w->table,
                          stands);
         free(stands);
     }
-    return finish(s->db, rc, e);
+    return rc;
+}
+
+/* One that is refused changes nothing, and hinders no other; where the transaction fails, all do. */
+static void make_writes(struct sqlite_catalog *s, struct write *all)
+{
+    struct err e = {0};
+    bool any = false;
+    if (db_begin(s->db, &e)) {
+        for (struct write *w = all; w; w = w->next) {
+            w->rc = -1;
+            w->err = e;
+        }
+        return;
+    }
+    for (struct write *w = all; w; w = w->next) {
+        w->rc = (w->change->base ? swap_row : create_row)(s, w, &w->err);
+        any |= w->rc == 0;
+    }
+    if (finish(s->db, any ? 0 : -1, &e) == 0 || !any)
+        return;
+    for (struct write *w = all; w; w = w->next)
+        if (w->rc == 0) {
+            w->rc = -1;
+            w->err = e;
+        }
+}
+
+/* Whoever finds nobody at it makes the transaction, of all that wait; the others wait for him. */
+static int write_row(struct catalog *c, struct write *w, struct err *e)
+{
+    struct sqlite_catalog *s = sqlite_of(c);
+    pthread_mutex_lock(&s->lock);
+    w->next = s->waiting;
+    s->waiting = w;
+    while (!w->done) {
+        if (s->busy) {
+            pthread_cond_wait(&s->made, &s->lock);
+            continue;
+        }
+        struct write *all = s->waiting;
+        s->waiting = NULL;
+        s->busy = true;
+        pthread_mutex_unlock(&s->lock);
+        make_writes(s, all);
+        pthread_mutex_lock(&s->lock);
+        for (struct write *at = all, *next; at; at = next) {
+            next = at->next; /* once done it is its thread's again */
+            at->done = true;
+        }
+        s->busy = false;
+        pthread_cond_broadcast(&s->made);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (w->rc && e)
+        *e = w->err;
+    return w->rc;
+}
+
+static int sqlite_create(struct catalog *c, const char *ns, const char *table,
+                         const struct catalog_change *change, struct catalog_table *out,
+                         struct err *e)
+{
+    struct catalog_change made = *change;
+    struct write w = {.ns = ns, .table = table, .change = &made};
+    (void)out;
+    made.base = NULL;
+    return write_row(c, &w, e);
+}
+
+static int sqlite_swap(struct catalog *c, const char *ns, const char *table,
+                       const struct catalog_change *change, struct catalog_table *out, struct err *e)
+{
+    struct write w = {.ns = ns, .table = table, .change = change};
+    (void)out;
+    invariant(change->base);
+    return write_row(c, &w, e);
 }
 
 static void sqlite_close(struct catalog *c)
 {
     struct sqlite_catalog *s = sqlite_of(c);
     db_close(s->db);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->made);
     free(s->name);
     free(s);
 }
@@ -254,6 +336,8 @@ struct catalog *catalog_sqlite_open(const char *path, const char *name, bool rea
         return NULL;
     struct sqlite_catalog *s = mem_zalloc(sizeof *s);
     s->base.ops = &sqlite_ops;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->made, NULL);
     s->db = db;
     s->name = mem_strdup(name);
     if (tables_ensure(s, path, read_only, e)) {

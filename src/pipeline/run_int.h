@@ -5,7 +5,7 @@
 
 #include "pipeline/pipeline_int.h"
 
-#define COMMITTERS_LOCAL 4 /* they wait for the disk */
+#define COMMITTERS_LOCAL 8 /* they wait for the disk */
 #define COMMITTERS 12      /* they wait for a store or catalog over the network, mostly */
 #define INBOX_EVENTS 65536
 #define RECORD_BYTES_MAX ((size_t)10 << 20)
