@@ -63,7 +63,7 @@ static int check_made(struct ptable *t, const struct table *made, struct err *e)
     return 0;
 }
 
-int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
+static int open_table(struct ptable *t, const struct lake *lake, bool plan, struct err *e)
 {
     static const char *const properties[] = {"write.format.default", "parquet",
                                              "write.parquet.compression-codec", "zstd",
@@ -81,7 +81,7 @@ int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
                               .sort = sort,
                               .n_sort = t->st.number ? 2 : 0,
                               .properties = properties};
-    struct table *made = table_create(lake, t->st.name, &spec, e);
+    struct table *made = (plan ? table_plan : table_create)(lake, t->st.name, &spec, e);
     if (made && check_made(t, made, e)) {
         table_free(made);
         made = NULL;
@@ -91,6 +91,11 @@ int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
     if (made)
         t->spec_id = table_spec_id(made);
     return made ? 0 : -1;
+}
+
+int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
+{
+    return open_table(t, lake, false, e);
 }
 
 /* The rows were split by the spec that the table had; somebody may have given it another. */
@@ -404,7 +409,11 @@ static int probe(struct commit_job *job, struct err *e)
     char when[32];
     struct ptable *t = job->table;
     struct schema_ids ids;
-    if (!t->handle && commit_open_table(t, job->lake, e))
+    if (t->handle && table_planned(t->handle)) {
+        table_free(t->handle);
+        t->handle = NULL;
+    }
+    if (commit_open_table(t, job->lake, e))
         return -1;
     struct table *fresh = table_load(job->lake, t->st.name, e);
     snprintf(when, sizeof when, "%lld", (long long)clock_wall_ms(job->lake->clock));
@@ -420,7 +429,8 @@ static int probe(struct commit_job *job, struct err *e)
 static int write_rows(struct commit_job *job, struct err *e)
 {
     int64_t cpu = clock_thread_cpu_ns();
-    int rc = commit_open_table(job->table, job->lake, e) || (job->rows && agree(job, e)) ||
+    bool plan = job->drafts && job->table->st.number; /* dead letters may be needed for a mark at any time */
+    int rc = open_table(job->table, job->lake, plan, e) || (job->rows && agree(job, e)) ||
              check_spec(job, e);
     job->commit_ns += clock_thread_cpu_ns() - cpu;
     if (rc || (job->rows && encode_rows(job, e)))

@@ -150,6 +150,11 @@ void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
                       struct partition_value *partition);
 /* Opens the table, making it if need be; t->handle. */
 int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e);
+/* Is it in the catalog, as far as we know? */
+static inline bool ptable_there(const struct ptable *t)
+{
+    return t->handle && !table_planned(t->handle);
+}
 /* Sets one property and so moves the table's base, by a commit that moves no position. */
 int commit_move_base(struct table *t, const char *key, const char *value, struct err *e);
 void commit_job_free(struct commit_job *job); /* and its rows */

@@ -85,9 +85,9 @@ static void restore_table(void *ctx, size_t i)
     if (i == 0)
         return; /* dead letters */
     /* In mid-run the other handle may be with a committer, and does not know what others did. */
-    struct table *fresh = all->again && t->handle ? table_load(&all->run->lake, t->st.name, s->err) : NULL;
+    struct table *fresh = all->again && ptable_there(t) ? table_load(&all->run->lake, t->st.name, s->err) : NULL;
     s->table = all->again ? fresh : t->handle;
-    if (all->again && t->handle && !fresh && !t->st.unavailable)
+    if (all->again && ptable_there(t) && !fresh && !t->st.unavailable)
         s->rc = -1;
     else if (s->table && table_files(s->table, t->ids.of[COL_ARRIVED_AT], each_file, s, s->err))
         s->rc = -1;

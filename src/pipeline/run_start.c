@@ -263,7 +263,7 @@ static int open_sources(struct run *r, struct err *e)
         if (!r->sources[i])
             return -1;
     }
-    r->drafts = !c->stream && table_drafts(&r->lake);
+    r->drafts = !run_endless(r) && r->lake.store && table_drafts(&r->lake);
     for (size_t i = 0; i < r->n_sources; i++) /* where we are not alone, it has to be read again */
         r->drafts &= !r->sources[i]->once;
     if (!c->stream && loads_adopt(r, e))

@@ -217,7 +217,7 @@ static void load_fresh(void *ctx, size_t i)
 {
     struct fresh_tables *f = ctx;
     struct ptable *t = router_at(&f->run->router, (uint32_t)i);
-    if (t->handle && !t->unopened)
+    if (ptable_there(t) && !t->unopened)
         f->tables[i] = table_load(&f->run->lake, t->st.name, &f->errs[i]);
 }
 
@@ -225,7 +225,7 @@ static void load_fresh(void *ctx, size_t i)
 static int read_positions(struct run *r, uint32_t i, struct table *fresh, const bool *which, struct err *e)
 {
     struct ptable *t = router_at(&r->router, i);
-    bool there = t->handle && !t->unopened;
+    bool there = ptable_there(t) && !t->unopened;
     struct covers c = {r, fresh, which, e, 0};
     bool refuses = there && !fresh && protocol_route(r->protocol, i) != PROTOCOL_TO_TABLE;
     int rc = fresh ? table_positions(r, fresh, i, which, e) : there && !refuses ? -1 : 0;

@@ -61,10 +61,11 @@ void table_change_begin(struct table *t, struct table_change *c)
                                .dropped = json_array(),
                                .requirements = json_array(),
                                .updates = json_array(),
-                               .base = t->location ? mem_strdup(t->location) : NULL};
+                               .base = t->location ? mem_strdup(t->location) : NULL,
+                               .creates = t->planned};
     if (!json_is_object(json_object_get(c->meta, "properties")))
         json_object_set_new(c->meta, "properties", json_object());
-    if (!t->lake->catalog->writes_metadata)
+    if (!t->lake->catalog->writes_metadata && !t->planned)
         log_base(t, c, before);
     json_object_set_new(c->meta, "last-updated-ms", json_integer(now > before ? now : before + 1));
     json_object_set(table_require(c, "assert-table-uuid"), "uuid",
@@ -117,10 +118,11 @@ int table_change_send(struct table *t, struct table_change *c, struct err *e)
                                     .requirements = c->requirements,
                                     .updates = c->updates};
     struct err later = {0};
-    int rc = catalog->ops->swap(catalog, t->lake->ns, t->name, &change, &answer, e);
+    int rc = (c->creates ? catalog->ops->create : catalog->ops->swap)(catalog, t->lake->ns, t->name, &change, &answer, e);
     if (rc == 0) { /* it is done, whatever becomes of reading what it led to */
         json_t *meta = answer.metadata ? answer.metadata : c->meta;
         char *location = answer.location ? answer.location : c->next;
+        t->planned = false;
         bool known = answer.metadata || !catalog->writes_metadata;
         if (known && table_take_base(t, json_incref(meta), location ? mem_strdup(location) : NULL,
                                      answer.config ? answer.config : t->config, &later))

@@ -135,6 +135,22 @@ static int make(struct table *t, const struct table_spec *spec, struct err *e)
     return rc;
 }
 
+struct table *table_plan(const struct lake *lake, const char *name, const struct table_spec *spec,
+                         struct err *e)
+{
+    struct err none = {0};
+    e = e ? e : &none;
+    struct table *t = table_load(lake, name, e);
+    if (t || e->kind != ERR_NOTFOUND)
+        return t;
+    t = table_new(lake, name);
+    t->planned = t->own = true;
+    if (table_take_base(t, first_metadata(t, spec), NULL, NULL, e) == 0)
+        return t;
+    table_free(t);
+    return NULL;
+}
+
 struct table *table_create(const struct lake *lake, const char *name, const struct table_spec *spec,
                            struct err *e)
 {

@@ -36,6 +36,8 @@ static json_t *schema_json(const struct table *t, const struct schema *s)
 static void add_schema(struct table *t, struct table_change *c, const struct schema *next)
 {
     json_t *meta = c->meta, *made = schema_json(t, next);
+    if (t->planned) /* it begins with this one */
+        json_array_clear(json_object_get(meta, "schemas"));
     json_array_append(json_object_get(meta, "schemas"), made);
     json_object_set_new(meta, "current-schema-id", json_integer(next->schema_id));
     if (schema_max_id(next) > last_column(t))

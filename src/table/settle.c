@@ -46,6 +46,8 @@ static bool there(const struct table *t, const struct append_attempt *attempt)
 static bool passed(const struct table *t, const struct append_attempt *attempt)
 {
     const struct table_change *c = attempt->change;
+    if (c->creates)
+        return !t->planned;
     if (!t->lake->catalog->writes_metadata)
         return strcmp(t->location, c->base) != 0;
     return table_json_number(t->meta, "last-sequence-number") >=
@@ -56,8 +58,12 @@ static int look(struct table *t, const struct append_attempt *attempt, enum sett
                 struct err *e)
 {
     *out = SETTLED_UNKNOWN;
-    if (table_reload(t, e))
-        return -1;
+    if (table_reload(t, e)) {
+        if (!attempt->change->creates || e->kind != ERR_FENCED)
+            return -1;
+        *out = SETTLED_NOT; /* another one has its name: the next append says so */
+        return 0;
+    }
     if (there(t, attempt)) {
         *out = SETTLED_COMMITTED;
         table_draft_drop(t);

@@ -234,6 +234,12 @@ int table_reload(struct table *t, struct err *e)
     struct catalog *catalog = t->lake->catalog;
     struct catalog_table now = {0};
     int rc = catalog->ops->load(catalog, t->lake->ns, t->name, &now, e);
+    if (rc && t->planned && e->kind == ERR_NOTFOUND) { /* still nobody's, as planned */
+        *e = (struct err){0};
+        catalog_table_fini(&now);
+        return 0;
+    }
+    t->planned &= rc != 0;
     bool same = !rc && !t->broken && t->location && now.location &&
                 strcmp(now.location, t->location) == 0;
     json_t *meta = now.metadata;
@@ -392,6 +398,11 @@ uint32_t table_partition(const struct table *t, const struct partition_field **o
 {
     *out = t->partition;
     return t->spec.n;
+}
+
+bool table_planned(const struct table *t)
+{
+    return t->planned;
 }
 
 int32_t table_spec_id(const struct table *t)

@@ -72,6 +72,11 @@ struct table *table_load(const struct lake *lake, const char *name, struct err *
 /* Creates it, or loads it if somebody was first. */
 struct table *table_create(const struct lake *lake, const char *name, const struct table_spec *spec,
                            struct err *e);
+/* The same, but a table that is not there comes to be with its first append, by one and the same swap; where somebody
+ * made it meanwhile, that is ERR_FENCED, as of a draft (table_draft; where table_drafts). */
+struct table *table_plan(const struct lake *lake, const char *name, const struct table_spec *spec,
+                         struct err *e);
+bool table_planned(const struct table *t); /* and not made yet */
 void table_free(struct table *t);
 /* ERR_FENCED: it was dropped and made anew by somebody; table_reopen takes the new one. */
 int table_reload(struct table *t, struct err *e);

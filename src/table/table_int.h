@@ -36,6 +36,7 @@ struct table {
     int64_t config_since_ms; /* boot time when they were taken */
     char *list_uri;  /* the base's manifest list, as we wrote it; NULL: not known */
     struct buf list;
+    bool planned; /* the base is what it is to begin with; no catalog knows it */
     bool own;    /* the base is the one we last loaded or committed ourselves */
     bool broken; /* the base cannot be used: the next reload reads it again */
 };
@@ -68,6 +69,7 @@ struct table_change {
     json_t *meta, *dropped;
     json_t *requirements, *updates;
     char *base, *next; /* locations; next: once the metadata is written */
+    bool creates;      /* the table: there is no base */
 };
 void table_change_begin(struct table *t, struct table_change *c);
 void table_change_fini(struct table_change *c);

@@ -246,11 +246,61 @@ static void raced(void **state)
     catalog_close(b);
 }
 
+struct taker {
+    struct catalog *c;
+    const char *name;
+};
+
+static void *taker(void *arg)
+{
+    struct taker *t = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        char base[16], next[16];
+        struct err e = {0};
+        snprintf(base, sizeof base, "m%d", i);
+        snprintf(next, sizeof next, "m%d", i + 1);
+        if (i % 8 == 7) { /* refused: that is nobody else's business */
+            assert_int_equal(swap(t->c, t->name, "elsewhere", "lost", &e), -1);
+            assert_int_equal(e.kind, ERR_CONFLICT);
+            assert_int_equal(create(t->c, t->name, "lost", &e), -1);
+            assert_int_equal(e.kind, ERR_CONFLICT);
+        }
+        assert_int_equal(swap(t->c, t->name, base, next, &e), 0);
+    }
+    return NULL;
+}
+
+/* Commits of several threads in one transaction: each has its own answer. */
+static void side_by_side(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"side0", "side1", "side2", "side3", "side4", "side5"};
+    struct catalog *c = catalog_sqlite_open(path, "default", false, NULL);
+    struct taker each[6];
+    pthread_t t[6];
+    for (int i = 0; i < 6; i++) {
+        each[i] = (struct taker){c, names[i]};
+        assert_int_equal(create(c, names[i], "m0", NULL), 0);
+    }
+    for (int i = 0; i < 6; i++)
+        pthread_create(&t[i], NULL, taker, &each[i]);
+    for (int i = 0; i < 6; i++)
+        pthread_join(t[i], NULL);
+    for (int i = 0; i < 6; i++) {
+        char *at = NULL;
+        assert_int_equal(load(c, names[i], &at, NULL), 0);
+        assert_int_equal(atoi(at + 1), ROUNDS);
+        free(at);
+    }
+    catalog_close(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fresh),  cmocka_unit_test(without_type), cmocka_unit_test(bad_files),
         cmocka_unit_test(locked), cmocka_unit_test(raced),
+        cmocka_unit_test(side_by_side),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -77,7 +77,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct table *make(struct env *v, const char *name)
+static struct table *make_by(struct env *v, const struct lake *lake, const char *name,
+                             struct table *(*way)(const struct lake *, const char *, const struct table_spec *,
+                                                  struct err *))
 {
     static const char *const properties[] = {"write.metadata.delete-after-commit.enabled", "true",
                                              NULL};
@@ -86,10 +88,15 @@ static struct table *make(struct env *v, const char *name)
     struct partition_field day = {COL_EVENT_TIME, "event_time_day", "day"};
     struct sort_field sort[] = {{COL_EVENT_SUBTYPE}, {COL_EVENT_TIME}};
     struct table_spec spec = {&s, &day, 1, sort, 2, properties};
-    struct table *t = table_create(&v->lake, name, &spec, &v->e);
+    struct table *t = way(lake, name, &spec, &v->e);
     schema_fini(&s);
     assert_non_null(t);
     return t;
+}
+
+static struct table *make(struct env *v, const char *name)
+{
+    return make_by(v, &v->lake, name, table_create);
 }
 
 static int append_to(struct env *v, struct table *t, struct append *a,
@@ -313,7 +320,18 @@ static int flaky_swap(struct catalog *c, const char *ns, const char *table,
     int rc = f->real->ops->swap(f->real, ns, table, change, out, e);
     return fate == LOST_AFTER ? err_set(e, ERR_UNKNOWN, "lost after") : rc;
 }
-static const struct catalog_ops flaky_ops = {.load = flaky_load, .swap = flaky_swap};
+static int flaky_create(struct catalog *c, const char *ns, const char *table,
+                        const struct catalog_change *change, struct catalog_table *out, struct err *e)
+{
+    struct flaky *f = flaky_of(c);
+    enum fate fate = f->at < f->n ? f->fates[f->at] : ANSWERED;
+    f->at++;
+    if (fate == LOST_BEFORE)
+        return err_set(e, ERR_UNKNOWN, "lost before");
+    int rc = f->real->ops->create(f->real, ns, table, change, out, e);
+    return fate == LOST_AFTER ? err_set(e, ERR_UNKNOWN, "lost after") : rc;
+}
+static const struct catalog_ops flaky_ops = {.load = flaky_load, .create = flaky_create, .swap = flaky_swap};
 
 /* What was held back arrives after all. */
 static int arrive(struct flaky *f, const char *table, struct err *e)
@@ -614,6 +632,116 @@ static void test_a_draft_under_lost_answers(void **state)
     }
 }
 
+static void count_schema(void *ctx, const struct schema *s)
+{
+    (void)s;
+    ++*(uint32_t *)ctx;
+}
+
+/* A planned table is nobody else's business until the append that makes it, with the columns drafted by then. */
+static void test_a_planned_table_comes_with_its_first_append(void **state)
+{
+    struct env *v = *state;
+    char one[] = "one";
+    uint32_t jsons = 0, schemas = 0;
+    struct table *t = make_by(v, &v->lake, "planned", table_plan);
+    assert_true(table_planned(t));
+    assert_null(table_load(&v->lake, "planned", &v->e));
+    assert_int_equal(v->e.kind, ERR_NOTFOUND);
+    assert_int_equal(table_draft(t, propose, one, &v->e), 0);
+    append_ok(v, t, 1);
+    assert_false(table_planned(t) || table_has_draft(t));
+    assert_int_equal(v->store->ops->list(v->store, "events/planned/metadata/", count_json, &jsons, &v->e), 0);
+    assert_int_equal(jsons, 1);
+    assert_int_equal(table_schemas(t, count_schema, &schemas, &v->e), 0);
+    assert_int_equal(schemas, 1); /* those before it were drafts */
+    struct table *other = make_by(v, &v->lake, "planned", table_plan);
+    assert_false(table_planned(other));
+    assert_true(schema_same(table_schema(t), table_schema(other)));
+    assert_string_equal(table_uuid(t), table_uuid(other));
+    append_ok(v, other, 2);
+    append_ok(v, t, 3);
+    check_files(v, t, 3);
+    table_free(t);
+    table_free(other);
+}
+
+/* Made by somebody else before the append, or in a race with it. */
+static void test_a_planned_table_is_fenced_by_anothers(void **state)
+{
+    struct env *v = *state;
+    for (int late = 0; late < 2; late++) {
+        const char *name = late ? "theirs_late" : "theirs";
+        struct table *t = make_by(v, &v->lake, name, table_plan);
+        struct table *other = make_by(v, &v->lake, name, table_plan);
+        struct watch w = {.v = v, .other = other, .races = 1};
+        struct append a = {0};
+        struct append_attempt attempt = {0};
+        if (late) {
+            a.validate = validate;
+            a.validate_ctx = &w;
+        } else {
+            append_ok(v, other, 7);
+        }
+        for (int tries = 0; tries < 2; tries++) {
+            assert_int_equal(append_to(v, t, &a, &attempt, 2), -1);
+            assert_int_equal(v->e.kind, ERR_FENCED);
+        }
+        check_files(v, other, 1);
+        a.validate = NULL;
+        assert_int_equal(table_reopen(t, &v->e), 0);
+        assert_string_equal(table_uuid(t), table_uuid(other));
+        append_ok(v, t, 3);
+        check_files(v, t, 2);
+        append_attempt_fini(&attempt);
+        table_free(t);
+        table_free(other);
+    }
+}
+
+static void test_a_planned_table_under_lost_answers(void **state)
+{
+    struct env *v = *state;
+    static const struct {
+        enum fate fates[2];
+        bool other; /* somebody makes it before it is settled */
+        enum settled want;
+    } cases[] = {{{LOST_AFTER}, false, SETTLED_COMMITTED},
+                 {{LOST_BEFORE}, false, SETTLED_COMMITTED},
+                 {{LOST_BEFORE, LOST_AFTER}, false, SETTLED_COMMITTED},
+                 {{LOST_BEFORE}, true, SETTLED_NOT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "plan%zu", i);
+        struct flaky f = flaky_begin(v, cases[i].fates, 2);
+        struct lake lake = v->lake;
+        struct append_attempt attempt = {0};
+        struct append a = {0};
+        enum settled s = SETTLED_UNKNOWN;
+        lake.catalog = &f.base;
+        struct table *t = make_by(v, &lake, name, table_plan);
+        assert_int_equal(append_to(v, t, &a, &attempt, 7), -1);
+        assert_int_equal(v->e.kind, ERR_UNKNOWN);
+        if (cases[i].other)
+            table_free(make(v, name));
+        if (table_settle(t, &attempt, &s, &v->e)) {
+            assert_int_equal(v->e.kind, ERR_UNKNOWN);
+            assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
+        }
+        assert_int_equal(s, cases[i].want);
+        if (s == SETTLED_COMMITTED) {
+            append_ok(v, t, 4);
+            check_files(v, t, 2);
+        } else {
+            assert_int_equal(append_to(v, t, &a, &attempt, 7), -1);
+            assert_int_equal(v->e.kind, ERR_FENCED);
+        }
+        append_attempt_fini(&attempt);
+        table_free(t);
+        flaky_fini(&f);
+    }
+}
+
 static void test_properties_alone_make_no_snapshot(void **state)
 {
     struct env *v = *state;
@@ -778,6 +906,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_draft_comes_with_the_append, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_draft_is_fenced_by_anothers_columns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_draft_under_lost_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_planned_table_comes_with_its_first_append, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_planned_table_is_fenced_by_anothers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_planned_table_under_lost_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_alone_make_no_snapshot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_move_what_is_asserted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_old_base_is_looked_at_again, set_up, tear_down),
