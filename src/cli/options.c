@@ -35,9 +35,11 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_CATALOG_WAREHOUSE] = {"catalog-warehouse", "catalog_warehouse", "NAME", NULL, NULL,
                                "of a REST catalog: its warehouse", CMD_LAKE, OPTION_TEXT, 0, 0},
     [OPT_CATALOG_TOKEN] = {"catalog-token", "catalog_token", "TOKEN", NULL, NULL,
-                           "of a REST catalog: a bearer token", CMD_LAKE, OPTION_SECRET, 0, 0},
+                           "of a REST catalog: a bearer token (not on the command line: it is a "
+                           "secret)",
+                           CMD_LAKE, OPTION_SECRET, 0, 0},
     [OPT_CATALOG_CREDENTIAL] = {"catalog-credential", "catalog_credential", "ID:SECRET", NULL, NULL,
-                                "of a REST catalog: OAuth2 client credentials", CMD_LAKE,
+                                "of a REST catalog: OAuth2 client credentials (likewise)", CMD_LAKE,
                                 OPTION_SECRET, 0, 0},
     [OPT_CATALOG_OAUTH2_URI] = {"catalog-oauth2-uri", "catalog_oauth2_uri", "URL", NULL, NULL,
                                 "where it gives tokens; default: the catalog's v1/oauth/tokens",

@@ -314,7 +314,7 @@ static void show_shards(struct status *s)
         render_table_print(&t, &s->out);
     }
     if (!s->json && s->n_files)
-        buf_printf(&s->out, "\n%zu files loaded\n", s->n_files);
+        buf_printf(&s->out, "\n%zu file%s loaded\n", s->n_files, s->n_files == 1 ? "" : "s");
     render_table_fini(&t);
 }
 

@@ -1,11 +1,14 @@
 """docs/: the settings' table is the program's own, and the cookbook's DuckDB and PyIceberg parts run as they stand."""
 import json
 import re
+import subprocess
+import sys
+import textwrap
 
 import cookbook
 import pytest
 
-from conftest import ROOT, run
+from conftest import INLET, ROOT, run
 
 
 def test_configuration_is_current():
@@ -74,3 +77,20 @@ def test_prices_say_where_they_are_from():
         assert (price["source"] is None) == (price["as_of"] is None), name
         if price["source"] is None:
             assert name in ("firehose_gb", "firehose_conversion_gb"), f"{name} has no source: README must say so"
+
+
+def test_a_first_lake_as_readme_has_it(tmp_path):
+    """Its commands and its Python, as they stand, beside the built program and the tests' Python packages."""
+    part = (ROOT / "README.md").read_text().split("## A first lake in five minutes")[1].split("\n## ")[0]
+    shell, python = re.findall(r"\n\n((?:    .*\n)+)", part)
+    commands = textwrap.dedent(shell).splitlines()
+    assert commands[0].startswith("make deps && make ") and len(commands) == 6
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "inlet").symlink_to(INLET)
+    out = [subprocess.run(["bash", "-c", c], cwd=tmp_path, capture_output=True, text=True, check=True) for c in commands[1:]]
+    assert "payment" in out[2].stdout and "event_uuid" in out[3].stdout, "inlet tables, inlet schema"
+    assert "files already loaded" in out[4].stderr, "again: adds nothing"
+    r = subprocess.run([sys.executable, "-c", textwrap.dedent(python)], cwd=tmp_path, capture_output=True, text=True)
+    assert r.returncode == 0 and "event_uuid: " in r.stdout, r.stderr[-2000:]
+    tables = {line.split()[0] for line in out[2].stdout.splitlines()}
+    assert {"inlet_dead_letters", "inlet_loads"} <= tables, "README says what these are"
