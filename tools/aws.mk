@@ -1,5 +1,5 @@
 # Environments, image, other architectures: the targets; what they do is in tools/.
-.PHONY: env-up env-plan env-down env-output deploy init image lambda-zip lambda-arm64 test-infra test-env test-image test-arm64
+.PHONY: env-up env-plan env-down env-output env-unlock deploy init image lambda-zip lambda-arm64 test-infra test-env test-image test-arm64
 ENV ?=
 
 env-up: deps ## all of an environment (ENV=dev, staging, prod, small, huge; local: on this machine)
@@ -14,6 +14,9 @@ env-down: ## take an environment away; asks where it is protected (ENV=...)
 
 env-output: ## where its stream, lake, catalog and logs are (ENV=...)
 	@tools/env.sh output $(ENV)
+
+env-unlock: ## take away the state's lock of a run that is dead; says whose it is, and asks (ENV=...)
+	@tools/env.sh unlock $(ENV)
 
 deploy: deps ## build the image of this source, push it, and replace the tasks without a gap (ENV=...)
 	@tools/env.sh deploy $(ENV)
@@ -34,7 +37,7 @@ lambda-arm64: deps ## the same for arm64: what the module lambda deploys
 test-infra: deps ## Terraform against mocks, its plans against the policies
 	@build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra
 
-test-env: deps ## make env-up ENV=local, events through it into the lake, env-down; under five minutes
+test-env: deps ## make env-up ENV=local, events through it into the lake, env-down; some five minutes
 	@$(MAKE) --no-print-directory $(B)/inlet
 	@INLET=$(abspath $(B)/inlet) build/venv/bin/python -m pytest -q -p no:cacheprovider tests/infra/local_env.py
 

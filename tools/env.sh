@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The environments: env.sh up|plan|down|output|deploy|init ENV, called by the Makefile (make env-up ENV=dev).
+# The environments: env.sh up|plan|down|output|deploy|init|unlock ENV, called by the Makefile (make env-up ENV=dev).
 # ENV=local is the same with a stand-in for AWS on this machine, and the program started here (env_local.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,11 @@ known=; for f in infra/environments/*.tfvars; do f=${f##*/}; known+="${f%.tfvars
 [ -n "$env" ] || die "which environment? ENV=one of: $known"
 vars=infra/environments/$env.tfvars
 if [[ ! $env =~ ^[a-z][a-z0-9]*$ || ! -f $vars ]]; then die "there is no environment '$env': ENV=one of: $known(infra/environments)"; fi
+# As infra/variables.tf has it: names become part of others that AWS limits. Said here, before anything is asked or made.
+[[ $env =~ ^[a-z][a-z0-9]{1,11}$ ]] || die "an environment's name is 2 to 12 of a-z and 0-9: '$env' is not"
+if [[ ! $project =~ ^[a-z][a-z0-9-]{1,14}[a-z0-9]$ || $project == *--* ]]; then
+  die "PROJECT is 3 to 16 of a-z, 0-9 and single '-', beginning with a letter: '$project' is not"
+fi
 command -v terraform >/dev/null || die "Terraform 1.11 or newer is needed; see https://developer.hashicorp.com/terraform/install"
 tf_version=$(terraform version 2>/dev/null | sed -nE '1s/^Terraform v([0-9]+\.[0-9]+).*/\1/p')
 [ "$(printf '%s\n1.11\n' "$tf_version" | sort -V | head -1)" = 1.11 ] || die "Terraform 1.11 or newer is needed, this is $tf_version"
@@ -54,17 +59,30 @@ quietly() { # the command's output only if it fails
   "$@" >"$work/log" 2>&1 || { tail -40 "$work/log" >&2; return 1; }
 }
 
+# What env-up would make in an account that has nothing yet, not even a place for the state: the same files over an empty one.
+plan_from_nothing() {
+  local new=$work/new
+  rm -rf "$new"; cp -r infra "$new"; printf 'terraform {\n  backend "local" {}\n}\n' >"$new/override.tf"
+  ( export TF_DATA_DIR=$work/new/data
+    quietly terraform -chdir="$new" init -input=false
+    terraform -chdir="$new" plan -input=false "${tf_vars[@]}" -var "lambda_zip=$PWD/build/lambda-arm64.zip" )
+  rm -rf "$new"
+  say "nothing of it is there yet: make env-up ENV=$env makes it, and before it a bucket for Terraform's state"
+}
+
 state_bucket() { # makes it where it is missing
   bucket=$project-tfstate-$account-$region
   local rc=0; $python tools/aws.py bucket "$bucket" 2>"$work/error" || rc=$?
   [ $rc -ne 1 ] || die "$(cat "$work/error")"
-  if [ $rc -eq 3 ]; then
-    [ "$verb" = up ] || die "environment '$env' does not exist in account $account, $region: make env-up ENV=$env"
+  [ $rc -ne 3 ] || [ "$verb" = up ] || [ "$verb" = plan ] || die "environment '$env' does not exist in account $account, $region: make env-up ENV=$env"
+  if [ $rc -eq 3 ] && [ "$verb" = plan ]; then plan_from_nothing; exit 0; fi
+  if [ $rc -ne 0 ] && [ "$verb" = up ]; then # 4: begun by a run that did not end
     say "the bucket for Terraform's state: $bucket"
     ( export TF_DATA_DIR=$work/bootstrap
       quietly terraform -chdir=infra/bootstrap init -input=false
       quietly terraform -chdir=infra/bootstrap apply -input=false -auto-approve -state="$work/bootstrap-$account-$region.tfstate" \
-        -var "bucket=$bucket" -var "project=$project" -var "local=$([ "$(setting local)" = true ] && echo true || echo false)" )
+        -var "bucket=$bucket" -var "project=$project" -var "local=$([ "$(setting local)" = true ] && echo true || echo false)" \
+        -var "adopt=$([ $rc -eq 4 ] && echo true || echo false)" )
   fi
 }
 
@@ -72,6 +90,20 @@ open_state() {
   state_bucket
   quietly tf init -input=false -reconfigure -backend-config="bucket=$bucket" -backend-config="key=$env.tfstate" \
     -backend-config="region=$region" -backend-config=use_lockfile=true -backend-config=encrypt=true "${local_backend[@]}"
+  case $verb in
+    output | unlock) ;;
+    *) ! locked || die "the state of '$env' is locked by $lock_who: wait for that run, or if it is dead: make env-unlock ENV=$env" ;;
+  esac
+  case $verb in
+    output | init | down)
+      [ -n "$(tf state list 2>/dev/null)" ] || die "environment '$env' does not exist in account $account, $region: make env-up ENV=$env" ;;
+  esac
+}
+
+# Does somebody hold the state's lock: its id and who, since when?
+locked() {
+  local lock; lock=$($python tools/aws.py lock "$bucket" "$env.tfstate" 2>"$work/error") || return 1
+  read -r lock_id lock_who <<<"$lock"
 }
 
 applied_tag() { tf output -raw image_tag 2>/dev/null | grep -E '^[A-Za-z0-9_.-]+$' || echo latest; }
@@ -93,6 +125,7 @@ image() { # built and pushed unless it is there
   local rc=0; $python tools/aws.py image "$project-$env" "$tag" 2>"$work/error" || rc=$?
   [ $rc -ne 1 ] || die "$(cat "$work/error")"
   [ $rc -eq 3 ] || { say "image $tag is there"; return 0; }
+  tools/image.sh check 2>"$work/error" || die "$(cat "$work/error")"
   say "the image's repository"
   quietly tf apply -input=false -auto-approve "${tf_vars[@]}" -target='module.worker[0].aws_ecr_repository.this'
   say "image $tag, $platform"
@@ -134,6 +167,13 @@ case $verb in
   plan) open_state; tf plan -input=false -detailed-exitcode "${tf_vars[@]}" -var "image_tag=$(applied_tag)" || { rc=$?; [ $rc -eq 2 ] || exit $rc; } ;;
   output) open_state; tf output ;;
   init) open_state; structures ;;
+  unlock)
+    open_state
+    locked || die "the state of '$env' is not locked"
+    echo "The state of '$env' in account $account, $region, is locked by $lock_who."
+    [ -n "${YES:-}" ] || { read -r -p "If that run is dead, type yes to take its lock away: " answer || answer=; [ "$answer" = yes ] || die "nothing was changed"; }
+    quietly tf force-unlock -force "$lock_id"
+    say "unlocked: make env-up ENV=$env goes on" ;;
   down)
     if [ "$protected" = true ]; then
       echo "This deletes the environment '$env' in account $account, $region: the stream with what is in it, and the lake with all its versions."
@@ -151,5 +191,5 @@ case $verb in
     quietly tf destroy -input=false -auto-approve "${tf_vars[@]}" -var deletion_protection=false
     grep -E '^Destroy complete' "$work/log"
     [ "$env" != local ] || $python tools/env_local.py leave ;;
-  *) die "what is '$verb'? up, plan, down, output, deploy or init" ;;
+  *) die "what is '$verb'? up, plan, down, output, deploy, init or unlock" ;;
 esac

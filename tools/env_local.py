@@ -2,7 +2,7 @@
 
     env_local.py standin     starts the stand-in unless it runs; prints its address
     env_local.py endpoint    prints its address, or says that it does not run
-    env_local.py start       starts the program as its task definition says, and a live producer
+    env_local.py start       starts the program as its task definition says, in place of one that runs, and a live producer
     env_local.py stop        ends both (SIGTERM: the program commits what it has read)
     env_local.py leave       says what is left in the stand-in, and ends it
     env_local.py exec FILE COMMAND...   runs a command with the settings in a JSON file
@@ -112,6 +112,7 @@ def start():
     command, env = task_environment()
     # What ECS itself would add: credentials; and where this machine's AWS is.
     machine = {k: os.environ[k] for k in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    end("worker", 120)  # it drains, as a task that is replaced does
     through = {"AWS_ENDPOINT_URL": os.environ["PROXY"]} if "PROXY" in os.environ else {}  # what the test watches it by
     with socket.socket() as s:  # the container has its own 127.0.0.1:8080, this machine's may be taken
         s.bind(("127.0.0.1", 0))
@@ -121,6 +122,9 @@ def start():
     if proc.poll() is not None:
         sys.exit(f"env: the program ended at once: {log_tail('worker')}")
     stream = env["INLET_STREAM"]
+    if running("producer"):
+        print("   the producer goes on")
+        return
     spawn("producer", [INLET, "gen", *PRODUCED, "--rate", os.environ.get("RATE", "2000"), "--stream", stream],
           {**machine, "AWS_REGION": env["AWS_REGION"]})
     print(f"   the program reads {stream} into {env['INLET_LAKE']}; its log: {WORK}/worker.log\n"

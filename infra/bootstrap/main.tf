@@ -31,6 +31,18 @@ variable "local" {
   default     = false
 }
 
+variable "adopt" {
+  description = "The bucket is there, made by a run that did not end: take it over."
+  type        = bool
+  default     = false
+}
+
+import {
+  for_each = toset(var.adopt ? [var.bucket] : [])
+  to       = aws_s3_bucket.state
+  id       = each.key
+}
+
 provider "aws" {
   s3_use_path_style = var.local
   max_retries       = var.local ? 2 : 25

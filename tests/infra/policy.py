@@ -228,9 +228,17 @@ def subscription(r, v, scope, keyed):
         yield f"alarms are told by {v['protocol']}"
 
 
-def group(r, v, scope, keyed):
+def default_group(r, v, scope, keyed):
     if v.get("ingress") or v.get("egress"):
-        yield "rules in the group itself, which nobody checks"
+        yield "the network's own group is open"
+
+
+def group(r, v, scope, keyed):
+    """Its own rules; in a state that was read back, those of the rules' resources stand here, too."""
+    for kind, check in (("ingress", ingress), ("egress", egress)):
+        for rule in listed(v.get(kind)):
+            blocks = (rule.get("cidr_blocks") or []) + (rule.get("ipv6_cidr_blocks") or [])
+            yield from check(r, {**rule, "ip_protocol": rule.get("protocol"), "cidr_ipv4": ", ".join(blocks)}, scope, keyed)
 
 
 def https(v):
@@ -296,7 +304,7 @@ RULES = {
     "aws_s3_bucket_versioning": versioning, "aws_s3_bucket_ownership_controls": ownership, "aws_s3_bucket_lifecycle_configuration": lifecycle,
     "aws_dynamodb_table": dynamodb, "aws_ecr_repository": ecr, "aws_athena_workgroup": workgroup, "aws_kms_key": kms, "aws_iam_role": role,
     "aws_iam_role_policy": role_policy, "aws_vpc_endpoint": role_policy, "aws_sns_topic_policy": topic_policy,
-    "aws_sns_topic_subscription": subscription, "aws_security_group": group, "aws_default_security_group": group,
+    "aws_sns_topic_subscription": subscription, "aws_security_group": group, "aws_default_security_group": default_group,
     "aws_vpc_security_group_ingress_rule": ingress, "aws_vpc_security_group_egress_rule": egress, "aws_subnet": subnet,
     "aws_ecs_task_definition": task, "aws_ecs_service": service, "aws_lambda_function": function, "aws_cloudwatch_log_group": log_group,
 }
@@ -322,14 +330,15 @@ def key_unset(r, attribute, unknown, keyed):
 KEYED = {"aws_cloudwatch_log_group": "kms_key_id", "aws_sns_topic": "kms_master_key_id", "aws_lambda_function": "kms_key_arn", "aws_kinesis_stream": "kms_key_id"}
 
 
-def violations(found, keyed, protected, unknown=None, private=False):
+def violations(found, keyed, protected, unknown=None, private=False, theirs=()):
     """Findings, each "address: what is wrong". found: resources; unknown: by address, the attributes known only after apply;
-    private: the network has no way out."""
+    private: the network has no way out; theirs: names of what is used and not made."""
     by_type = {}
     for r in found:
         by_type.setdefault(r["type"], []).append(r)
     names = {r["values"]["name"] for r in by_type.get("aws_ecs_cluster", []) + by_type.get("aws_athena_workgroup", [])}
     names |= {n.replace("-", "_") for n in names} | {r["values"]["bucket"] for r in by_type.get("aws_s3_bucket", [])}
+    names |= set(theirs)
     accounts = account_ids(found)
     scope = Scope(names, accounts)
     out = [f"policies name other accounts: {sorted(accounts)}"] if len(accounts) > 1 else []

@@ -6,6 +6,7 @@ import pathlib
 import re
 import sys
 
+import boto3
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -61,11 +62,11 @@ def test_other_forms(terraform):
     assert passed(terraform.run("test", "-test-directory=tests/forms", "-var-file=environments/dev.tfvars", check=False)) == 3
 
 
-def judge(plan):
+def judge(plan, theirs=()):
     found = tf.resources(plan["planned_values"])
     unknown = {c["address"]: c["change"].get("after_unknown") for c in plan["resource_changes"]}
     variables = {k: v["value"] for k, v in plan["variables"].items() if "value" in v}
-    return found, policy.violations(found, variables["customer_key"], variables["deletion_protection"], unknown, variables["network"] == "private")
+    return found, policy.violations(found, variables["customer_key"], variables["deletion_protection"], unknown, variables["network"] == "private", theirs)
 
 
 @pytest.mark.parametrize("environment", tf.ENVIRONMENTS)
@@ -113,6 +114,9 @@ MISTAKES = {
     "a role for anyone": (lambda f: first(f, "aws_iam_role").update(assume_role_policy='{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'), "assumed by"),
     "a door": (lambda f: first(f, "aws_vpc_security_group_ingress_rule").update(cidr_ipv4="0.0.0.0/0"), "open to 0.0.0.0/0"),
     "another way out": (lambda f: first(f, "aws_vpc_security_group_egress_rule").update(to_port=65535), "other than HTTPS"),
+    "a door in the group itself": (lambda f: first(f, "aws_security_group").update(ingress=[{"cidr_blocks": ["0.0.0.0/0"], "from_port": 443, "to_port": 443, "protocol": "tcp"}]), "open to 0.0.0.0/0"),
+    "all ways out in the group itself": (lambda f: first(f, "aws_security_group").update(egress=[{"cidr_blocks": ["0.0.0.0/0"], "from_port": 0, "to_port": 0, "protocol": "-1"}]), "other than HTTPS goes out"),
+    "the default group open": (lambda f: first(f, "aws_default_security_group").update(egress=[{"from_port": 0}]), "own group is open"),
     "no tags": (lambda f: first(f, "aws_dynamodb_table").update(tags_all={}), "not tagged"),
     "leases that can be deleted": (lambda f: first(f, "aws_dynamodb_table").update(deletion_protection_enabled=False), "deletion_protection_enabled"),
     "a lake that can be emptied": (lambda f: first(f, "aws_s3_bucket").update(force_destroy=True), "force_destroy"),
@@ -175,6 +179,38 @@ def test_policies_find_mistakes(planner):
         if not any(word in f for f in findings):
             missed.append((name, findings))
     assert missed == [], "\n".join(f"{name}: {findings}" for name, findings in missed)
+
+
+def test_an_existing_stream_and_bucket_are_used_and_left_alone(tmp_path):
+    """Made on the stand-in: roles name them, a second plan is empty, and both are as they were when all the rest is gone."""
+    proc, env = tf.standin()
+    try:
+        terraform = tf.Terraform(tmp_path, env)
+        client = lambda name: boto3.client(name, endpoint_url=env["AWS_ENDPOINT_URL"], region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
+        kinesis, s3 = client("kinesis"), client("s3")
+        kinesis.create_stream(StreamName="theirs", ShardCount=2)
+        s3.create_bucket(Bucket="their-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_object(Bucket="their-bucket", Key="theirs", Body=b"x")
+        arn = kinesis.describe_stream_summary(StreamName="theirs")["StreamDescriptionSummary"]["StreamARN"]
+        using = (f"-var=existing_stream_arn={arn}", "-var=existing_bucket=their-bucket", "-var=raw=true")
+        found, findings = judge(terraform.plan("dev", *using), ("their-bucket",))
+        assert findings == [] and not any(r["type"] in ("aws_kinesis_stream", "aws_s3_bucket") for r in found)
+        arguments = ("-input=false", "-var-file=environments/dev.tfvars", *using)
+        terraform.run("apply", "-auto-approve", *arguments)
+        assert terraform.run("plan", "-detailed-exitcode", *arguments, check=False).returncode == 0
+        iam = client("iam")
+        allowed = json.dumps(iam.get_role_policy(RoleName="inlet-dev-run-eu-west-1", PolicyName="run")["PolicyDocument"])
+        assert arn in allowed and "arn:aws:s3:::their-bucket/lake/*" in allowed
+        terraform.run("destroy", "-auto-approve", *arguments)
+        assert kinesis.list_streams()["StreamNames"] == ["theirs"] and [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["their-bucket"]
+        assert kinesis.describe_stream_summary(StreamName="theirs")["StreamDescriptionSummary"]["EncryptionType"] == "NONE"
+        assert [o["Key"] for o in s3.list_objects_v2(Bucket="their-bucket")["Contents"]] == ["theirs"]
+        assert "Status" not in s3.get_bucket_versioning(Bucket="their-bucket")
+    except tf.Missing as e:
+        pytest.skip(str(e))
+    finally:
+        proc.terminate()
+        proc.wait()
 
 
 def test_protected_streams_and_lakes_are_not_deleted(tmp_path):
