@@ -42,11 +42,12 @@ $(B)/unit/%: tests/unit/%.c $(B)/libinlet.a
 $(B)/aws_tool: tests/tools/aws_tool.c $(B)/libinlet.a
 	$(CC) $(CFLAGS_ALL) -o $@ $< $(B)/libinlet.a $(LIBS)
 
-unit: $(UNIT_BINS) ## the unit tests alone
-	@tools/unit.sh $(UNIT_BINS)
+include tools/fuzz.mk
+unit: $(UNIT_BINS) $(FUZZ_BINS) ## the unit tests alone
+	@tools/unit.sh $(UNIT_BINS) $(FUZZ_BINS)
 
-layers: ## no include runs upwards
-	@tools/layers.sh
+layers: ## no include runs upwards; functions, files and paths are as they should be
+	@tools/layers.sh && tools/style.sh
 
 demo: deps ## a local stream of a million events into a lake, and readers over it
 	@$(MAKE) --no-print-directory $(B)/inlet

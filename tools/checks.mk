@@ -10,9 +10,11 @@ test-trino: deps ## Trino, which Athena is made from, reads a lake in S3 and Glu
 	@B=$(B) tools/trino.sh
 
 .PHONY: lint
-lint: deps ## clang builds it without a warning; cppcheck finds nothing (Debian packages, installed)
-	@. tools/packages.sh; install_missing lint clang cppcheck
+lint: deps ## clang without a warning; cppcheck, clang-tidy, gcc -fanalyzer find nothing (Debian packages, installed)
+	@. tools/packages.sh; install_missing lint clang clang-tidy cppcheck
 	@$(MAKE) --no-print-directory -s CC=clang B=build-clang build-clang/inlet
 	@cppcheck -q --std=c11 --enable=warning,performance,portability --error-exitcode=1 --suppress=missingIncludeSystem \
 	  --suppressions-list=tools/cppcheck.txt --include=tools/cppcheck.h -Isrc -j2 src
-	@echo "lint: clang and cppcheck find nothing"
+	@tools/lint.sh analyse
+	@tools/lint.sh tidy
+	@echo "lint: clang, cppcheck, gcc -fanalyzer and clang-tidy find nothing"

@@ -169,7 +169,7 @@ void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t *n,
         return p;
     }
     void *q = SEPARATE || *n >= OWN_MIN ? take_own(a, n) : take(a, *n, align);
-    if (used)
+    if (p && used)
         memcpy(q, p, used);
     if (p && own)
         drop_block(a, (struct arena_block *)(void *)((uint8_t *)p - HEAD));

@@ -273,7 +273,7 @@ static const char *short_seq(struct seq at, char out[SEQ_TEXT_MAX])
     size_t n = seq_format(at, out);
     if (n > 20) {
         memmove(out + 3, out + n - 14, 15);
-        memcpy(out, "...", 3);
+        memset(out, '.', 3);
     }
     return out;
 }

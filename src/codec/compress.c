@@ -163,8 +163,9 @@ static int undo_gzip(const uint8_t *p, size_t n, uint8_t *out, size_t out_n, str
 /* Copies within the output: source and target may overlap, and then the bytes repeat. */
 static void repeat(uint8_t *to, size_t back, size_t n)
 {
+    const uint8_t *from = to - back;
     for (size_t i = 0; i < n; i++)
-        to[i] = to[i - back];
+        to[i] = from[i];
 }
 
 struct snappy {

@@ -354,6 +354,8 @@ int decode_values(struct column *out, const struct footer_leaf *leaf, int32_t en
 {
     struct delta d = {p, p + n};
     int rc = -1;
+    if (count == 0)
+        return 0;
     make_room(out, count);
     if (encoding == ENCODING_PLAIN)
         rc = plain(out, leaf, p, n, count);

@@ -223,6 +223,8 @@ static int data_page(struct chunk_in *c, const struct page *p)
     size_t at = 0;
     if (p->values > c->meta->values - (int64_t)o->n_levels)
         return err_set(c->e, ERR_INVALID, "more values than the footer says");
+    if (n == 0)
+        return 0;
     if (o->cap_levels - o->n_levels < n)
         column_grow_levels(o, n);
     if (read_levels(c, p, &at, v2 ? (size_t)p->rep_bytes : SIZE_MAX, o->max_rep,

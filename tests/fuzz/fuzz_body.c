@@ -1,0 +1,83 @@
+/* A GetRecords answer, through the cursor: JSON, base64 and aggregates. Taken apart beforehand or on the way, its
+ * records are the same. */
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "fuzz.h"
+#include "source/body.h"
+#include "source/kpl.h"
+#include "source/source.h"
+
+static void records_of(struct source_batch *b, struct buf *out)
+{
+    struct source_cursor *c = source_cursor_new();
+    struct source_record r;
+    source_cursor_start(c, b);
+    while (source_cursor_next(c, &r)) {
+        volatile uint8_t pad = r.payload[r.n + SOURCE_PAD - 1];
+        (void)pad;
+        buf_printf(out, "%s %d ", r.defect ? r.defect : "", r.sub);
+        buf_put(out, r.seq_text, r.seq_text ? r.seq_text_n : 0);
+        buf_put(out, r.payload, r.n);
+    }
+    source_cursor_free(c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    uint8_t *padded = mem_zalloc(n + SOURCE_PAD);
+    struct source_batch b = {.format = BATCH_GET_RECORDS, .data = padded, .n_data = n};
+    struct body_records all = {0};
+    struct buf by_text = {0}, by_records = {0};
+    struct body body;
+    if (n)
+        memcpy(padded, p, n);
+    records_of(&b, &by_text);
+    if (body_open_records(&body, (const char *)padded, n, &all)) {
+        b.parsed = all.each;
+        b.records = (uint32_t)all.n;
+        if (all.n) {
+            records_of(&b, &by_records);
+            invariant(by_text.n == by_records.n && memcmp(by_text.p, by_records.p, by_text.n) == 0);
+        }
+    }
+    free(all.each);
+    buf_fini(&by_text);
+    buf_fini(&by_records);
+    free(padded);
+    return 0;
+}
+
+static void add_aggregate(fuzz_add_fn *add)
+{
+    struct kpl_writer w = {0};
+    struct buf packed = {0}, text = {0};
+    unsigned char base64[512];
+    kpl_writer_add(&w, "one", (const uint8_t *)"{\"a\":1}", 7);
+    kpl_writer_add(&w, "two", (const uint8_t *)"{}", 2);
+    kpl_writer_finish(&w, &packed);
+    invariant(packed.n < 256);
+    EVP_EncodeBlock(base64, packed.p, (int)packed.n);
+    buf_printf(&text, "{\"Records\":[{\"Data\":\"%s\",\"SequenceNumber\":\"9\"}]}", (const char *)base64);
+    add(text.p, text.n);
+    kpl_writer_fini(&w);
+    buf_fini(&packed);
+    buf_fini(&text);
+}
+
+void fuzz_seeds(fuzz_add_fn *add)
+{
+    static const char records[] =
+        "{\"MillisBehindLatest\":0,\"NextShardIterator\":\"AAAA\\n/+\",\"Records\":[{\"ApproximateArrivalTimestamp\":1.7E9,"
+        "\"Data\":\"eyJldmVudF91dWlkIjoxfQ==\",\"PartitionKey\":\"k\",\"SequenceNumber\":\"49590338271490256608559692538361571095921\"},"
+        "{\"SequenceNumber\":\"7\",\"Data\":\"e30=\",\"PartitionKey\":\"\\u00e9\"}]}";
+    static const char children[] =
+        "{\"ChildShards\":[{\"ShardId\":\"x]\\\"}\",\"ParentShards\":[\"a\"]}],\"Records\":[],\"NextShardIterator\":null}";
+    static const char escaped[] =
+        "{\"Records\":[{\"Data\":\"e\\u0033\\u0030=\",\"SequenceNumber\":\"9\",\"x\":[1,{\"y\":null}]} , {}]}";
+    add(records, sizeof records - 1);
+    add(children, sizeof children - 1);
+    add(escaped, sizeof escaped - 1);
+    add_aggregate(add);
+}
