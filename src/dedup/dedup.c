@@ -1,7 +1,9 @@
 /* The hot window: stripes by hash, each a ring of entries in order of arrival and an index into it.
  *
  *   ring   32 bytes an id: 16 of id, 8 of payload hash, arrival and epoch; the head is the oldest
- *   index  open addressing; a slot is 12 bits of hash over 20 bits of (ring position + 1)
+ *   index  open addressing by buckets of 16 slots, each a cache line filled from its front; a slot is 12 bits of
+ *          hash over 20 bits of (ring position + 1). A bucket is looked at as a whole, since how far it is to a
+ *          free slot is random, and a branch on it costs more than all the rest
  *
  * Nothing is ever deleted from an index. A slot whose entry has gone is merely stale: it is told by
  * its position being outside the ring's live part, or by the id there being another one. When too
@@ -11,7 +13,7 @@
  *
  * Invariants of a stripe, with its lock held:
  *   1. entries head .. head + count - 1 (modulo cap) are the only ones; dead ones are among them
- *   2. each that is not dead has a slot on its probe path, with no free slot before it
+ *   2. each that is not dead has a slot in its home bucket or one after it, with no free slot before it
  *   3. used < slots, so that every probe ends */
 #include "dedup/dedup.h"
 
@@ -27,7 +29,13 @@
 #include "base/mem.h"
 #include "base/pages.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define STRIPES_MAX 32
+#define BUCKET 16u /* slots */
+#define BUCKET_FULL 0xffffu
 #define STRIPE_BYTES_MIN 65536
 #define POS_BITS 20
 #define POS_MASK ((1u << POS_BITS) - 1)
@@ -151,9 +159,10 @@ static struct stripe *stripe_of(const struct dedup *d, uint64_t hash)
     return &d->stripes[hash & (d->stripe_count - 1)];
 }
 
+/* The first slot of the bucket. */
 static uint32_t home_of(uint64_t hash, uint32_t slots)
 {
-    return (uint32_t)((hash >> 32) * slots >> 32);
+    return (uint32_t)((hash >> 32) * (slots / BUCKET) >> 32) * BUCKET;
 }
 
 static uint32_t tag_of(uint64_t hash)
@@ -177,7 +186,7 @@ static void unlock(struct stripe *s)
 
 static uint32_t slots_for(uint32_t cap)
 {
-    return cap + cap / 5 * 3 + 8;
+    return (cap + cap / 5 * 3 + BUCKET) / BUCKET * BUCKET;
 }
 
 static size_t bytes_of(uint32_t cap)
@@ -212,10 +221,10 @@ struct dedup *dedup_new(size_t limit_bytes, int64_t window_us)
     return d;
 }
 
-/* Large arrays from pages, for the sake of huge ones: an id leads anywhere in them. */
+/* Large arrays from pages, for the sake of huge ones: an id leads anywhere in them. On cache lines. */
 static void *big_take(size_t bytes)
 {
-    return bytes < PAGES_ONE ? mem_alloc(bytes) : pages_take(&bytes);
+    return bytes < PAGES_ONE ? mem_lines(1, bytes) : pages_take(&bytes);
 }
 
 static void big_give(void *p, size_t bytes)
@@ -282,12 +291,49 @@ static void evict(const struct dedup *d, struct stripe *s)
     s->count--;
 }
 
-static void index_add(struct stripe *s, uint64_t hash, uint32_t pos)
+/* A bit for each slot of a bucket that is taken; and of those, for each with that tag. */
+static inline uint32_t bucket_look(const uint32_t *b, uint32_t tag, uint32_t *same)
 {
-    uint32_t *index = s->index, slots = s->slots, i = home_of(hash, slots);
-    while (index[i])
-        i = i + 1 == slots ? 0 : i + 1;
-    index[i] = tag_of(hash) | (pos + 1);
+#if defined(__SSE2__)
+    const __m128i *v = (const __m128i *)(const void *)b, zero = _mm_setzero_si128(),
+                  want = _mm_set1_epi32((int)tag), mask = _mm_set1_epi32((int)~POS_MASK);
+    __m128i none[4], like[4];
+    for (int i = 0; i < 4; i++) {
+        none[i] = _mm_cmpeq_epi32(v[i], zero);
+        like[i] = _mm_cmpeq_epi32(_mm_and_si128(v[i], mask), want);
+    }
+    none[0] = _mm_packs_epi16(_mm_packs_epi32(none[0], none[1]), _mm_packs_epi32(none[2], none[3]));
+    like[0] = _mm_packs_epi16(_mm_packs_epi32(like[0], like[1]), _mm_packs_epi32(like[2], like[3]));
+    uint32_t taken = ~(uint32_t)_mm_movemask_epi8(none[0]) & BUCKET_FULL,
+             found = (uint32_t)_mm_movemask_epi8(like[0]);
+#else
+    uint32_t taken = 0, found = 0;
+    for (uint32_t i = 0; i < BUCKET; i++) {
+        taken |= (uint32_t)(b[i] != 0) << i;
+        found |= (uint32_t)((b[i] & ~POS_MASK) == tag) << i;
+    }
+#endif
+    *same = found & taken;
+    return taken;
+}
+
+static uint32_t next_bucket(uint32_t at, uint32_t slots)
+{
+    return at + BUCKET == slots ? 0 : at + BUCKET;
+}
+
+/* The first free slot for a hash. */
+static uint32_t index_free(const struct stripe *s, uint64_t hash)
+{
+    uint32_t at = home_of(hash, s->slots), taken, ignored;
+    while ((taken = bucket_look(s->index + at, 0, &ignored)) == BUCKET_FULL)
+        at = next_bucket(at, s->slots);
+    return at + (uint32_t)__builtin_ctz(~taken);
+}
+
+static void index_put(struct stripe *s, uint32_t slot, uint64_t hash, uint32_t pos)
+{
+    s->index[slot] = tag_of(hash) | (pos + 1);
     s->used++;
 }
 
@@ -299,7 +345,7 @@ static void index_make(struct stripe *s)
     for (uint32_t i = 0; i < s->count; i++) {
         struct entry *x = ring_at(s, i);
         if (x->epoch != EPOCH_DEAD)
-            index_add(s, entry_hash(x), (uint32_t)(x - s->ring));
+            index_put(s, index_free(s, entry_hash(x)), entry_hash(x), (uint32_t)(x - s->ring));
     }
 }
 
@@ -374,20 +420,25 @@ static void make_room(const struct dedup *d, struct stripe *s, size_t text)
 
 /* ---- checks ---- */
 
-static struct entry *find(const struct stripe *s, const struct dedup_key *k)
+/* NULL: it is not there, and *slot is where it would be. */
+static struct entry *find(const struct stripe *s, const struct dedup_key *k, uint32_t *slot)
 {
-    uint32_t slots = s->slots, tag = tag_of(k->hash), *index = s->index;
+    uint32_t slots = s->slots, tag = tag_of(k->hash), taken, same;
     if (!slots)
         return NULL;
-    for (uint32_t i = home_of(k->hash, slots); index[i]; i = i + 1 == slots ? 0 : i + 1) {
-        if ((index[i] & ~POS_MASK) != tag)
-            continue;
-        uint32_t pos = (index[i] & POS_MASK) - 1;
-        uint32_t age = pos >= s->head ? pos - s->head : pos + s->cap - s->head;
-        if (age < s->count && entry_is(&s->ring[pos], k))
-            return &s->ring[pos];
+    for (uint32_t at = home_of(k->hash, slots);; at = next_bucket(at, slots)) {
+        taken = bucket_look(s->index + at, tag, &same);
+        for (; same; same &= same - 1) {
+            uint32_t pos = (s->index[at + (uint32_t)__builtin_ctz(same)] & POS_MASK) - 1;
+            uint32_t age = pos >= s->head ? pos - s->head : pos + s->cap - s->head;
+            if (age < s->count && entry_is(&s->ring[pos], k))
+                return &s->ring[pos];
+        }
+        if (taken != BUCKET_FULL) {
+            *slot = at + (uint32_t)__builtin_ctz(~taken);
+            return NULL;
+        }
     }
-    return NULL;
 }
 
 static uint32_t arrived_of(int64_t us)
@@ -396,14 +447,18 @@ static uint32_t arrived_of(int64_t us)
     return units < TEXT_FLAG ? (uint32_t)units : TEXT_FLAG - 1;
 }
 
-static void insert(const struct dedup *d, struct stripe *s, const struct dedup_key *k,
+/* `slot` as find left it. */
+static void insert(const struct dedup *d, struct stripe *s, const struct dedup_key *k, uint32_t slot,
                    uint64_t payload, int64_t arrived, uint32_t epoch)
 {
     if (arrived > s->newest_us)
         s->newest_us = arrived;
-    if (k->text || s->tight || s->count == s->cap || s->used >= s->used_max)
+    if (k->text || s->tight || s->count == s->cap || s->used >= s->used_max) {
         make_room(d, s, k->text ? k->n + (size_t)TEXT_OVERHEAD : 0);
+        slot = index_free(s, k->hash);
+    }
     struct entry *x = ring_at(s, s->count++);
+    __builtin_prefetch(x + 2, 1); /* the stripe's next line: it has been out of the caches for long */
     *x = (struct entry){{k->id[0], k->id[1]}, payload, arrived_of(arrived), epoch};
     if (k->text) {
         x->id[0] = (uint64_t)(uintptr_t)mem_strndup((const char *)k->text, k->n);
@@ -412,7 +467,7 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
         s->text_bytes += k->n + (size_t)TEXT_OVERHEAD;
         s->tight = true; /* perhaps: make_room will see */
     }
-    index_add(s, k->hash, (uint32_t)(x - s->ring));
+    index_put(s, slot, k->hash, (uint32_t)(x - s->ring));
 }
 
 void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
@@ -440,9 +495,10 @@ static uint32_t epoch_pack(struct dedup *d, uint64_t epoch)
 static enum dedup_verdict check(struct dedup *d, struct stripe *s, const struct dedup_key *k,
                                 uint64_t payload_hash, int64_t arrived, uint64_t epoch)
 {
-    const struct entry *x = find(s, k);
+    uint32_t slot = 0;
+    const struct entry *x = find(s, k, &slot);
     if (__builtin_expect(!x, 1)) {
-        insert(d, s, k, payload_hash, arrived, epoch_pack(d, epoch));
+        insert(d, s, k, slot, payload_hash, arrived, epoch_pack(d, epoch));
         return DEDUP_NEW;
     }
     if (!x->payload || !payload_hash)
@@ -483,11 +539,12 @@ void dedup_restore(struct dedup *d, const struct dedup_key *k, int64_t arrived)
     struct stripe *s = stripe_of(d, k->hash);
     pthread_mutex_lock(&d->gate);
     lock(s);
-    struct entry *x = find(s, k);
+    uint32_t slot = 0;
+    struct entry *x = find(s, k, &slot);
     if (x)
         x->epoch = EPOCH_RESTORED; /* the lake has it, whoever brought it */
     else
-        insert(d, s, k, 0, arrived, EPOCH_RESTORED);
+        insert(d, s, k, slot, 0, arrived, EPOCH_RESTORED);
     unlock(s);
     pthread_mutex_unlock(&d->gate);
 }
