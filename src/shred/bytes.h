@@ -8,6 +8,7 @@
 
 #include "codec/digits.h"
 #include "shred/shred_int.h"
+#include "shred/words.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bytes are compared as words");
 
@@ -137,7 +138,7 @@ static inline const uint8_t *bytes_long(const uint8_t *p, int64_t *out)
     }
     if (n == 0 || (n > 1 && *p == '0') || p[n] == '.' || (p[n] | 0x20) == 'e')
         return NULL;
-    *out = minus ? -(int64_t)m : (int64_t)m;
+    *out = bytes_signed(m, minus);
     return p + n;
 }
 
@@ -156,7 +157,7 @@ static inline const uint8_t *bytes_double(const uint8_t *p, double *out)
         return NULL;
     /* Both exact, so the quotient is the nearest double. */
     double v = (double)(m * (uint64_t)bytes_powers[places] + part) / bytes_powers[places];
-    *out = minus ? -v : v;
+    *out = bytes_signed_real(v, minus);
     return p + places;
 }
 

@@ -5,7 +5,9 @@
 
 #include <immintrin.h>
 
+#include "codec/digits.h"
 #include "shred/shred_int.h"
+#include "shred/words.h"
 
 static inline __m256i load32(const void *p)
 {
@@ -204,14 +206,12 @@ static inline const uint8_t *bytes_long(const uint8_t *p, int64_t *out)
         return NULL;
     uint64_t m = digits_value(_mm_shuffle_epi8(digits_load(p), load16(digits_slide + head)));
     if (__builtin_expect(n > 16, 0)) {
-        uint64_t more = 0;
-        for (unsigned i = 16; i < n; i++)
-            more = more * 10 + (uint64_t)(p[i] - '0');
-        m = m * digits_tens[n - 16] + more;
+        uint64_t more = bytes_half(p + 16) ^ UINT64_C(0x30303030); /* three of them at most */
+        m = m * digits_tens[n - 16] + digits8_value(more << (64 - 8 * (n - 16)));
         if (m > INT64_MAX) /* 19 digits do not wrap */
             return NULL;
     }
-    *out = minus ? -(int64_t)m : (int64_t)m;
+    *out = bytes_signed(m, minus);
     return p + n;
 }
 
@@ -229,7 +229,7 @@ static inline const uint8_t *bytes_double(const uint8_t *p, double *out)
     to = _mm_sub_epi8(to, _mm_cmpgt_epi8(to, _mm_set1_epi8((char)(n - 1))));
     uint64_t m = digits_value(_mm_shuffle_epi8(digits_load(p), to));
     double v = (double)(int64_t)m / digits_powers[all - 1 - n]; /* both exact: the nearest */
-    *out = minus ? -v : v;
+    *out = bytes_signed_real(v, minus);
     return p + all;
 }
 

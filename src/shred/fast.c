@@ -427,7 +427,7 @@ bool fast_enter_shape(struct fast *f, const char *name, size_t n)
     struct shape *sh = s->last;
     f->name = name; /* apart, not as a struct str: who reads that whole waits for both stores */
     f->name_n = n;
-    if (!sh || sh->parts.name.n != n || memcmp(sh->name, name, n) != 0)
+    if (!sh || !shape_is(sh, name, n))
         sh = map_get(&s->shapes, name, n);
     if (!sh || !sh->routed || !sh->table || sh->table->unavailable)
         return false;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "shred/shred_int.h"
+#include "shred/words.h"
 
 #define OFFSETS 8       /* of the name's key in a record, that were right of late */
 #define PEEK_BYTES 512  /* further on it is not looked for */
@@ -12,7 +13,8 @@
 #define AHEAD 2         /* lines */
 
 struct lines {
-    uint32_t offsets[OFFSETS];
+    uint32_t offsets[OFFSETS], n_offsets; /* the first of them, until all are taken */
+    size_t reach; /* beyond the furthest */
     struct shape *names[NAMES];
     uint32_t starts[SHRED_LINES_MAX + 2], order[SHRED_LINES_MAX];
     uint64_t window; /* counts calls */
@@ -26,30 +28,46 @@ void lines_forget(struct lines *l)
 static const char key[] = "\"event_name\":";
 #define KEY_BYTES (sizeof key - 1)
 
+static bool key_at(const uint8_t *p)
+{
+    return memcmp(p, key, 8) == 0 && memcmp(p + KEY_BYTES - 8, key + KEY_BYTES - 8, 8) == 0;
+}
+
 void lines_free(struct lines *l)
 {
     free(l);
 }
 
+/* Where the key stands, by the offsets that were right before: which of them it is this time is random, so there is a
+ * bit for each instead of a branch. */
+static const uint8_t *key_as_before(const struct lines *l, const uint8_t *p, size_t n)
+{
+    unsigned found = 0;
+    if (n + 64 < l->reach)
+        return NULL;
+    for (unsigned i = 0; i < OFFSETS; i++)
+        found |= (unsigned)key_at(p + l->offsets[i]) << i;
+    uint32_t off = l->offsets[__builtin_ctz(found | 1u << (OFFSETS - 1))];
+    return found && off + KEY_BYTES < n ? p + off : NULL;
+}
+
+static void keep_offset(struct lines *l, uint32_t off)
+{
+    uint32_t at = l->n_offsets++; /* when all are taken, the second half in turns */
+    l->offsets[at < OFFSETS ? at : OFFSETS / 2 + at % (OFFSETS / 2)] = off;
+    if (off + KEY_BYTES > l->reach)
+        l->reach = off + KEY_BYTES;
+}
+
 /* The name's text, up to its quote; NULL if it is not found. */
 static const char *find_name(struct lines *l, const uint8_t *p, size_t n, size_t *len)
 {
-    const uint8_t *at = NULL;
-    for (unsigned i = 0; i < OFFSETS && !at; i++) {
-        uint32_t off = l->offsets[i];
-        if (off + KEY_BYTES < n && memcmp(p + off, key, KEY_BYTES) == 0) {
-            at = p + off;
-            if (i) { /* one place forward */
-                l->offsets[i] = l->offsets[i - 1];
-                l->offsets[i - 1] = off;
-            }
-        }
-    }
+    const uint8_t *at = key_as_before(l, p, n);
     if (!at) {
         at = memmem(p, n < PEEK_BYTES ? n : PEEK_BYTES, key, KEY_BYTES);
         if (!at)
             return NULL;
-        l->offsets[OFFSETS - 1] = (uint32_t)(at - p);
+        keep_offset(l, (uint32_t)(at - p));
     }
     const uint8_t *end = p + n;
     at += KEY_BYTES;
@@ -57,11 +75,14 @@ static const char *find_name(struct lines *l, const uint8_t *p, size_t n, size_t
         at++;
     if (at >= end || *at++ != '"')
         return NULL;
-    const uint8_t *stop = memchr(at, '"', (size_t)(end - at));
-    if (!stop)
-        return NULL;
-    *len = (size_t)(stop - at);
-    return (const char *)at;
+    *len = words_up_to(at, '"');
+    if (*len == 32) {
+        const uint8_t *stop = at < end ? memchr(at, '"', (size_t)(end - at)) : NULL;
+        if (!stop)
+            return NULL;
+        *len = (size_t)(stop - at);
+    }
+    return at + *len < end ? (const char *)at : NULL;
 }
 
 static uint64_t head_of(const char *p, size_t n)
@@ -81,7 +102,7 @@ static struct shape *shape_of_line(struct shredder *s, const struct shred_line *
     uint64_t tail = n > 8 ? head_of(name + n - 8, 8) : n;
     uint64_t mixed = (head_of(name, n) ^ (tail << 23 | tail >> 41)) * UINT64_C(0x9e3779b97f4a7c15);
     struct shape **slot = &l->names[mixed >> 55];
-    if (!*slot || (*slot)->parts.name.n != n || memcmp((*slot)->name, name, n) != 0) {
+    if (!*slot || !shape_is(*slot, name, n)) {
         struct shape *sh = map_get(&s->shapes, name, n);
         if (!sh)
             return NULL;
@@ -118,7 +139,7 @@ static void sort(struct shredder *s, struct shred_line *lines, uint32_t n)
 
 static void prefetch(const struct shred_line *line)
 {
-    for (uint32_t at = 0; at < line->n && at < 1024; at += 64)
+    for (uint32_t at = 0; at < 512; at += 64) /* however long it is: no branch on that */
         __builtin_prefetch(line->payload + at);
 }
 

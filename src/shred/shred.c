@@ -214,7 +214,7 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
 {
     struct event_name parts;
     struct shape *sh = s->last;
-    if (!sh || sh->parts.name.n != n || memcmp(sh->name, name, n) != 0)
+    if (!sh || !shape_is(sh, name, n))
         sh = map_get(&s->shapes, name, n);
     if (!sh) {
         *why = event_name_parse(name, n, &parts);
@@ -224,6 +224,7 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
             forget_shapes(s, true);
         sh = mem_zalloc(sizeof *sh);
         sh->name = mem_strndup(name, n);
+        memcpy(sh->head, name, n < sizeof sh->head ? n : sizeof sh->head);
         event_name_parse(sh->name, n, &sh->parts);
         map_set(&s->shapes, name, n, sh);
     }

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "codec/json.h"
 #include "shred/shred.h"
+#include "shred/words.h"
 
 #define UUID_MAX 256
 #define EDGES 4       /* ways on that are remembered after a value */
@@ -79,6 +80,7 @@ struct shape_column {
 };
 struct shape { /* one event name */
     char *name;
+    char head[32]; /* as much of it, then zeros */
     struct event_name parts;
     struct shred_table *table;
     enum reason why;
@@ -95,6 +97,13 @@ struct shape { /* one event name */
     uint64_t window;
     bool used;          /* in the last epoch */
 };
+
+/* `name` has 32 readable bytes. */
+static inline bool shape_is(const struct shape *sh, const char *name, size_t n)
+{
+    return sh->parts.name.n == n &&
+           (n <= sizeof sh->head ? words_same(sh->head, name, (unsigned)n) : memcmp(sh->name, name, n) == 0);
+}
 
 struct place_in { /* the instance that a value stands in */
     struct lnode *node;
