@@ -200,6 +200,10 @@ put_value(struct fast *f, const uint8_t *p, unsigned op, int32_t only, struct ln
         return put_list(f, p, n, depth, rep);
     default: break;
     }
+    if (bytes_half(p) == bytes_half((const uint8_t *)"null")) {
+        *stored = false;
+        return p + 4;
+    }
     p = fast_other(f, p, depth, n, rep);
     *stored = f->stored;
     return p;
