@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/newlines.h"
 #include "shred/shred.h"
 
 #define CUT_BYTES ((size_t)64 << 20)
@@ -18,7 +19,8 @@
 static const struct registry_limits limits = {
     .columns = 1000, .struct_fields = 200, .depth = 16, .name_bytes = 128};
 static struct map tables;
-static struct shred_line lines[SHRED_LINES_MAX];
+#define LINES_AT_ONCE 256
+static struct shred_line lines[SHRED_LINES_MAX + NEWLINES_ROOM];
 
 static struct shred_table *route(void *ctx, const struct event_name *name, enum reason *why)
 {
@@ -77,12 +79,20 @@ int main(int argc, char **argv)
         for (char *p = text, *end = text + n; p < end;) {
             uint32_t count = 0;
             char *from = p;
-            for (; p < end && p - from < BATCH_BYTES && count < SHRED_LINES_MAX; count++) {
-                char *stop = memchr(p, '\n', (size_t)(end - p));
-                size_t len = (size_t)((stop ? stop : end) - p);
-                lines[count] = (struct shred_line){(const uint8_t *)p, (uint32_t)len, 0, SEQ_NONE};
-                p += len + 1;
+            while (p < end && p - from < BATCH_BYTES && count + LINES_AT_ONCE < SHRED_LINES_MAX) {
+                uint32_t ends[LINES_AT_ONCE + NEWLINES_ROOM];
+                size_t left = (size_t)(end - p);
+                size_t found = newlines_find((const uint8_t *)p, left < BATCH_BYTES ? left : BATCH_BYTES, ends,
+                                             LINES_AT_ONCE);
+                char *line = p;
+                for (size_t i = 0; i < found; i++, count++, line = p + ends[i - 1] + 1)
+                    lines[count] = (struct shred_line){(const uint8_t *)line, (uint32_t)(p + ends[i] - line), 0, SEQ_NONE};
+                if (!found)
+                    break;
+                p = line;
             }
+            if (!count)
+                break;
             struct shred_record like = {.arrived_us = 1, .sub = -1};
             shredder_lines(s, lines, count, &like, 1, false, 1);
             events += count;

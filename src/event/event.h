@@ -51,6 +51,8 @@ struct event_time_cache {
     int64_t day;
     char date[16]; /* "YYYY-MM-DDT" */
     bool valid;
+    int64_t minute;        /* of event_time_of_day: its first second, */
+    uint64_t minute_text;  /* ... and that as text; 0 if none is known */
 };
 enum reason event_time_parse(const char *p, size_t n, bool quoted, enum time_unit unit,
                              struct event_time_cache *cache, struct event_time *out);

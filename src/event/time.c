@@ -138,6 +138,11 @@ static enum time_unit unit_of(u128 integer)
 
 uint64_t event_time_of_day(int64_t second, struct event_time_cache *cache)
 {
+    uint64_t since = (uint64_t)second - (uint64_t)cache->minute;
+    if (__builtin_expect(since < 60 && cache->minute_text, 1)) {
+        uint64_t tens = since * 205 >> 11;
+        return cache->minute_text + (tens << 48) + ((since - tens * 10) << 56);
+    }
     int64_t day = second / 86400;
     uint32_t s = (uint32_t)(second - day * 86400), m = s / 60 % 60, h = s / 3600;
     if (!cache->valid || cache->day != day) {
@@ -147,9 +152,11 @@ uint64_t event_time_of_day(int64_t second, struct event_time_cache *cache)
         cache->valid = true;
     }
     s %= 60;
-    uint64_t tens = (uint64_t)(h / 10) | (uint64_t)(m / 10) << 24 | (uint64_t)(s / 10) << 48;
-    uint64_t ones = (uint64_t)(h % 10) | (uint64_t)(m % 10) << 24 | (uint64_t)(s % 10) << 48;
-    return (tens | ones << 8) + UINT64_C(0x30303a30303a3030);
+    uint64_t tens = (uint64_t)(h / 10) | (uint64_t)(m / 10) << 24;
+    uint64_t ones = (uint64_t)(h % 10) | (uint64_t)(m % 10) << 24;
+    cache->minute = second - s;
+    cache->minute_text = (tens | ones << 8) + UINT64_C(0x30303a30303a3030);
+    return cache->minute_text + ((uint64_t)(s / 10) << 48) + ((uint64_t)(s % 10) << 56);
 }
 
 /* "YYYY-MM-DDTHH:MM:SS", 19 bytes. */

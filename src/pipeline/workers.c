@@ -83,55 +83,97 @@ static struct shard_counts since(const struct shred_counts *now, const struct sh
                                  dead_of(now) - dead_of(before)};
 }
 
+/* Rows of too many partitions are put aside, if more are to come: the coordinator looks at what is open to see
+ * whether an epoch is worth its end. How many bytes that was. */
+static size_t put_aside(struct worker *w)
+{
+    return shredder_partitions(w->shredder) > w->all->env.partitions_max ? detach(w) : 0;
+}
+
+/* Lines that came together go to the shredder together. `n` are there; none are after it. */
+static void shred_lines(struct worker *w, const struct work_item *item, uint32_t n, int64_t now_us)
+{
+    const struct source_batch *b = item->batch;
+    const struct shred_record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
+    if (n)
+        shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
+}
+
+static void shred_record(struct worker *w, const struct work_item *item, const struct source_record *in,
+                         int64_t now_us)
+{
+    struct shred_record r = {.payload = in->payload,
+                             .n = in->n,
+                             .shard = item->batch->shard,
+                             .seq = in->seq,
+                             .seq_text = in->seq_text,
+                             .seq_text_n = in->seq_text_n,
+                             .sub = in->sub,
+                             .arrived_us = in->arrived_us,
+                             .defect = in->defect};
+    shredder_record(w->shredder, &r, item->batch->tag, item->check_positions, now_us);
+}
+
+/* As many lines as come at once, behind the n that are there; how many there are then. */
+static uint32_t add_lines(struct worker *w, uint32_t n)
+{
+    struct source_line lines[SOURCE_LINES];
+    uint32_t more = source_cursor_lines(w->cursor, lines);
+    for (uint32_t i = 0; i < more; i++)
+        w->lines[n++] =
+            (struct shred_line){lines[i].payload, (uint32_t)lines[i].n, 0, seq_of(lines[i].end)};
+    return n;
+}
+
+/* All of a batch; how many bytes were put aside. */
+static size_t shred_records(struct worker *w, const struct work_item *item, int64_t now_us)
+{
+    struct source_record in;
+    size_t aside = 0;
+    uint32_t n = 0, before = 0;
+    source_cursor_start(w->cursor, item->batch);
+    for (;;) {
+        n = add_lines(w, before = n);
+        if (n == before) {
+            if (!source_cursor_next(w->cursor, &in))
+                break;
+            if (item->batch->format == BATCH_NDJSON && !in.defect && in.n <= UINT32_MAX) { /* stays where it is */
+                w->lines[n++] = (struct shred_line){in.payload, (uint32_t)in.n, 0, in.seq};
+            } else {
+                shred_lines(w, item, n, now_us);
+                n = 0;
+                shred_record(w, item, &in, now_us);
+                aside += put_aside(w);
+            }
+        }
+        if (n + SOURCE_LINES > SHRED_LINES_MAX) {
+            shred_lines(w, item, n, now_us);
+            n = 0;
+            aside += put_aside(w);
+        }
+    }
+    shred_lines(w, item, n, now_us);
+    return aside;
+}
+
 /* What came of it goes into `m`. */
 static void shred_batch(struct worker *w, const struct work_item *item, struct msg *m)
 {
     const struct source_batch *b = item->batch;
     int64_t began = clock_thread_cpu_ns(), now_us = clock_wall_us(w->all->env.clock);
-    struct source_record in;
     pthread_mutex_lock(&w->lock);
     const struct shred_counts before = *shredder_counts(w->shredder);
     if (b->tag > w->epoch) {
         detach(w);
         w->epoch = b->tag;
     }
-    size_t had = shredder_bytes(w->shredder), aside = 0;
-    source_cursor_start(w->cursor, b);
+    size_t had = shredder_bytes(w->shredder);
     shredder_begin(w->shredder);
-    struct shred_record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
-    uint32_t n = 0;
-    while (source_cursor_next(w->cursor, &in)) {
-        if (b->format == BATCH_NDJSON && !in.defect && in.n <= UINT32_MAX) { /* they stay where they are */
-            w->lines[n++] = (struct shred_line){in.payload, (uint32_t)in.n, 0, in.seq};
-            if (n < SHRED_LINES_MAX)
-                continue;
-        }
-        shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
-        if (shredder_partitions(w->shredder) > w->all->env.partitions_max)
-            aside += detach(w);
-        if (n == SHRED_LINES_MAX) {
-            n = 0;
-            continue;
-        }
-        n = 0;
-        struct shred_record r = {.payload = in.payload,
-                                 .n = in.n,
-                                 .shard = b->shard,
-                                 .seq = in.seq,
-                                 .seq_text = in.seq_text,
-                                 .seq_text_n = in.seq_text_n,
-                                 .sub = in.sub,
-                                 .arrived_us = in.arrived_us,
-                                 .defect = in.defect};
-        shredder_record(w->shredder, &r, b->tag, item->check_positions, now_us);
-        if (shredder_partitions(w->shredder) > w->all->env.partitions_max)
-            aside += detach(w);
-    }
-    shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
+    size_t now = shred_records(w, item, now_us);
     shredder_end(w->shredder);
-    aside += shredder_bytes(w->shredder);
+    now += shredder_bytes(w->shredder);
     m->bytes = b->n_data;
-    m->grew = aside > had ? aside - had : 0;
+    m->grew = now > had ? now - had : 0;
     charge(w, shredder_bytes(w->shredder));
     add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
     w->shred_ns += clock_thread_cpu_ns() - began;

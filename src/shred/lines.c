@@ -154,6 +154,8 @@ void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
     const uint32_t *order = s->lines->order;
     for (uint32_t i = 0; i < n; i++) {
         const struct shred_line *line = &lines[order[i]];
+        if (i + 2 * AHEAD < n)
+            __builtin_prefetch(&lines[order[i + 2 * AHEAD]]);
         if (i + AHEAD < n)
             prefetch(&lines[order[i + AHEAD]]);
         r.payload = line->payload;

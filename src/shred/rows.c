@@ -3,6 +3,9 @@
  * nothing at all. */
 #include <stdlib.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "base/mem.h"
 #include "shred/shred_int.h"
@@ -75,6 +78,26 @@ uint8_t rows_structs(const struct rowset *r, const struct lnode *n, uint32_t row
     return (uint8_t)there;
 }
 
+/* A bit of each of eight words, each a byte. */
+static inline uint64_t eight_bits(const uint64_t w[8], unsigned shift)
+{
+#if defined(__SSE2__)
+    const __m128i *v = (const __m128i *)(const void *)w, one = _mm_set1_epi64x(1), by = _mm_cvtsi32_si128((int)shift);
+    __m128i q[4];
+    for (int i = 0; i < 4; i++)
+        q[i] = _mm_and_si128(_mm_srl_epi64(_mm_loadu_si128(v + i), by), one);
+    /* All are 0 or 1: nothing is lost where halves are packed. */
+    __m128i low = _mm_packs_epi32(q[0], q[1]), high = _mm_packs_epi32(q[2], q[3]);
+    low = _mm_packs_epi32(low, high);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(low, low));
+#else
+    uint64_t eight = 0;
+    for (unsigned k = 0; k < 8; k++)
+        eight |= (w[k] >> shift & 1) << (8 * k);
+    return eight;
+#endif
+}
+
 /* Adds a column's bit to each row's byte: eight rows at a time. */
 static void add_bits(uint8_t *def, const struct rowset *r, uint32_t col)
 {
@@ -86,11 +109,9 @@ static void add_bits(uint8_t *def, const struct rowset *r, uint32_t col)
     uint32_t n = r->rows - b->from, i = 0;
     def += b->from;
     for (; i + 8 <= n; i += 8) {
-        uint64_t eight = 0, sum;
-        for (unsigned k = 0; k < 8; k++)
-            eight |= (of_row[i + k] >> shift & one) << (8 * k);
+        uint64_t sum;
         memcpy(&sum, def + i, 8);
-        sum += eight;
+        sum += eight_bits(of_row + i, shift);
         memcpy(def + i, &sum, 8);
     }
     for (; i < n; i++)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/newlines.h"
 #include "codec/base64.h"
 #include "source/body.h"
 #include "source/joined.h"
@@ -70,6 +71,41 @@ static bool next_joined(struct source_cursor *c, struct source_record *out)
     c->part += n;
     c->n_part -= n;
     return true;
+}
+
+static bool blank(const uint8_t *p, size_t n)
+{
+    while (n && (*p == ' ' || *p == '\t')) {
+        p++;
+        n--;
+    }
+    return n == 0;
+}
+
+uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOURCE_LINES])
+{
+    const struct source_batch *b = c->b;
+    uint32_t ends[SOURCE_LINES + NEWLINES_ROOM], count = 0;
+    if (b->format != BATCH_NDJSON || b->joined)
+        return 0;
+    while (!count && c->at < b->n_data) {
+        const uint8_t *line = b->data + c->at;
+        size_t left = b->n_data - c->at;
+        size_t found = newlines_find(line, left < UINT32_MAX ? left : UINT32_MAX, ends, SOURCE_LINES);
+        if (!found)
+            break;
+        for (size_t i = 0; i < found && i < SOURCE_LINES; i++) {
+            size_t n = (size_t)(b->data + c->at + ends[i] - line), whole = n + 1;
+            if (n && line[n - 1] == '\r')
+                n--;
+            out[count] = (struct source_line){line, n, 0};
+            out[count].end = b->base_offset + (size_t)(line + whole - b->data);
+            count += !blank(line, n);
+            line += whole;
+        }
+        c->at = (size_t)(line - b->data);
+    }
+    return count;
 }
 
 static bool next_line(struct source_cursor *c, struct source_record *out)

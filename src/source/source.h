@@ -76,6 +76,15 @@ void source_cursor_free(struct source_cursor *c);
 void source_cursor_start(struct source_cursor *c, const struct source_batch *b);
 /* False at the end. Empty lines are skipped and not counted. */
 bool source_cursor_next(struct source_cursor *c, struct source_record *out);
+/* Of a file's batch: the next lines at once, as source_cursor_next gives them one by one. 0: that is to be asked, for
+ * what comes next is not a whole line, or the lines may hold several objects. */
+#define SOURCE_LINES 256
+struct source_line {
+    const uint8_t *payload;
+    size_t n;
+    uint64_t end; /* just past its newline */
+};
+uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOURCE_LINES]);
 
 enum source_event_kind {
     SOURCE_BATCH,     /* batch */

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "base/newlines.h"
 #include "base/seq.h"
 
 static uint64_t state_of_random = 2463534242u;
@@ -211,12 +212,38 @@ static void err_texts(void **state)
     assert_string_equal(err_kind_name((enum err_kind)99), "?");
 }
 
+/* ---- newlines ---- */
+
+static void newlines_like_memchr(void **state)
+{
+    (void)state;
+    static uint8_t text[1200];
+    static uint32_t at[1200 + NEWLINES_ROOM];
+    for (int round = 0; round < 20000; round++) {
+        size_t from = rnd() % 64, n = rnd() % (sizeof text - 64), max = rnd() % 5 ? 1 + rnd() % 40 : 1200;
+        unsigned many = rnd() % 3 ? 200 : 3; /* one byte in so many */
+        for (size_t i = 0; i < n + 64; i++)
+            text[i] = rnd() % many ? (uint8_t)(rnd() % 256) : '\n';
+        size_t found = newlines_find(text + from, n, at, max), k = 0;
+        assert_true(found < max + NEWLINES_ROOM);
+        for (size_t i = 0; i < n && k < found; i++)
+            if (text[from + i] == '\n')
+                assert_int_equal(at[k++], i);
+        assert_int_equal(k, found);
+        if (found < max) {
+            size_t rest = found ? at[found - 1] + 1 : 0;
+            assert_null(memchr(text + from + rest, '\n', n - rest));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(seq_texts),         cmocka_unit_test(seq_round_trips),
         cmocka_unit_test(map_like_an_array), cmocka_unit_test(map_keys_are_bytes),
         cmocka_unit_test(buf_grows),         cmocka_unit_test(err_texts),
+        cmocka_unit_test(newlines_like_memchr),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

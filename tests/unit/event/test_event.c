@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "event/event.h"
@@ -106,6 +107,23 @@ static uint64_t next(void)
 }
 
 /* Any number of up to 25 digits: the double is strtod's and `exact` is what printf gives back. */
+/* Seconds side by side, across minutes and days, back and forth. */
+static void times_of_day_as_libc(void **state)
+{
+    (void)state;
+    struct event_time_cache near = {0};
+    for (int i = 0; i < 200000; i++) {
+        time_t second = 1700006400 + (time_t)(next() % 3) * 86400 - 90 + (time_t)(next() % 180);
+        char want[32], got[32] = "";
+        struct tm tm;
+        strftime(want, sizeof want, "%Y-%m-%dT%H:%M:%S", gmtime_r(&second, &tm));
+        uint64_t of_day = event_time_of_day(second, &near);
+        memcpy(got, near.date, 11);
+        memcpy(got + 11, &of_day, 8);
+        assert_string_equal(got, want);
+    }
+}
+
 static void times_as_libc(void **state)
 {
     (void)state;
@@ -213,6 +231,7 @@ int main(void)
         cmocka_unit_test(times_keep_digits),
         cmocka_unit_test(times_refused),
         cmocka_unit_test(times_as_libc),
+        cmocka_unit_test(times_of_day_as_libc),
         cmocka_unit_test(times_are_fast),
         cmocka_unit_test(names),
         cmocka_unit_test(safe_names),

@@ -161,9 +161,54 @@ static void bad_aggregates(void **state)
     buf_fini(&a);
 }
 
+static void note_line(struct buf *out, const uint8_t *p, size_t n, uint64_t end, const char *defect)
+{
+    buf_printf(out, "%s%p %zu %llu;", defect ? "!" : "", (const void *)p, n, (unsigned long long)end);
+}
+
+/* Lines at once are the lines one by one: blank ones, carriage returns, a last one that goes on elsewhere. */
+static void lines_at_once(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"{\"a\":1}", "{}", "", " ", "\t ", "x", "\r", " {} "};
+    struct source_cursor *c = source_cursor_new();
+    struct source_line lines[SOURCE_LINES];
+    struct source_record r;
+    struct buf text = {0}, one = {0}, many = {0};
+    size_t together = 0;
+    srand(5);
+    for (int round = 0; round < 3000; round++) {
+        text.n = one.n = many.n = 0;
+        for (int k = rand() % (round % 10 ? 20 : 900); k > 0; k--)
+            buf_printf(&text, "%s%s", pieces[rand() % 8], rand() % 4 ? "\n" : rand() % 2 ? "\r\n" : "");
+        buf_reserve(&text, SOURCE_PAD);
+        struct source_batch b = {.format = BATCH_NDJSON, .data = text.p, .n_data = text.n, .base_offset = 7};
+        b.joined = rand() % 8 == 0;
+        b.last = seq_of(7 + text.n + (uint64_t)(rand() % 2));
+        source_cursor_start(c, &b);
+        while (source_cursor_next(c, &r))
+            note_line(&one, r.payload, r.n, seq_low(r.seq), r.defect);
+        source_cursor_start(c, &b);
+        for (uint32_t n;;) {
+            while ((n = source_cursor_lines(c, lines)))
+                for (uint32_t i = 0; i < n; i++, together++)
+                    note_line(&many, lines[i].payload, lines[i].n, lines[i].end, NULL);
+            if (!source_cursor_next(c, &r))
+                break;
+            note_line(&many, r.payload, r.n, seq_low(r.seq), r.defect);
+        }
+        assert_string_equal(buf_cstr(&one), buf_cstr(&many));
+    }
+    assert_true(together > 10000);
+    source_cursor_free(c);
+    buf_fini(&text);
+    buf_fini(&one);
+    buf_fini(&many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(damaged),
-                                       cmocka_unit_test(bad_aggregates)};
+                                       cmocka_unit_test(bad_aggregates), cmocka_unit_test(lines_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
