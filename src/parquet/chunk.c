@@ -16,7 +16,7 @@
 #include "parquet/writer_int.h"
 
 #define SHRINK_MIN 0.95 /* a first page that stays above this share of its size: no compression */
-#define PACK_MIN 400    /* bytes of a first page, with its dictionary, that are worth compressing */
+#define PACK_MIN 1000   /* bytes of a first page, with its dictionary, that are worth compressing */
 #define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
 #define TRIED_MIN 1000  /* values of a chunk that teaches the next ones */
 #define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
@@ -485,8 +485,13 @@ static const struct buf *first_page(struct job *j)
     j->alike = may && j->hint->alike;
     if (!(body = compare ? compare_ways(j) : compressed(j, &s->page, j->head, &s->packed)))
         return NULL;
-    if (c->dictionary && !(dict = compressed(j, &s->dict_page, 0, &s->dict_packed)))
-        return NULL;
+    if (c->dictionary) {
+        j->alike = pack && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
+        dict = compressed(j, &s->dict_page, 0, &s->dict_packed);
+        j->alike = false;
+        if (!dict)
+            return NULL;
+    }
     size_t packed = body->n + (dict ? dict->n : 0);
     if (pack && (double)packed > SHRINK_MIN * (double)raw) {
         if (j->values >= TRIED_MIN)

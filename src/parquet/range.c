@@ -60,25 +60,39 @@ void range_text(struct range *r, struct str text)
     r->any = true;
 }
 
-/* The first eight bytes as a number that compares as they do. */
-static uint64_t head(const uint8_t *p, size_t n)
+static uint64_t word_at(const uint8_t *p)
 {
-    uint64_t v = 0;
-    memcpy(&v, p, n < 8 ? n : 8);
+    uint64_t v;
+    memcpy(&v, p, 8);
     return __builtin_bswap64(v);
+}
+
+/* The first 16 bytes as a number that compares as they do; ids and times have their first eight in common. */
+static inline unsigned __int128 head(const uint8_t *p, size_t n)
+{
+    uint64_t high = 0, low = 0;
+    if (n >= 16)
+        low = word_at(p + 8);
+    else if (n > 8)
+        low = word_at(p + n - 8) << (8 * (16 - n));
+    if (n >= 8)
+        high = word_at(p);
+    else
+        for (size_t i = 0; i < n; i++)
+            high |= (uint64_t)p[i] << (56 - 8 * i);
+    return (unsigned __int128)high << 64 | low;
 }
 
 void range_texts(struct range *r, const uint8_t *bytes, const uint32_t *lens, size_t n)
 {
-    uint64_t least = 0, most = 0;
-    size_t i = 0;
-    for (; i < n; bytes += lens[i++]) {
-        uint64_t h = lens[i] ? head(bytes, lens[i]) : 0;
+    unsigned __int128 least = 0, most = 0;
+    for (size_t i = 0; i < n; bytes += lens[i++]) {
+        unsigned __int128 h = head(bytes, lens[i]);
         if (i && h > least && h < most)
             continue; /* most are here: no bound by their heads alone */
         range_text(r, (struct str){(const char *)bytes, lens[i]});
-        least = r->min_text.n ? head((const uint8_t *)r->min_text.p, r->min_text.n) : 0;
-        most = r->max_text.n ? head((const uint8_t *)r->max_text.p, r->max_text.n) : 0;
+        least = head((const uint8_t *)r->min_text.p, r->min_text.n);
+        most = head((const uint8_t *)r->max_text.p, r->max_text.n);
     }
 }
 
