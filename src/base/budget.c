@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -18,7 +19,11 @@ struct budget *budget_new(size_t limit_bytes)
 {
     struct budget *b = mem_zalloc(sizeof *b);
     pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->freed, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&b->freed, &attr);
+    pthread_condattr_destroy(&attr);
     b->limit = limit_bytes;
     return b;
 }
@@ -50,6 +55,20 @@ bool budget_take(struct budget *b, size_t n)
     while (!b->closed && !fits(b, n))
         pthread_cond_wait(&b->freed, &b->lock);
     bool ok = !b->closed;
+    if (ok)
+        add(b, n);
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
+bool budget_take_within(struct budget *b, size_t n, int64_t ms)
+{
+    struct timespec until = clock_until(ms);
+    pthread_mutex_lock(&b->lock);
+    while (b->closed || !fits(b, n)) /* closed: as if it were full, so that nobody spins */
+        if (pthread_cond_timedwait(&b->freed, &b->lock, &until))
+            break;
+    bool ok = !b->closed && fits(b, n);
     if (ok)
         add(b, n);
     pthread_mutex_unlock(&b->lock);

@@ -14,6 +14,8 @@ void budget_free(struct budget *b);
 /* Blocks until n bytes are free (or nothing at all is in use, so that one oversized record still
  * passes). False if the budget was closed. */
 bool budget_take(struct budget *b, size_t n);
+/* The same, waiting for so long at most: all of it where the budget was closed. */
+bool budget_take_within(struct budget *b, size_t n, int64_t ms);
 /* The same without waiting. */
 bool budget_try_take(struct budget *b, size_t n);
 /* Takes without asking, for what is needed to finish what is already in; may pass the limit. */

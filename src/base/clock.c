@@ -1,8 +1,6 @@
 /* The system's clocks: see clock.h. */
 #include "base/clock.h"
 
-#include <time.h>
-
 #define SLEEP_PIECE_MS 200
 
 static int64_t read_ns(clockid_t id)
@@ -50,4 +48,10 @@ int64_t clock_mono_ns(void)
 int64_t clock_thread_cpu_ns(void)
 {
     return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+struct timespec clock_until(int64_t ms)
+{
+    int64_t ns = clock_mono_ns() + ms * 1000000;
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct clock {
     int64_t (*wall_us)(void *ctx); /* microseconds since 1970, UTC */
@@ -34,5 +35,8 @@ bool clock_sleep_unless(const struct clock *c, int64_t ms, const volatile sig_at
 /* CPU and monotonic nanoseconds, for stage timing only. */
 int64_t clock_mono_ns(void);
 int64_t clock_thread_cpu_ns(void);
+
+/* So long from now, on the monotonic clock: for pthread_cond_timedwait. */
+struct timespec clock_until(int64_t ms);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct queue {
@@ -92,14 +93,7 @@ void *queue_pop(struct queue *q)
 
 void *queue_pop_wait(struct queue *q, int64_t timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_until(timeout_ms);
     pthread_mutex_lock(&q->lock);
     while (!q->count && !q->closed)
         if (pthread_cond_timedwait(&q->not_empty, &q->lock, &until))

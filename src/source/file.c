@@ -31,6 +31,7 @@
 #define RECORD_BYTES_MAX ((size_t)10 << 20)
 #define GROWTH_MS 100 /* how often a followed file is looked at */
 #define JOINED_LOOK ((size_t)16 << 10) /* of each batch, for objects without newlines between them */
+#define STOP_MS 20 /* how often who waits looks whether he is to stop */
 #define IDLE_MS 200 /* a pipe silent for so long: what there is goes out */
 
 struct file_source {
@@ -54,6 +55,7 @@ struct file_source {
     struct input *in;
     uint8_t *data; /* the batch being filled: n bytes of cap */
     size_t n, cap, charged;
+    struct source_spares *spares; /* of batch_bytes */
     uint64_t base_offset; /* of data[0] */
     uint8_t tail[NOTE_BYTES];
     size_t n_tail;
@@ -155,11 +157,10 @@ static bool event_push(struct file_source *f, struct source_event *ev)
 static bool charge(struct file_source *f, size_t n)
 {
     while (!atomic_load(&f->stop)) {
-        if (budget_try_take(f->env.budget, n)) {
+        if (budget_take_within(f->env.budget, n, STOP_MS)) {
             f->charged += n;
             return true;
         }
-        nap(1);
     }
     return false;
 }
@@ -193,7 +194,12 @@ static void room(struct file_source *f, size_t cap)
             budget_force(f->env.budget, cap - f->charged);
             f->charged = cap;
         }
-        f->data = mem_realloc(f->data, cap + SOURCE_PAD);
+        uint8_t *whole = cap == f->env.batch_bytes ? source_spares_take(f->spares) : NULL;
+        if (whole && f->n)
+            memcpy(whole, f->data, f->n);
+        if (whole)
+            free(f->data);
+        f->data = whole ? whole : mem_realloc(f->data, cap + SOURCE_PAD);
         f->cap = cap;
     }
 }
@@ -209,6 +215,7 @@ static bool emit(struct file_source *f, size_t n, uint64_t first, uint64_t last)
     b->format = BATCH_NDJSON;
     b->data = f->data;
     b->n_data = n;
+    b->spares = f->cap == f->env.batch_bytes ? source_spares_ref(f->spares) : NULL;
     b->first = seq_of(first);
     b->last = seq_of(last);
     b->base_offset = f->base_offset;
@@ -502,6 +509,7 @@ static void file_close(struct source *s)
     free(f->identity);
     free((void *)(uintptr_t)f->object.key);
     free((void *)(uintptr_t)f->object.etag);
+    source_spares_drop(f->spares);
     free(f);
 }
 
@@ -536,6 +544,7 @@ static struct file_source *source_new(const struct source_env *env)
         f->env.batch_bytes = BATCH_BYTES;
     if (!f->env.record_bytes_max)
         f->env.record_bytes_max = RECORD_BYTES_MAX;
+    f->spares = source_spares_new(f->env.batch_bytes + SOURCE_PAD);
     f->load_us = clock_wall_us(env->clock);
     return f;
 }

@@ -49,10 +49,20 @@ struct source_batch {
                                becomes part of the position's text. Else empty */
     int64_t arrived_us;    /* files: the time of the load; Kinesis: of the newest record */
     uint32_t records;      /* records (aggregates count one), if known; else 0 */
+    struct source_spares *spares; /* where `data` goes back to; NULL: it is freed */
     size_t charged_bytes;  /* taken from `budget` */
     struct budget *budget; /* whoever finishes the batch gives them back: source_batch_finish */
     uint64_t tag;          /* the consumer's own (the epoch) */
 };
+/* Heap buffers of one size that go round between a reader and those who finish its batches: freed and made anew each
+ * time, half a megabyte is memory that the system takes back and clears again. Thread-safe; counted by reference, for
+ * batches outlive their source. */
+struct source_spares;
+struct source_spares *source_spares_new(size_t bytes);
+struct source_spares *source_spares_ref(struct source_spares *s);
+void source_spares_drop(struct source_spares *s);
+uint8_t *source_spares_take(struct source_spares *s); /* one that came back, or a new one */
+
 void source_batch_free(struct source_batch *b); /* does not touch the budget */
 void source_batch_finish(struct source_batch *b); /* gives back what it was charged, and frees it */
 

@@ -137,7 +137,13 @@ static void budget_alone(void **state)
     assert_true(budget_take(b, 1000)); /* oversized, but alone */
     assert_false(budget_try_take(b, 1));
     budget_give(b, 1000);
+    int64_t before = clock_mono_ns();
+    assert_true(budget_take_within(b, 100, 10000));
+    assert_false(budget_take_within(b, 1, 30));
+    budget_give(b, 100);
     budget_close(b);
+    assert_false(budget_take_within(b, 1, 30));
+    assert_true(clock_mono_ns() - before >= 60000000);
     assert_false(budget_take(b, 1));
     assert_false(budget_try_take(b, 1));
     budget_free(b);
@@ -167,6 +173,29 @@ static void *take_fifty(void *arg)
     return budget_take(arg, 50) ? arg : NULL;
 }
 
+static void *take_fifty_soon(void *arg)
+{
+    return budget_take_within(arg, 50, 60000) ? arg : NULL;
+}
+
+static void budget_wakes_who_waits(void **state)
+{
+    struct budget *b = budget_new(100);
+    pthread_t t;
+    void *r = NULL;
+    (void)state;
+    int64_t before = clock_mono_ns();
+    budget_take(b, 80);
+    pthread_create(&t, NULL, take_fifty_soon, b);
+    clock_system.sleep_ms(NULL, 20);
+    budget_give(b, 80);
+    pthread_join(t, &r);
+    assert_ptr_equal(r, b);
+    assert_true(clock_mono_ns() - before < 30000000000);
+    assert_int_equal(budget_used(b), 50);
+    budget_free(b);
+}
+
 static void budget_two_threads(void **state)
 {
     struct budget *b = budget_new(100);
@@ -192,7 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queue_alone),        cmocka_unit_test(queue_two_threads),
         cmocka_unit_test(queue_close_wakes),  cmocka_unit_test(budget_alone),
-        cmocka_unit_test(budget_two_threads),
+        cmocka_unit_test(budget_two_threads), cmocka_unit_test(budget_wakes_who_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
