@@ -1,8 +1,9 @@
 /* s3: a bucket, or what is below a prefix of it, as a store; any service that speaks S3.
  *
  * Whole objects are put by one request, If-None-Match: *, and several side by side; a stream of bytes
- * by a multipart upload. Every body goes with its SHA-256, which S3 compares and keeps and which a whole read
- * compares again. A put whose answer is lost is sent again; where the object is there then, an id in its metadata says
+ * by a multipart upload. Every body goes with its SHA-256, which S3 compares and keeps; a whole read compares what S3
+ * kept, whatever the sort: of objects of others mostly CRC-64/NVME. S3 keeps none of a range: there TLS guards the
+ * way, and S3 what it keeps. A put whose answer is lost is sent again; where the object is there then, an id in its metadata says
  * whether it is ours. Throttling and outages are waited out (store_options.patience_ms), told once.
  * Thread-safe: connections are kept in a pool, one line of them for each thread that works at once. */
 #ifndef INLET_STORE_S3_H

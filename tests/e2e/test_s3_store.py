@@ -1,5 +1,6 @@
 """The S3 store against a local S3 (moto, its gaps closed) and, with S3_TEST_ENDPOINT, against a real server: what
 is put is there whole or not at all, under faults too; every mistake has a clear answer."""
+import base64
 import hashlib
 import json
 import threading
@@ -194,6 +195,47 @@ def test_damaged_and_cut_answers_are_read_again(place, store):
     place.faults.clear()
     place.faults.add({"fault": "truncate", "method": "GET", "times": 1})
     assert s("range", "a", 5, 1000) == ("ok", f"1000 {hashlib.sha256(body(2000, 1)[5:1005]).hexdigest()}")
+
+
+def crc(data, polynomial, bits):
+    """A bit at a time, reflected: (n big-endian bytes, as base64)."""
+    c = ones = (1 << bits) - 1
+    for byte in data:
+        c ^= byte
+        for _ in range(8):
+            c = c >> 1 ^ (polynomial if c & 1 else 0)
+    return base64.b64encode((c ^ ones).to_bytes(bits // 8, "big")).decode()
+
+
+def test_checksums_of_every_sort(fake, store):
+    """What S3 kept of objects that others put: compared whichever it is; of a multipart upload's parts it says nothing."""
+    content = body(5000, 3)
+    sums = {"crc32": crc(content, 0xEDB88320, 32), "crc32c": crc(content, 0x82F63B78, 32),
+            "crc64nvme": crc(content, 0x9A6C9329AC4BC9B5, 64),
+            "sha1": base64.b64encode(hashlib.sha1(content).digest()).decode(),
+            "sha256": base64.b64encode(hashlib.sha256(content).digest()).decode()}
+    given = {}
+
+    def answer(r):
+        assert r.headers["x-amz-checksum-mode"] == "ENABLED"
+        return 200, {"ETag": '"x"', **given}, content if "damaged" not in r.path else content[:-1] + bytes([content[-1] ^ 1])
+    f = fake(answer)
+    s = store("s3://bucket/x", {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": f.url, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"})
+    good = ("ok", f"5000 {hashlib.sha256(content).hexdigest()}")
+    for name, value in sums.items():
+        for headers in ({}, {"x-amz-checksum-type": "FULL_OBJECT"}):
+            given = {f"x-amz-checksum-{name}": value, **headers}
+            assert s("get", "a", 5000) == good, name
+            assert s("get", "damaged", 5000)[0] == "io", name
+        wrong = base64.b64encode(bytes(len(base64.b64decode(value)))).decode()
+        given = {f"x-amz-checksum-{name}": wrong}
+        assert s("get", "a", 5000)[0] == "io", name
+        given = {f"x-amz-checksum-{name}": wrong + "-2"}  # of the parts' checksums
+        assert s("get", "a", 5000) == good, name
+        given = {f"x-amz-checksum-{name}": wrong, "x-amz-checksum-type": "COMPOSITE"}
+        assert s("get", "a", 5000) == good, name
+    given = {"x-amz-checksum-of-tomorrow": "AAAA"}
+    assert s("get", "a", 5000) == good
 
 
 def test_one_of_many_put_together_fails(place, store):
