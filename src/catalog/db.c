@@ -18,6 +18,7 @@ struct db {
     const char *what;
     int busy_ms;
     bool read_only;
+    bool relaxed, firm; /* firm: the transaction that is open, of a relaxed file */
 };
 
 static int fail(struct db *d, int rc, struct err *e)
@@ -136,15 +137,44 @@ void db_unlock(struct db *d)
     pthread_mutex_unlock(&d->lock);
 }
 
-int db_begin(struct db *d, struct err *e)
+void db_relax(struct db *d)
+{
+    bool wal = false;
+    db_lock(d);
+    if (sqlite3_exec(d->handle, "PRAGMA journal_mode=WAL", is_wal, &wal, NULL) == SQLITE_OK && wal)
+        d->relaxed = sqlite3_exec(d->handle, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL) == SQLITE_OK;
+    db_unlock(d);
+}
+
+/* SQLite takes it between transactions only. */
+static void set_firm(struct db *d, bool firm)
+{
+    if (d->relaxed && d->firm != firm &&
+        sqlite3_exec(d->handle, firm ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", NULL,
+                     NULL, NULL) == SQLITE_OK)
+        d->firm = firm;
+}
+
+static int begin(struct db *d, bool firm, struct err *e)
 {
     db_lock(d);
+    set_firm(d, firm);
     int rc = sqlite3_exec(d->handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         return 0;
     fail(d, rc, e);
     db_unlock(d);
     return -1;
+}
+
+int db_begin(struct db *d, struct err *e)
+{
+    return begin(d, false, e);
+}
+
+int db_begin_firm(struct db *d, struct err *e)
+{
+    return begin(d, true, e);
 }
 
 int db_commit(struct db *d, struct err *e)

@@ -22,12 +22,17 @@ const char *db_uri_path(const char *uri);
  * A file that is no SQLite database is ERR_INVALID, a missing one ERR_NOTFOUND. */
 struct db *db_open(const char *path, const char *what, bool read_only, int busy_ms, struct err *e);
 void db_close(struct db *d);
+/* For a file that no other kind of program shares: from now on the end of this process undoes no commit, but a power
+ * cut may undo the latest of them, up to the last one that began with db_begin_firm. That saves the waits for the
+ * disk. Where the file cannot be so, nothing changes. One machine only (write-ahead log). */
+void db_relax(struct db *d);
 
 void db_lock(struct db *d);
 void db_unlock(struct db *d);
 
 /* Waits for other writers up to the busy time, then ERR_RETRY. Holds the lock on success only. */
 int db_begin(struct db *d, struct err *e);
+int db_begin_firm(struct db *d, struct err *e);
 /* Lets go of the lock in any case. ERR_UNKNOWN: it may have been written; look. */
 int db_commit(struct db *d, struct err *e);
 void db_rollback(struct db *d);

@@ -216,7 +216,10 @@ static int sqlite_checkpoint(struct lease_store *s, struct lease *l, struct seq 
     memcpy(kept, note, strlen(note) + 1); /* `note` may be l's own */
     seq_format(at, text);
     const char *more[] = {l->owner, text, kept};
-    if (db_begin(db, e))
+    /* Where a start at the stream's tip was resolved to must not be forgotten; a later checkpoint may: what lies
+     * after it is in the tables, and they know. */
+    bool start = !l->resolved && seq_cmp(at, SEQ_NONE) != 0;
+    if (start ? db_begin_firm(db, e) : db_begin(db, e))
         return -1;
     int rc = write_if(db, l,
                       "UPDATE inlet_leases SET counter = counter + 1, checkpoint = ?5, note = ?6, "
@@ -279,6 +282,9 @@ struct lease_store *lease_sqlite_open(const char *path, struct err *e)
         return NULL;
     }
     struct sqlite_leases *s = mem_zalloc(sizeof *s);
+    int catalog = db_has(db, "iceberg_tables", NULL, e);
+    if (catalog == 0) /* with a lease for each file of a large load, the disk would be all that is waited for */
+        db_relax(db);
     s->base.ops = &sqlite_ops;
     s->db = db;
     return &s->base;

@@ -245,6 +245,7 @@ class Fake:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one piece, or each answer waits for an acknowledgement
 
             def log_message(self, *args):
                 pass

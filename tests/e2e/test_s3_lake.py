@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 from collections import Counter
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import zstandard
@@ -254,6 +255,36 @@ def test_an_exact_key_means_that_object(lake, inbox):
     assert r.returncode == 1 and b"no object below" in r.stderr
     r = lake.load("s3://no-such-bucket-at-all/x", env=inbox.env, check=False)
     assert r.returncode == 1 and b"NoSuchBucket" in r.stderr
+
+
+@pytest.mark.long
+def test_ten_thousand_objects(lake, fake):
+    """A page of the listing holds a thousand; each object has a lease of its own, and none waits for the disk."""
+    line = lambda i: json.dumps(event(i)).encode() + b"\n"
+    objects = {f"in/{i // 100:03}/{i:06}": i for i in range(10000)}
+    keys, pages = sorted(objects), []
+
+    def listing(q):
+        after = q.get("continuation-token", "")
+        page = [k for k in keys if k.startswith(q["prefix"]) and k > after][:1000]
+        pages.append(len(page))
+        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{page[-1]}</NextContinuationToken>" if page[-1] != keys[-1] else ""
+        return "<ListBucketResult>" + "".join(
+            f"<Contents><Key>{k}</Key><ETag>&quot;e{objects[k]}&quot;</ETag><Size>{len(line(objects[k]))}</Size>"
+            f"<LastModified>2026-11-24T00:00:00.000Z</LastModified></Contents>" for k in page) + more + "</ListBucketResult>"
+
+    def answer(r):
+        url = urlsplit(r.path)
+        q = {k: v[0] for k, v in parse_qs(url.query).items()}
+        if "list-type" in q:
+            return 200, {}, listing(q)
+        i = objects[url.path.split("/", 2)[2]]
+        return 206, {"ETag": f'"e{i}"', "Content-Range": f"bytes 0-{len(line(i)) - 1}/{len(line(i))}"}, line(i)
+    env = {**PLAIN, "AWS_ENDPOINT_URL": fake(answer).url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    load = lambda: json.loads(lake.load("s3://bucket/in/", "--json", env=env).stdout)
+    assert load()["rows_committed"] == 10000 and pages == [1000] * 10
+    assert sorted(r["n"] for r in lake.duckdb("click", "n")) == list(range(10000))
+    assert load()["already_loaded"] == 10000
 
 
 def test_joined_objects_far_beyond_a_batch(lake, inbox, tmp_path):
