@@ -9,6 +9,7 @@
 #include "pipeline/pipeline_int.h"
 
 #define QUEUE_BATCHES 65536
+#define RECORDS_AT_ONCE 1024
 
 struct worker {
     struct workers *all;
@@ -17,7 +18,9 @@ struct worker {
     struct shredder *shredder;
     struct source_cursor *cursor;
     uint64_t epoch;
-    struct shred_line *lines;
+    struct shred_line *lines; /* files: SHRED_LINES_MAX; streams: */
+    struct source_record *in; /* ... RECORDS_AT_ONCE of each */
+    struct shred_record *records;
     struct rowset *detached;
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock, as below */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
@@ -99,19 +102,32 @@ static void shred_lines(struct worker *w, const struct work_item *item, uint32_t
         shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
 }
 
-static void shred_record(struct worker *w, const struct work_item *item, const struct source_record *in,
-                         int64_t now_us)
+static struct shred_record of_source(const struct source_record *in, uint32_t shard)
 {
-    struct shred_record r = {.payload = in->payload,
-                             .n = in->n,
-                             .shard = item->batch->shard,
-                             .seq = in->seq,
-                             .seq_text = in->seq_text,
-                             .seq_text_n = in->seq_text_n,
-                             .sub = in->sub,
-                             .arrived_us = in->arrived_us,
-                             .defect = in->defect};
-    shredder_record(w->shredder, &r, item->batch->tag, item->check_positions, now_us);
+    return (struct shred_record){.payload = in->payload,
+                                 .n = in->n,
+                                 .shard = shard,
+                                 .seq = in->seq,
+                                 .seq_text = in->seq_text,
+                                 .seq_text_n = in->seq_text_n,
+                                 .sub = in->sub,
+                                 .arrived_us = in->arrived_us,
+                                 .defect = in->defect};
+}
+
+/* All of a GetRecords answer; how many bytes were put aside. */
+static size_t shred_answer(struct worker *w, const struct work_item *item, int64_t now_us)
+{
+    size_t aside = 0;
+    uint32_t n;
+    source_cursor_start(w->cursor, item->batch);
+    while ((n = source_cursor_records(w->cursor, w->in, RECORDS_AT_ONCE))) {
+        for (uint32_t i = 0; i < n; i++)
+            w->records[i] = of_source(&w->in[i], item->batch->shard);
+        shredder_records(w->shredder, w->records, w->lines, n, item->batch->tag, item->check_positions, now_us);
+        aside += put_aside(w);
+    }
+    return aside;
 }
 
 /* As many lines as come at once, behind the n that are there; how many there are then. */
@@ -125,8 +141,8 @@ static uint32_t add_lines(struct worker *w, uint32_t n)
     return n;
 }
 
-/* All of a batch; how many bytes were put aside. */
-static size_t shred_records(struct worker *w, const struct work_item *item, int64_t now_us)
+/* All of a file's batch, likewise. */
+static size_t shred_file(struct worker *w, const struct work_item *item, int64_t now_us)
 {
     struct source_record in;
     size_t aside = 0;
@@ -137,12 +153,13 @@ static size_t shred_records(struct worker *w, const struct work_item *item, int6
         if (n == before) {
             if (!source_cursor_next(w->cursor, &in))
                 break;
-            if (item->batch->format == BATCH_NDJSON && !in.defect && in.n <= UINT32_MAX) { /* stays where it is */
+            if (!in.defect && in.n <= UINT32_MAX) { /* stays where it is */
                 w->lines[n++] = (struct shred_line){in.payload, (uint32_t)in.n, 0, in.seq};
             } else {
                 shred_lines(w, item, n, now_us);
                 n = 0;
-                shred_record(w, item, &in, now_us);
+                const struct shred_record r = of_source(&in, item->batch->shard);
+                shredder_record(w->shredder, &r, item->batch->tag, item->check_positions, now_us);
                 aside += put_aside(w);
             }
         }
@@ -169,7 +186,7 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
     }
     size_t had = shredder_bytes(w->shredder);
     shredder_begin(w->shredder);
-    size_t now = shred_records(w, item, now_us);
+    size_t now = b->format == BATCH_NDJSON ? shred_file(w, item, now_us) : shred_answer(w, item, now_us);
     shredder_end(w->shredder);
     now += shredder_bytes(w->shredder);
     m->bytes = b->n_data;
@@ -214,6 +231,8 @@ struct workers *workers_start(const struct workers_env *env)
         one->shredder = shredder_new(&w->env.shred);
         one->cursor = source_cursor_new();
         one->lines = mem_array(SHRED_LINES_MAX, sizeof *one->lines);
+        one->in = mem_array(RECORDS_AT_ONCE, sizeof *one->in);
+        one->records = mem_array(RECORDS_AT_ONCE, sizeof *one->records);
         invariant(pthread_create(&one->thread, NULL, worker_main, one) == 0);
     }
     return w;
@@ -308,6 +327,8 @@ void workers_stop(struct workers *w)
         shredder_free(one->shredder);
         source_cursor_free(one->cursor);
         free(one->lines);
+        free(one->in);
+        free(one->records);
         pthread_mutex_destroy(&one->lock);
     }
     queue_free(w->queue);

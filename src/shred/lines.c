@@ -1,4 +1,4 @@
-/* Lines by event name: see shredder_lines. Where an event's name stands is guessed; a wrong guess costs time,
+/* Lines and records by event name: see shredder_lines. Where an event's name stands is guessed; a wrong guess costs time,
  * no more: the line is judged by itself. */
 #include <stdlib.h>
 #include <string.h>
@@ -143,24 +143,47 @@ static void prefetch(const struct shred_line *line)
         __builtin_prefetch(line->payload + at);
 }
 
+static const uint32_t *in_order(struct shredder *s, struct shred_line *lines, uint32_t n)
+{
+    if (!s->lines)
+        s->lines = mem_zalloc(sizeof *s->lines);
+    sort(s, lines, n);
+    return s->lines->order;
+}
+
+/* What the i-th in order is soon followed by. */
+static void look_ahead(const struct shred_line *lines, const uint32_t *order, uint32_t i, uint32_t n)
+{
+    if (i + 2 * AHEAD < n)
+        __builtin_prefetch(&lines[order[i + 2 * AHEAD]]);
+    if (i + AHEAD < n)
+        prefetch(&lines[order[i + AHEAD]]);
+}
+
 void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
                     const struct shred_record *like, uint64_t epoch, bool check_positions,
                     int64_t now_us)
 {
     struct shred_record r = *like;
-    if (!s->lines)
-        s->lines = mem_zalloc(sizeof *s->lines);
-    sort(s, lines, n);
-    const uint32_t *order = s->lines->order;
+    const uint32_t *order = in_order(s, lines, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct shred_line *line = &lines[order[i]];
-        if (i + 2 * AHEAD < n)
-            __builtin_prefetch(&lines[order[i + 2 * AHEAD]]);
-        if (i + AHEAD < n)
-            prefetch(&lines[order[i + AHEAD]]);
+        look_ahead(lines, order, i, n);
         r.payload = line->payload;
         r.n = line->n;
         r.seq = line->seq;
         shredder_record(s, &r, epoch, check_positions, now_us);
+    }
+}
+
+void shredder_records(struct shredder *s, const struct shred_record *each, struct shred_line *lines, uint32_t n,
+                      uint64_t epoch, bool check_positions, int64_t now_us)
+{
+    for (uint32_t i = 0; i < n; i++)
+        lines[i] = (struct shred_line){.payload = each[i].payload, .n = (uint32_t)each[i].n};
+    const uint32_t *order = in_order(s, lines, n);
+    for (uint32_t i = 0; i < n; i++) {
+        look_ahead(lines, order, i, n);
+        shredder_record(s, &each[order[i]], epoch, check_positions, now_us);
     }
 }

@@ -132,6 +132,9 @@ struct shred_line {
 void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
                     const struct shred_record *like, uint64_t epoch, bool check_positions,
                     int64_t now_us);
+/* The same of records of a stream. `lines` is room for n. */
+void shredder_records(struct shredder *s, const struct shred_record *each, struct shred_line *lines, uint32_t n,
+                      uint64_t epoch, bool check_positions, int64_t now_us);
 /* Detaches all rowsets with rows (a list), keeps what was learned of shapes; routes are asked anew. */
 struct rowset *shredder_cut(struct shredder *s);
 size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets */

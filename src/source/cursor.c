@@ -24,9 +24,14 @@ struct source_cursor {
     const uint8_t *part; /* of a line of joined objects: what is left of it */
     size_t n_part;
     int32_t sub;
-    struct buf decoded, text; /* scratch */
-    char seq_text[SEQ_TEXT_MAX + 16];
+    struct buf text;      /* scratch of one record */
+    struct buf window;    /* what the records given out together point to: never moved while there are any */
+    size_t aggregate_end; /* of the aggregate's bytes in it */
+    bool kept;            /* `record` waits for the next window */
 };
+
+#define WINDOW_BYTES ((size_t)512 << 10) /* stays in the caches */
+#define PART_TEXT (SEQ_TEXT_MAX + 16)    /* "seq/sub" */
 
 struct source_cursor *source_cursor_new(void)
 {
@@ -37,7 +42,7 @@ void source_cursor_free(struct source_cursor *c)
 {
     if (!c)
         return;
-    buf_fini(&c->decoded);
+    buf_fini(&c->window);
     buf_fini(&c->text);
     free(c);
 }
@@ -46,7 +51,7 @@ void source_cursor_start(struct source_cursor *c, const struct source_batch *b)
 {
     c->b = b;
     c->at = 0;
-    c->in_aggregate = false;
+    c->in_aggregate = c->kept = false;
     c->n_part = 0;
     c->seq = SEQ_NONE;
     c->broken = b->format == BATCH_GET_RECORDS && !b->parsed &&
@@ -149,44 +154,57 @@ static bool next_line(struct source_cursor *c, struct source_record *out)
     return false;
 }
 
-static void scratch_clear(struct buf *b, size_t room)
+/* Room for n bytes in the window. Where that would move what is in use, no: the window is full. */
+static bool claim(struct source_cursor *c, size_t n, bool first)
 {
-    b->n = 0;
-    buf_reserve(b, room);
+    if (first)
+        c->window.n = 0;
+    if (c->window.n + n <= c->window.cap)
+        return true;
+    if (first)
+        buf_reserve(&c->window, n > WINDOW_BYTES ? n : WINDOW_BYTES);
+    return first;
 }
 
-/* Decodes the record's data into `decoded`; NULL, or what is wrong with it. */
-static const char *decode(struct source_cursor *c)
+/* The record's data, its escapes undone; false where they are broken. */
+static bool unescaped(struct source_cursor *c, struct str *data)
 {
-    struct str data = c->record.data;
-    if (!data.p)
-        data = (struct str){"", 0};
-    const char *defect = NULL;
-    if (c->record.escaped) {
-        scratch_clear(&c->text, data.n + SOURCE_PAD);
-        if (!body_unescape(data, &c->text))
-            defect = "the record's data is not base64";
-        else
-            data = (struct str){(const char *)c->text.p, c->text.n};
-    }
-    scratch_clear(&c->decoded, base64_decode_room(data.n) + data.n + SOURCE_PAD);
-    int64_t n = defect ? -1 : base64_decode(c->decoded.p, data.p, data.n);
+    *data = c->record.data.p ? c->record.data : (struct str){"", 0};
+    if (!c->record.escaped)
+        return true;
+    struct str sent = *data;
+    c->text.n = 0;
+    bool good = body_unescape(sent, &c->text);
+    if (good)
+        *data = (struct str){(const char *)c->text.p, c->text.n};
+    return good;
+}
+
+/* Decodes the record's data into the window: *out. False where there is no room. *defect: what is wrong with it. */
+static bool decode(struct source_cursor *c, bool first, struct str *out, const char **defect)
+{
+    struct str data;
+    bool good = unescaped(c, &data);
+    if (!claim(c, base64_decode_room(data.n) + data.n + SOURCE_PAD + PART_TEXT, first))
+        return false;
+    uint8_t *to = c->window.p + c->window.n;
+    int64_t n = good ? base64_decode(to, data.p, data.n) : -1;
     if (n < 0) {
-        memcpy(c->decoded.p, data.p, data.n);
+        memcpy(to, data.p, data.n);
         n = (int64_t)data.n;
-        defect = "the record's data is not base64";
+        *defect = "the record's data is not base64";
     }
-    c->decoded.n = (size_t)n;
-    memset(c->decoded.p + n, 0, SOURCE_PAD);
-    return defect;
+    memset(to + n, 0, SOURCE_PAD);
+    *out = (struct str){(const char *)to, (size_t)n};
+    c->window.n += (size_t)n + SOURCE_PAD;
+    return true;
 }
 
-static void fill(struct source_cursor *c, const uint8_t *p, size_t n, int32_t sub,
-                 struct source_record *out)
+static void fill(struct source_cursor *c, struct str payload, int32_t sub, struct source_record *out)
 {
     *out = (struct source_record){
-        .payload = p,
-        .n = n,
+        .payload = (const uint8_t *)payload.p,
+        .n = payload.n,
         .seq = c->seq,
         .arrived_us = c->record.arrived_us ? c->record.arrived_us : c->b->arrived_us,
         .sub = sub,
@@ -194,66 +212,87 @@ static void fill(struct source_cursor *c, const uint8_t *p, size_t n, int32_t su
         .seq_text_n = c->record.sequence.n,
     };
     if (sub >= 0 && c->record.sequence.n < SEQ_TEXT_MAX) {
-        int len = snprintf(c->seq_text, sizeof c->seq_text, "%.*s/%d", (int)c->record.sequence.n,
-                           c->record.sequence.p, sub);
-        out->seq_text = c->seq_text;
+        char *text = (char *)c->window.p + c->window.n;
+        int len = snprintf(text, PART_TEXT, "%.*s/%d", (int)c->record.sequence.n, c->record.sequence.p, sub);
+        out->seq_text = text;
         out->seq_text_n = (size_t)len;
+        c->window.n += PART_TEXT;
     }
 }
 
-static bool next_part(struct source_cursor *c, struct source_record *out)
+enum next { NEXT_ONE, NEXT_END, NEXT_FULL };
+
+/* A part of the aggregate. There is room for one at least, in a window that begins with it. */
+static enum next next_part(struct source_cursor *c, bool first, struct source_record *out)
 {
-    const uint8_t *p;
-    size_t n;
+    struct str part;
     int32_t sub;
-    c->in_aggregate = kpl_next(&c->kpl, &p, &n, &sub);
-    if (c->in_aggregate)
-        fill(c, p, n, sub, out);
-    return c->in_aggregate;
+    if (first)
+        c->window.n = c->aggregate_end;
+    if (c->window.n + PART_TEXT > c->window.cap)
+        return NEXT_FULL;
+    c->in_aggregate = kpl_next(&c->kpl, (const uint8_t **)&part.p, &part.n, &sub);
+    if (!c->in_aggregate)
+        return NEXT_END;
+    fill(c, part, sub, out);
+    return NEXT_ONE;
 }
 
-static int next_of_body(struct source_cursor *c)
+/* The next record of the answer, as it stands there, into `record`. */
+static bool next_of_body(struct source_cursor *c)
 {
-    if (!c->b->parsed)
-        return body_next(&c->body, &c->at, &c->record);
-    if (c->at == c->b->records)
-        return 0;
-    c->record = c->b->parsed[c->at++];
-    return 1;
-}
-
-static bool next_record(struct source_cursor *c, struct source_record *out)
-{
-    if (c->in_aggregate && next_part(c, out))
+    if (c->kept)
         return true;
-    while (!c->broken) {
-        int rc = next_of_body(c);
-        c->broken = rc < 0;
-        if (rc <= 0)
+    if (c->b->parsed) {
+        if (c->at == c->b->records)
             return false;
+        c->record = c->b->parsed[c->at++];
+        return true;
+    }
+    int rc = c->broken ? 0 : body_next(&c->body, &c->at, &c->record);
+    c->broken |= rc < 0;
+    return rc > 0;
+}
+
+static enum next next_record(struct source_cursor *c, bool first, struct source_record *out)
+{
+    struct str payload;
+    for (;;) {
+        enum next part = c->in_aggregate ? next_part(c, first, out) : NEXT_END;
+        if (part != NEXT_END)
+            return part;
+        const char *defect = NULL, *bad_data = NULL;
+        if (!next_of_body(c))
+            return NEXT_END;
+        c->kept = !decode(c, first, &payload, &bad_data);
+        if (c->kept)
+            return NEXT_FULL;
         struct seq seq;
-        const char *defect = NULL;
-        if (seq_parse(&seq, c->record.sequence.p ? c->record.sequence.p : "", c->record.sequence.n,
-                      NULL))
+        if (seq_parse(&seq, c->record.sequence.p ? c->record.sequence.p : "", c->record.sequence.n, NULL))
             defect = "the record has no valid sequence number";
         else
             c->seq = seq;
-        const char *bad_data = decode(c);
-        if (!bad_data && kpl_open(&c->kpl, c->decoded.p, c->decoded.n)) {
-            if (next_part(c, out))
-                return true;
-            continue; /* an aggregate of nothing */
+        if (!bad_data && kpl_open(&c->kpl, (const uint8_t *)payload.p, payload.n)) {
+            c->in_aggregate = true;
+            c->aggregate_end = c->window.n;
+            continue; /* it may be one of nothing */
         }
-        fill(c, c->decoded.p, c->decoded.n, -1, out);
+        fill(c, payload, -1, out);
         out->defect = bad_data ? bad_data : defect;
-        return true;
+        return NEXT_ONE;
     }
-    return false;
+}
+
+uint32_t source_cursor_records(struct source_cursor *c, struct source_record *out, uint32_t most)
+{
+    uint32_t n = 0;
+    if (c->b->format == BATCH_GET_RECORDS)
+        while (n < most && next_record(c, n == 0, &out[n]) == NEXT_ONE)
+            n++;
+    return n;
 }
 
 bool source_cursor_next(struct source_cursor *c, struct source_record *out)
 {
-    if (c->b->format == BATCH_NDJSON)
-        return next_line(c, out);
-    return next_record(c, out);
+    return c->b->format == BATCH_NDJSON ? next_line(c, out) : source_cursor_records(c, out, 1) == 1;
 }

@@ -95,6 +95,9 @@ struct source_line {
     uint64_t end; /* just past its newline */
 };
 uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOURCE_LINES]);
+/* Of a GetRecords answer: the next records at once, up to `most`, as source_cursor_next gives them one by one; those there
+ * is room for in what the caches hold. What they point to lives until the next call. 0 at the end. */
+uint32_t source_cursor_records(struct source_cursor *c, struct source_record *out, uint32_t most);
 
 enum source_event_kind {
     SOURCE_BATCH,     /* batch */

@@ -161,6 +161,74 @@ static void bad_aggregates(void **state)
     buf_fini(&a);
 }
 
+/* A record of a random size, or an aggregate of some. */
+static void put_random(struct buf *body, int number)
+{
+    static uint8_t bytes[700000];
+    struct buf data = {0};
+    struct kpl_writer w = {0};
+    size_t most = rand() % 20 ? 2000 : rand() % 3 ? 200000 : sizeof bytes, n = (size_t)rand() % most;
+    memset(bytes, 'a' + number % 26, n);
+    if (rand() % 6 == 0) {
+        for (int parts = rand() % 400; parts > 0; parts--)
+            kpl_writer_add(&w, "k", bytes, n % 900 + (size_t)parts % 7);
+        kpl_writer_finish(&w, &data);
+    } else {
+        buf_put(&data, bytes, n);
+    }
+    buf_printf(body, "%s{\"SequenceNumber\":\"%d\",\"Data\":\"", number ? "," : "", 1000 + number);
+    put_data(body, data.p, data.n, false);
+    buf_puts(body, rand() % 30 ? "\"}" : "%\"}");
+    kpl_writer_fini(&w);
+    buf_fini(&data);
+}
+
+static void note_record(struct buf *out, const struct source_record *r)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < r->n; i++)
+        sum = sum * 31 + r->payload[i];
+    volatile uint8_t pad = r->payload[r->n + SOURCE_PAD - 1];
+    (void)pad;
+    buf_printf(out, "%s%.*s:%d:%llu:%zu:%u;", r->defect ? "!" : "", (int)r->seq_text_n, r->seq_text, r->sub,
+               (unsigned long long)seq_low(r->seq), r->n, sum);
+}
+
+/* Records at once are the records one by one, each still there when the last of its window is: larger than a window,
+ * aggregates that begin in one and end in another. */
+static void records_at_once(void **state)
+{
+    (void)state;
+    static struct source_record at_once[1000];
+    struct source_cursor *c = source_cursor_new();
+    struct source_record r;
+    struct buf body = {0}, one = {0}, many = {0};
+    size_t windows = 0;
+    srand(7);
+    for (int round = 0; round < 60; round++) {
+        body.n = one.n = many.n = 0;
+        buf_puts(&body, "{\"Records\":[");
+        for (int i = 0, n = rand() % 120; i < n; i++)
+            put_random(&body, i);
+        buf_puts(&body, "]}");
+        struct source_batch b = {.format = BATCH_GET_RECORDS, .data = body.p, .n_data = body.n, .arrived_us = 5};
+        source_cursor_start(c, &b);
+        while (source_cursor_next(c, &r))
+            note_record(&one, &r);
+        uint32_t most = round % 3 ? 1000 : 1 + (uint32_t)rand() % 50;
+        source_cursor_start(c, &b);
+        for (uint32_t n; (n = source_cursor_records(c, at_once, most)); windows++)
+            for (uint32_t i = 0; i < n; i++)
+                note_record(&many, &at_once[i]);
+        assert_string_equal(buf_cstr(&one), buf_cstr(&many));
+    }
+    assert_true(windows > 500);
+    source_cursor_free(c);
+    buf_fini(&body);
+    buf_fini(&one);
+    buf_fini(&many);
+}
+
 static void note_line(struct buf *out, const uint8_t *p, size_t n, uint64_t end, const char *defect)
 {
     buf_printf(out, "%s%p %zu %llu;", defect ? "!" : "", (const void *)p, n, (unsigned long long)end);
@@ -209,6 +277,6 @@ static void lines_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(damaged),
-                                       cmocka_unit_test(bad_aggregates), cmocka_unit_test(lines_at_once)};
+                                       cmocka_unit_test(bad_aggregates), cmocka_unit_test(lines_at_once), cmocka_unit_test(records_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
