@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/folders.h"
 #include "store/store.h"
 
-#define KEY_MAX 1024
 #define DEPTH_MAX 32 /* of folders below the root */
 #define TOGETHER_MAX 64 /* files written side by side */
 #define TEMP_PREFIX ".inlet-"
@@ -30,6 +30,7 @@ struct local {
     char *dir; /* real path, "" for the root of the file system */
     bool sync;
     int fd; /* of the directory */
+    struct folders folders;
 };
 
 static struct local *local_of(struct store *s)
@@ -61,38 +62,6 @@ static int fail(const struct local *l, const char *what, const char *key, struct
 }
 
 /* ---- making directories ---- */
-
-static int dir_sync(int fd)
-{
-    return fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? 0 : -1;
-}
-
-/* Opens the folder of `key`, making what is missing; *name is what comes after the last slash. */
-static int folder_open(struct local *l, const char *key, bool make, const char **name)
-{
-    int at = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
-    const char *p = key;
-    for (const char *slash; at >= 0 && (slash = strchr(p, '/')); p = slash + 1) {
-        char part[NAME_MAX + 1];
-        size_t n = (size_t)(slash - p);
-        int next = -1;
-        if (n > NAME_MAX) {
-            errno = ENAMETOOLONG;
-        } else {
-            memcpy(part, p, n);
-            part[n] = '\0';
-            bool made = make && mkdirat(at, part, 0777) == 0;
-            if (!made || !l->sync || dir_sync(at) == 0)
-                next = openat(at, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        }
-        int saved = errno;
-        close(at);
-        errno = saved;
-        at = next;
-    }
-    *name = p;
-    return at;
-}
 
 static int make_dirs(const char *dir)
 {
@@ -224,7 +193,7 @@ static int settle_name(struct local_writer *w, struct err *e)
 
 static int settle_folder(struct local_writer *w, struct err *e)
 {
-    if (dir_sync(w->dir) == 0)
+    if (folders_sync(w->dir) == 0 && folders_settle(&w->l->folders, w->key) == 0)
         return 0;
     fail(w->l, "make durable", w->key, e);
     if (e)
@@ -286,7 +255,7 @@ static struct store_writer *local_create(struct store *s, const char *key, struc
     const char *name;
     if (key_check(key, e))
         return NULL;
-    int dir = folder_open(l, key, true, &name);
+    int dir = folders_open(&l->folders, key, true, &name);
     if (dir < 0) {
         fail(l, "make the folder of", key, e);
         return NULL;
@@ -348,7 +317,7 @@ static int object_open(struct local *l, const char *key, struct stat *st, struct
     const char *name;
     if (key_check(key, e))
         return -1;
-    int dir = folder_open(l, key, false, &name);
+    int dir = folders_open(&l->folders, key, false, &name);
     if (dir < 0)
         return fail(l, "open", key, e);
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -439,7 +408,7 @@ static int local_remove(struct store *s, const char *key, struct err *e)
     const char *name;
     if (key_check(key, e))
         return -1;
-    int dir = folder_open(l, key, false, &name);
+    int dir = folders_open(&l->folders, key, false, &name);
     if (dir < 0)
         return errno == ENOENT ? 0 : fail(l, "remove", key, e);
     int rc = unlinkat(dir, name, 0) == 0 || errno == ENOENT ? 0 : fail(l, "remove", key, e);
@@ -547,7 +516,7 @@ static int local_list(struct store *s, const char *prefix, store_list_fn *each, 
         w.key[at - 1] = '/';
     }
     const char *name;
-    int fd = at ? folder_open(l, w.key, false, &name)
+    int fd = at ? folders_open(&l->folders, w.key, false, &name)
                 : openat(l->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : fail(l, "list", prefix, e);
@@ -559,6 +528,7 @@ static int local_list(struct store *s, const char *prefix, store_list_fn *each, 
 static void local_close(struct store *s)
 {
     struct local *l = local_of(s);
+    folders_fini(&l->folders);
     close(l->fd);
     free(l->dir);
     free(l->base.root_uri);
@@ -601,5 +571,6 @@ struct store *store_local_open(const char *dir, bool sync, struct err *e)
     l->base.spools = true;
     l->sync = sync;
     l->fd = fd;
+    folders_init(&l->folders, fd, sync);
     return &l->base;
 }
