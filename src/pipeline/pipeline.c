@@ -18,6 +18,8 @@
 #define FEW_PERCENT 5         /* ... of the budget in tables with few rows: those are encoded, too */
 #define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
+#define ROWS_USEFUL ((size_t)64 << 20) /* these percentages are of so many bytes at most, ... */
+#define ROWS_EACH ((size_t)32 << 20)   /* ... and so many for each shredder */
 #define EXPANSION_FIRST 16.0  /* until it is known */
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
@@ -474,10 +476,12 @@ static size_t less(size_t a, size_t b)
     return a > b ? a - b : 0;
 }
 
+/* More memory than some is of no use to rows: they leave the caches, and new memory has to be cleared. */
 static bool over(struct run *r, size_t bytes, size_t percent)
 {
     size_t tables, files = files_held(r, &tables);
-    return bytes > less(budget_limit(r->budget), files) / 100 * percent;
+    size_t room = less(budget_limit(r->budget), files), most = ROWS_USEFUL + r->shredders * ROWS_EACH;
+    return bytes > (room < most ? room : most) / 100 * percent;
 }
 
 static bool pressed(struct run *r)

@@ -28,6 +28,7 @@ struct run {
     struct budget *fetched; /* what is read and not yet shredded: little, to stay in the caches */
     struct queue *inbox, *commits;
     struct workers *workers;
+    uint32_t shredders;
     struct desks *desks; /* as many as workers */
     struct protocol *protocol;
     pthread_t committers[COMMITTERS];

@@ -171,6 +171,7 @@ static void start_threads(struct run *r)
         .threads = c->threads ? c->threads : cores > 0 ? (uint32_t)cores : 1,
         .clock = r->clock};
     env.partitions_max = c->partitions_max / env.threads + 1;
+    r->shredders = env.threads;
     r->workers = workers_start(&env);
     r->desks = desks_new(env.threads);
     bool local = r->lake.store && !store_is_s3(r->lake.store->root_uri) && !c->catalog;
