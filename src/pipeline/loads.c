@@ -302,7 +302,7 @@ static int encode_rows(struct pq_writer *w, const struct schema_ids *ids, const 
     return pq_writer_group_end(w, e) || pq_writer_finish(w, e) ? -1 : 0;
 }
 
-static int append(struct run *r, struct table *t, struct data_file *file, struct err *e)
+static int append_once(struct run *r, struct table *t, struct data_file *file, struct err *e)
 {
     struct append a = {.files = file, .n_files = 1, .check_spec = true, .spec_id = table_spec_id(t)};
     struct append_attempt attempt = {0};
@@ -315,6 +315,15 @@ static int append(struct run *r, struct table *t, struct data_file *file, struct
     }
     rc = rc && seen != SETTLED_COMMITTED ? -1 : 0;
     append_attempt_fini(&attempt);
+    return rc;
+}
+
+/* The table comes to be by it; another load that ends may be first. */
+static int append(struct run *r, struct table *t, struct data_file *file, struct err *e)
+{
+    int rc = append_once(r, t, file, e);
+    if (rc && e->kind == ERR_FENCED)
+        rc = table_reopen(t, e) || append_once(r, t, file, e) ? -1 : 0;
     return rc;
 }
 
@@ -352,7 +361,8 @@ static struct table *open_loads(struct run *r, struct err *e)
     struct schema schema;
     schema_loads(&schema);
     struct table_spec spec = {.schema = &schema, .properties = properties};
-    struct table *t = table_create(&r->lake, LOADS_TABLE, &spec, e);
+    bool plan = r->lake.store && table_drafts(&r->lake); /* then a lost answer of its making is looked up, too */
+    struct table *t = (plan ? table_plan : table_create)(&r->lake, LOADS_TABLE, &spec, e);
     schema_fini(&schema);
     return t;
 }

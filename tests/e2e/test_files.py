@@ -1,5 +1,6 @@
 """A file is a stream: loaded again, grown, killed, or with its leases and positions gone, it adds nothing twice. The
 dedup window is off in all of this, so that only positions and inlet_loads keep events from coming twice."""
+import base64
 import json
 import os
 import signal
@@ -218,7 +219,7 @@ def test_a_full_disk(lake, tmp_path):
     path = tmp_path / "big.ndjson"
     events = make(30000)
     for e in events:
-        e["pad"] = os.urandom(150).hex()
+        e["pad"] = base64.b85encode(os.urandom(400)).decode()
     path.write_bytes(ndjson(events))
 
     def small_files():

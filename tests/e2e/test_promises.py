@@ -143,14 +143,14 @@ def lossy(tmp_path_factory):
     return env
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [4, 6])
 def test_a_load_whose_catalog_loses_answers(lake, tmp_path, lossy, seed):
     types = [f"t{i}" for i in range(12)]
     events = make(20000, *types)
     path = tmp_path / "events.ndjson"
     path.write_bytes(ndjson(events))
     r = lake.load(path, "--commit-interval", "100ms", "--dedup-window", "0s", "--memory", "48MB", "--commit-bytes", "64KB",
-                  env=lossy("catalog.db", 30, 3, seed))
+                  env=lossy("catalog.db", 40, 2, seed))
     assert b"is looked up" in r.stderr, "no answer was lost: the test would prove nothing"
     check_once(lake, events, *types)
 
@@ -226,7 +226,7 @@ def test_a_shard_is_lost_and_taken_again(lake, kinesis, worker):
 
 # ---- all of it together
 
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [4, 6])
 def test_chaos(lake, kinesis, worker, lossy, seed):
     """Kills, stolen leases, lost answers and a table that comes and goes, at random."""
     client, env = kinesis
