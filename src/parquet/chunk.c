@@ -18,9 +18,11 @@
 #define SHRINK_MIN 0.95 /* a first page that stays above this share of its size: no compression */
 #define PACK_MIN 1000   /* bytes of a first page, with its dictionary, that are worth compressing */
 #define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
-#define TRIED_MIN 1000  /* values of a chunk that teaches the next ones */
+#define TRIED_MIN 100   /* values of a chunk that teaches the next ones, */
+#define TRIED_MORE 4    /* ... but not those of so many times as many, which may have more repeats */
 #define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
 #define COMPARED_MIN ((size_t)4 << 10) /* bytes of a page that tells which way of compression is the better */
+#define COMPARED_BYTES ((size_t)8 << 10) /* of its values */
 #define COMPARE_AGAIN 100
 #define QUICK_MAX 1.06 /* times as large is well worth the time */
 #define PAGE_PAD 8     /* bytes that may be read past a page's end */
@@ -447,22 +449,42 @@ static bool worth_trying(uint8_t *left, uint64_t values)
     return false;
 }
 
-/* A page is compressed in both ways now and then: from then on in the quicker one where that makes it about as
- * small. */
-static const struct buf *compare_ways(struct job *j)
+/* Bytes of values from `head` on, COMPARED_BYTES or somewhat more, up to a value's end. */
+static size_t some_values(const struct job *j, const struct buf *page, size_t head)
+{
+    size_t at = head;
+    while (at < page->n && at - head < COMPARED_BYTES) {
+        uint32_t length = j->l->width;
+        if (j->l->type == COL_BYTES) {
+            memcpy(&length, page->p + at, 4);
+            at += 4;
+        }
+        at += length;
+    }
+    return at - head;
+}
+
+/* A page's first values are compressed in both ways now and then: from then on all are in the quicker one where that
+ * makes them about as small. */
+static int compare_ways(struct job *j)
 {
     struct pq_scratch *s = j->w->s;
-    const struct buf *zstd, *alike;
-    j->alike = false;
-    zstd = compressed(j, &s->page, j->head, &s->packed);
-    j->alike = true;
-    alike = zstd ? compressed(j, &s->page, j->head, &s->other) : NULL;
-    if (!alike)
-        return NULL;
-    j->alike = (double)alike->n <= QUICK_MAX * (double)zstd->n;
-    j->hint->alike = j->alike;
+    struct buf few = {.p = s->page.p + j->head, .n = some_values(j, &s->page, j->head)};
+    size_t alike;
+    int64_t began = clock_thread_cpu_ns();
     j->hint->compared = COMPARE_AGAIN;
-    return j->alike ? alike : zstd;
+    j->hint->alike = false;
+    if (!find_alike(j, &few, 0))
+        return 0;
+    s->packed.n = 0;
+    if (compress_zstd_matched(s->zstd, &s->packed, few.p, few.n, &s->matches, j->e))
+        return -1;
+    alike = s->packed.n;
+    if (compress_zstd_put(s->zstd, &s->packed, few.p, few.n, j->e))
+        return -1;
+    j->hint->alike = (double)alike <= QUICK_MAX * (double)(s->packed.n - alike);
+    j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
+    return 0;
 }
 
 /* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
@@ -482,8 +504,11 @@ static const struct buf *first_page(struct job *j)
     bool may = pack && !c->dictionary && compress_zstd_matches(s->zstd);
     bool compare = may && j->l->type != COL_BOOL && s->page.n >= COMPARED_MIN &&
                    worth_trying(&j->hint->compared, j->values);
+    memset(buf_reserve(&s->page, PAGE_PAD), 0, PAGE_PAD);
+    if (compare && compare_ways(j))
+        return NULL;
     j->alike = may && j->hint->alike;
-    if (!(body = compare ? compare_ways(j) : compressed(j, &s->page, j->head, &s->packed)))
+    if (!(body = compressed(j, &s->page, j->head, &s->packed)))
         return NULL;
     if (c->dictionary) {
         j->alike = pack && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
@@ -721,11 +746,14 @@ static uint64_t count_values(const struct pq_piece *pieces, size_t n)
 static bool try_dictionary(struct job *j, const struct pq_piece *pieces, size_t n)
 {
     struct pq_writer *w = j->w;
-    if (!worth_trying(&j->hint->no_dictionary, j->values))
+    struct pq_hint *h = j->hint;
+    if (j->values / TRIED_MORE < h->without && !worth_trying(&h->no_dictionary, j->values))
         return false;
     bool pays = dict_build(&w->s->dict, j->l->type, j->l->width, w->o.dict_bytes, pieces, n);
-    if (!pays && j->values >= TRIED_MIN)
-        j->hint->no_dictionary = TRY_AGAIN;
+    if (!pays && j->values >= TRIED_MIN) {
+        h->no_dictionary = TRY_AGAIN;
+        h->without = j->values < UINT32_MAX ? (uint32_t)j->values : UINT32_MAX;
+    }
     return pays;
 }
 

@@ -68,6 +68,7 @@ struct pq_piece {
 struct pq_hint {
     int32_t field_id;
     uint8_t no_dictionary, no_compression;
+    uint32_t without; /* how many values the chunk had for which a dictionary did not pay */
     uint8_t alike, compared; /* the way of compression; for so many chunks it stands */
 };
 struct pq_hints {

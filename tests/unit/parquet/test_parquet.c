@@ -389,6 +389,36 @@ static void one_column(struct buf *out, struct pq_leaf_stats *st, enum pq_type t
     pq_writer_free(w);
 }
 
+/* Bytes that 20000 texts take, times ten, one of them. */
+static int64_t tenths_of_a_byte(const char *format, bool words)
+{
+    static const char *const word[] = {"garden", "hose", "rain", "jacket", "lamp", "desk", "chair", "winter", "boots", "tea"};
+    struct column c;
+    struct buf out = {0};
+    struct pq_leaf_stats st;
+    char text[100];
+    column_init(&c, COL_BYTES, 1, 0);
+    for (int i = 0; i < 20000; i++) {
+        int n = words ? snprintf(text, sizeof text, format, word[rnd(10)], word[rnd(10)], rnd(3000))
+                      : snprintf(text, sizeof text, format, rnd(1u << 31) << 1 | rnd(2));
+        column_text(&c, text, (size_t)n);
+        column_level(&c, 1, 0);
+    }
+    one_column(&out, &st, PQ_STRING, &c, 0);
+    buf_fini(&out);
+    column_fini(&c);
+    return st.column_bytes * 10 / 20000;
+}
+
+/* The way of compression that suits a column is found out: ids by what they have in common with the one before (zstd
+ * alone: 4.4 bytes), other texts as zstd does (the other way: 15). */
+static void test_ways_of_compression(void **state)
+{
+    (void)state;
+    assert_in_range(tenths_of_a_byte("usr_0000%08x", false), 40, 42);
+    assert_in_range(tenths_of_a_byte("https://shop.example.com/p/%s-%s/%u?ref=mail", true), 50, 80);
+}
+
 static struct pq_leaf_stats text_stats(enum pq_type type, const char *a, const char *b)
 {
     struct column c;
@@ -580,7 +610,8 @@ static void test_describe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_text_bounds),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_ways_of_compression),
+        cmocka_unit_test(test_text_bounds),
         cmocka_unit_test(test_number_bounds), cmocka_unit_test(test_refuses_wrong_pieces),
         cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_describe),
     };
