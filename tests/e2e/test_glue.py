@@ -100,14 +100,14 @@ def test_pyiceberg_commits_beside_us(glue, tmp_path):
     assert theirs["previous_metadata_location"] == table.metadata_location
 
 
-@pytest.mark.parametrize("what", ["view", "hive", "lost parameters", "v3", "missing metadata", "cut metadata"])
+@pytest.mark.parametrize("what", ["view", "hive", "lost parameters", "v1", "v3", "missing metadata", "cut metadata"])
 def test_tables_that_are_none_of_ours(glue, tmp_path, what):
     """Refused with the reason, and its events kept whole in the dead letters; the others go on."""
     glue.load(file_of(tmp_path, [event(1)]))
     got = glue.client.get_table(DatabaseName=glue.database, Name="order")["Table"]
     t = {k: got[k] for k in ("Name", "TableType", "Parameters", "StorageDescriptor")}
     metadata = got["Parameters"]["metadata_location"].removeprefix("file://")
-    word = {"view": b"view", "hive": b"Hive", "lost parameters": b"metadata_location", "v3": b"version 3",
+    word = {"view": b"view", "hive": b"Hive", "lost parameters": b"metadata_location", "v1": b"version 1", "v3": b"version 3",
             "missing metadata": b"missing", "cut metadata": b"cannot be read"}[what]
     if what == "view":
         t["TableType"] = "VIRTUAL_VIEW"
@@ -115,9 +115,9 @@ def test_tables_that_are_none_of_ours(glue, tmp_path, what):
         t["Parameters"] = {}
     elif what == "lost parameters":
         del t["Parameters"]["metadata_location"]
-    elif what == "v3":
+    elif what in ("v1", "v3"):
         text = json.loads(open(metadata).read())
-        text["format-version"] = 3
+        text["format-version"] = int(what[1])
         open(metadata, "w").write(json.dumps(text))
     elif what == "missing metadata":
         os.unlink(metadata)

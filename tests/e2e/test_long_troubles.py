@@ -1,0 +1,125 @@
+"""Troubles of many minutes, in a program whose time goes twenty times as fast (tests/standin/hasty_clock.c): a quarter
+of an hour of them is what a table is given up after, so ten minutes lose nothing and give nothing up."""
+import json
+import signal
+import subprocess
+import time
+import uuid
+
+import pytest
+from conftest import INLET, PLAIN, REAL_S3, ROOT, Faults
+from test_s3_lake import S3Lake, event
+
+pytestmark = pytest.mark.skipif(bool(REAL_S3), reason="needs more than S3")
+HASTE = 20
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory):
+    so = tmp_path_factory.mktemp("hasty") / "hasty_clock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", so, ROOT / "tests" / "standin" / "hasty_clock.c", "-ldl"],
+                   check=True)
+    return {"LD_PRELOAD": str(so), "ASAN_OPTIONS": "verify_asan_link_order=0", "HASTE": str(HASTE)}
+
+
+class Consumer:
+    """`inlet run` of a stream of its own into S3 and Glue, all of it through one proxy."""
+
+    def __init__(self, tmp_path, aws, url, env):
+        self.name, self.sent = "s" + uuid.uuid4().hex[:8], 0
+        self.kinesis = aws[0]("kinesis")
+        self.kinesis.create_stream(StreamName=self.name, ShardCount=1)
+        self.lake = S3Lake(tmp_path, aws, aws[1], f"glue://{self.name}", f"sqlite:{tmp_path}/leases.db")
+        self.log = tmp_path / "log"
+        with open(self.log, "wb") as log:
+            self.p = subprocess.Popen([INLET, "run", "--stream", f"kinesis://{self.name}", *self.lake.options, "--commit-interval", "10s",
+                                       "--s3-addressing", "path"],
+                                      env={**PLAIN, **aws[1], "AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": url, **env},
+                                      stderr=log)
+
+    def put(self, n):
+        self.kinesis.put_records(StreamName=self.name, Records=[
+            {"Data": json.dumps(event(i, f"click{i % 2}:x")).encode(), "PartitionKey": str(i)} for i in range(self.sent, self.sent + n)])
+        self.sent += n
+
+    def wait(self, n, seconds=60):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.p.poll() is None:
+            if self.p.poll() is None and len(self.lake.tables()) and sum(self.lake.uuids().values()) >= n:
+                return
+            time.sleep(0.3)
+        raise AssertionError(f"{n} rows have not come: {self.log.read_text()[-2000:]}")
+
+    def pause(self):
+        """Of the program's own time, in seconds: the longest between two commits of a table."""
+        at = [s.timestamp_ms for s in self.lake.pyiceberg("click0").metadata.snapshots]
+        return max(b - a for a, b in zip(at, at[1:])) / 1000
+
+    def end(self):
+        self.p.send_signal(signal.SIGTERM)
+        assert self.p.wait(timeout=60) == 0, self.log.read_text()[-2000:]
+        got = self.lake.uuids()
+        assert set(got) == {f"u{i:06}" for i in range(self.sent)} and max(got.values()) == 1
+        assert "inlet_dead_letters" not in self.lake.tables() or not self.lake.rows("inlet_dead_letters")
+
+
+@pytest.fixture
+def consumer(tmp_path, aws, faults):
+    made = []
+
+    def make(url, env):
+        made.append(Consumer(tmp_path, aws, url, env))
+        return made[-1]
+    yield make
+    for c in made:
+        c.p.kill()
+        c.p.wait()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("where", ["all", "catalog"])
+def test_ten_minutes_of_throttling(consumer, faults, hasty, where):
+    c = consumer(faults.url, hasty)
+    c.put(100)
+    c.wait(100)
+    faults.add({"fault": "status", "status": 400, "code": "ThrottlingException", "target": "Glue"},
+               *([] if where == "catalog" else [
+                   {"fault": "status", "status": 400, "code": "ProvisionedThroughputExceededException", "target": "Kinesis", "share": 0.8},
+                   {"fault": "status", "status": 503, "code": "SlowDown", "path": "/lake-"}]))
+    until = time.monotonic() + 630 / HASTE
+    while time.monotonic() < until:
+        c.put(10)
+        time.sleep(1)
+    struck = [r["struck"] for r in faults.rules()]
+    faults.clear()
+    c.put(50)
+    c.wait(c.sent)
+    assert all(n > 3 for n in (struck if where == "catalog" else struck[1:])), struck  # without S3 the catalog is not asked
+    assert 600 < c.pause() < 1500
+    c.end()
+
+
+@pytest.mark.long
+def test_names_are_not_resolved_for_minutes(consumer, aws, hasty, tmp_path):
+    """Three minutes; curl remembers a name for one of them, so until then every connection is reset."""
+    gone, proxy = tmp_path / "gone", Faults(aws[1]["AWS_ENDPOINT_URL"])
+    try:
+        c = consumer(proxy.url.replace("127.0.0.1", "aws.test"), {**hasty, "NAMES_GONE": str(gone),
+                                                                  "AWS_ENDPOINT_URL_S3": aws[1]["AWS_ENDPOINT_URL"]})
+        c.put(100)
+        c.wait(100)
+        gone.write_bytes(b"")
+        proxy.add({"fault": "reset"})
+        until = time.monotonic() + 180 / HASTE
+        while time.monotonic() < until:
+            c.put(10)
+            time.sleep(0.5)
+        tries = gone.stat().st_size
+        gone.unlink()
+        proxy.clear()
+        c.put(50)
+        c.wait(c.sent)
+        assert tries > 3
+        c.end()
+    finally:
+        proxy.close()
