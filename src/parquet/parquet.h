@@ -160,6 +160,7 @@ struct pq_reader *pq_reader_open(pq_read_fn *read, void *ctx, int64_t file_size,
 void pq_reader_close(struct pq_reader *r);
 int64_t pq_reader_rows(const struct pq_reader *r);
 uint32_t pq_reader_groups(const struct pq_reader *r);
+struct str pq_reader_created_by(const struct pq_reader *r); /* borrowed; empty: not said */
 int64_t pq_reader_group_rows(const struct pq_reader *r, uint32_t group);
 /* The leaf with this field id, or this dotted path; -1 if there is none. */
 int pq_reader_leaf_by_id(const struct pq_reader *r, int32_t field_id);

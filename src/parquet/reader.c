@@ -73,6 +73,11 @@ int64_t pq_reader_rows(const struct pq_reader *r)
     return r->footer.rows;
 }
 
+struct str pq_reader_created_by(const struct pq_reader *r)
+{
+    return r->footer.created_by;
+}
+
 uint32_t pq_reader_groups(const struct pq_reader *r)
 {
     return r->footer.n_groups;

@@ -1,9 +1,13 @@
-/* Files in the order of their sequence numbers, and a row group at a time. See letters.h. */
+/* Files in the order of their sequence numbers, and a row group at a time. See letters.h.
+ *
+ * A letter's number: the sequence number of its file | the file's place among those of that number, and a hash
+ * of its name | its row. So a number says of which file it is, and a file that was rewritten is another. */
 #include "replay/letters.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/mem.h"
 #include "codec/base64.h"
@@ -15,6 +19,7 @@ enum { REASON_ID = 2, PAYLOAD_ID = 4, ARRIVED_ID = 9 }; /* fields of schema_dead
 struct letter_file {
     char *key;
     int64_t bytes, sequence_number;
+    uint64_t place;
 };
 struct letters {
     struct store *store; /* the table's */
@@ -22,7 +27,6 @@ struct letters {
     char *reason;
     struct letter_file *files;
     size_t n_files, file; /* at which */
-    uint64_t place;       /* of the file among those of its sequence number */
     struct store_reader object; /* what `reader` reads */
     struct pq_reader *reader;
     uint32_t group;
@@ -39,7 +43,7 @@ static bool add_file(void *ctx, const struct table_file *f)
     if (!f->key)
         return true;
     l->files = mem_regrow(l->files, l->n_files + 1, sizeof *l->files);
-    l->files[l->n_files++] = (struct letter_file){mem_strdup(f->key), f->bytes, f->sequence_number};
+    l->files[l->n_files++] = (struct letter_file){mem_strdup(f->key), f->bytes, f->sequence_number, 0};
     return true;
 }
 
@@ -49,6 +53,39 @@ static int by_age(const void *a, const void *b)
     if (x->sequence_number != y->sequence_number)
         return x->sequence_number < y->sequence_number ? -1 : 1;
     return strcmp(x->key, y->key);
+}
+
+static void number_files(struct letters *l)
+{
+    uint64_t place = 0;
+    for (size_t i = 0; i < l->n_files; i++) {
+        struct letter_file *f = &l->files[i];
+        place = i && f->sequence_number == f[-1].sequence_number ? place + 1 : 0;
+        f->place = place << 32 | (XXH3_64bits(f->key, strlen(f->key)) & UINT32_MAX);
+    }
+}
+
+bool letters_have(const struct letters *l, struct seq at)
+{
+    for (size_t i = 0; i < l->n_files; i++)
+        if (at.w[1] == (uint64_t)l->files[i].sequence_number && at.w[2] == l->files[i].place)
+            return true;
+    return false;
+}
+
+int letters_untouched(const struct letters *l, struct err *e)
+{
+    bool ours = true;
+    for (size_t i = 0; ours && i < l->n_files; i++) {
+        struct store_reader object = {l->store, l->files[i].key};
+        struct pq_reader *r = pq_reader_open(store_read_at, &object, l->files[i].bytes, e);
+        if (!r)
+            return err_wrap(e, "%s", l->files[i].key);
+        struct str by = pq_reader_created_by(r);
+        ours = by.n >= 6 && memcmp(by.p, "inlet ", 6) == 0;
+        pq_reader_close(r);
+    }
+    return ours;
 }
 
 struct letters *letters_open(struct table *t, const char *reason, struct err *e)
@@ -66,6 +103,7 @@ struct letters *letters_open(struct table *t, const char *reason, struct err *e)
     }
     if (l->n_files)
         qsort(l->files, l->n_files, sizeof *l->files, by_age);
+    number_files(l);
     return l;
 }
 
@@ -122,9 +160,6 @@ static int load_group(struct letters *l, struct err *e)
         }
         pq_reader_close(l->reader);
         l->reader = NULL;
-        bool same = l->file + 1 < l->n_files &&
-                    l->files[l->file + 1].sequence_number == l->files[l->file].sequence_number;
-        l->place = same ? l->place + 1 : 0;
         l->file++;
     }
     return 0;
@@ -153,7 +188,8 @@ static bool take_row(struct letters *l, struct buf *body, struct seq *at, int64_
     if (has)
         n = l->payloads.lens[l->value++];
     *arrived_us = l->arrivals.longs[l->row];
-    *at = (struct seq){{0, (uint64_t)l->files[l->file].sequence_number, l->place, ++l->row_in_file}};
+    *at = (struct seq){{0, (uint64_t)l->files[l->file].sequence_number, l->files[l->file].place,
+                         ++l->row_in_file}};
     if (ours && has)
         put_letter(body, *at, *arrived_us > 0 ? *arrived_us : 0, payload, n);
     l->reason_at += n_reason;

@@ -12,6 +12,10 @@ struct letters;
 /* What the table has now; `t` must live as long. */
 struct letters *letters_open(struct table *t, const char *reason, struct err *e);
 void letters_close(struct letters *l);
+/* Is the file still there that this number of a letter is of? */
+bool letters_have(const struct letters *l, struct seq at);
+/* Are all files as inlet wrote them, so that those that are gone took their letters along? 1, 0, -1. */
+int letters_untouched(const struct letters *l, struct err *e);
 /* The next body, into *body (emptied before; SOURCE_PAD zero bytes after it). 1, 0 at the end, -1. */
 int letters_next(struct letters *l, struct buf *body, struct seq *first, struct seq *last,
                  uint32_t *records, int64_t *arrived_us, struct err *e);

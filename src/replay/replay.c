@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lease/lease.h"
+#include "protocol/position_map.h"
 #include "replay/letters.h"
 #include "source/source.h"
 
@@ -207,6 +208,49 @@ static struct lease_store *open_leases(void *ctx, struct err *e)
     return lease_memory_open(NULL, NULL); /* two replays at once keep each other out by the fence */
 }
 
+/* ---- what was replayed before ---- */
+
+/* Up to where a table has the letters: each place in a file that is still there? */
+static int check_table(const struct replay *r, const struct letters *l, const char *name, const char *key,
+                       struct err *e)
+{
+    struct position_map map = {0};
+    struct table *t = table_load(r->lake, name, NULL);
+    int rc = t ? position_map_parse(&map, table_property(t, key), e) : 0; /* the pipeline says why not */
+    for (size_t i = 0; !rc && i < map.n; i++) {
+        if (seq_cmp(map.list[i].at, SEQ_NONE) == 0 || letters_have(l, map.list[i].at))
+            continue;
+        int ours = letters_untouched(l, e);
+        rc = ours < 0 ? -1 : 0;
+        if (ours == 0)
+            rc = err_set(e, ERR_INVALID,
+                         "%s was rewritten (compacted?) since letters were replayed into table %s: which, can "
+                         "no longer be told, and they would be there twice. Delete the letters whose events are "
+                         "there (_shard is %s), then remove the property %s of the tables",
+                         DEAD_LETTERS, name, map.list[i].shard, key);
+    }
+    position_map_fini(&map);
+    table_free(t);
+    return rc;
+}
+
+static int check_positions(const struct replay *r, struct table *letters, struct err *e)
+{
+    struct letters *l = letters_open(letters, "", e);
+    char **names = NULL, *key = position_map_key(r->identity);
+    size_t n = 0;
+    int rc = l ? lake_tables(r->lake, &names, &n, e) : -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!rc && strncmp(names[i], "inlet_", 6) != 0)
+            rc = check_table(r, l, names[i], key, e);
+        free(names[i]);
+    }
+    free(names);
+    free(key);
+    letters_close(l);
+    return rc;
+}
+
 int replay_run(const struct lake *lake, uint32_t reasons, const struct pipeline_config *p,
                struct pipeline_report *report, struct err *e)
 {
@@ -217,13 +261,18 @@ int replay_run(const struct lake *lake, uint32_t reasons, const struct pipeline_
     if (!t)
         return -1;
     r.identity = mem_printf("letters:%s/%s", lake->ns, table_uuid(t));
+    int rc = check_positions(&r, t, e);
     table_free(t);
+    if (rc) {
+        free(r.identity);
+        return -1;
+    }
     config.feed = &feed;
     config.leases = "sqlite:"; /* not opened: the feed's are */
     config.stream = DEAD_LETTERS;
     config.start = PIPELINE_TRIM_HORIZON;
     config.until_caught_up = true;
-    int rc = pipeline_run(&config, report, e);
+    rc = pipeline_run(&config, report, e);
     free(r.identity);
     return rc;
 }
