@@ -243,9 +243,19 @@ void http_submit(struct http *h, const struct http_request *q, http_done done, v
     submit(h, q, q->body_borrowed ? q->body : x->body.p, done, ctx, x);
 }
 
+/* A proxy that wants to know who asks will not let us through the next time either. */
+static bool proxy_wants_auth(const struct exchange *x)
+{
+    long status = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status == 407;
+}
+
 /* Whether the peer may have acted on the request: not if it was never begun to be sent. */
 static enum err_kind kind_of(const struct exchange *x, CURLcode rc)
 {
+    if (proxy_wants_auth(x))
+        return ERR_INVALID;
     switch (rc) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
@@ -270,9 +280,11 @@ static void explain(const struct exchange *x, CURLcode rc, struct err *e)
                 rc == CURLE_ABORTED_BY_CALLBACK ? "the connection broke"
                 : *x->why                       ? x->why
                                                 : curl_easy_strerror(rc),
-                certificate ? ": its certificate is not accepted (AWS_CA_BUNDLE names a file of other "
-                              "authorities to trust)"
-                            : "");
+                certificate           ? ": its certificate is not accepted (AWS_CA_BUNDLE names a file of other "
+                                    "authorities to trust)"
+            : proxy_wants_auth(x) ? ": the proxy wants a name and a password: HTTPS_PROXY=http://NAME:"
+                                    "PASSWORD@HOST:PORT"
+                                  : "");
 }
 
 static void finish(struct http *h, struct exchange *x, CURLcode rc)

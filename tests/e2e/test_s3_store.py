@@ -3,6 +3,7 @@ is put is there whole or not at all, under faults too; every mistake has a clear
 import base64
 import hashlib
 import json
+import socket
 import threading
 import time
 import uuid
@@ -295,14 +296,20 @@ def test_an_endpoint_that_is_not_s3(fake, store):
     assert kind == "invalid" and "does the endpoint" in text, text
 
 
-def test_a_server_whose_certificate_does_not_verify(fake, store, tmp_path):
+def certified(tmp_path, name):
+    """(A server's TLS context, the file of its certificate) for this name."""
     import ssl
     import subprocess
     key, cert = tmp_path / "key", tmp_path / "cert"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
-                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+                    "-subj", "/CN=inlet", "-addext", f"subjectAltName={name}"], check=True, capture_output=True)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(cert, key)
+    return tls, cert
+
+
+def test_a_server_whose_certificate_does_not_verify(fake, store, tmp_path):
+    tls, cert = certified(tmp_path, "IP:127.0.0.1")
     f = fake(lambda r: (200, {"ETag": '"x"'}, ""), tls=tls)
     env = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": f.url}
     kind, text = store("s3://bucket/x", env)("put", "a", 1, 1)
@@ -325,6 +332,73 @@ def test_a_proxy_is_used(place, fake, store):
     assert p.requests[0].method == "CONNECT" and p.requests[0].path == "bucket-name.s3.eu-west-1.amazonaws.com:443"
     store("s3://dots.in.name/x", env, AUTO, 300)("get", "a", 10)
     assert p.requests[-1].path == "s3.eu-west-1.amazonaws.com:443"  # no certificate fits dots in a bucket's name
+
+
+class Tunnel:
+    """A proxy whose tunnels all lead to one port here; it may want a name and a password."""
+
+    def __init__(self, to, user=None):
+        self.to, self.want, self.asked = to, user and "Basic " + base64.b64encode(user.encode()).decode(), []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                threading.Thread(target=self.one, args=(self.socket.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+
+    def one(self, client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            got = client.recv(4096)
+            if not got:
+                return
+            head += got
+        lines = head.decode().split("\r\n")
+        self.asked.append(lines[0].split()[1])
+        if self.want and f"Proxy-Authorization: {self.want}" not in lines:
+            client.sendall(b"HTTP/1.1 407 who?\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n")
+            client.close()
+            return
+        server = socket.create_connection(("127.0.0.1", self.to))
+        client.sendall(b"HTTP/1.1 200 go on\r\n\r\n")
+
+        def pump(a, b):
+            try:
+                while data := a.recv(65536):
+                    b.sendall(data)
+                b.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+        threading.Thread(target=pump, args=(server, client), daemon=True).start()
+        pump(client, server)
+
+
+def test_through_a_proxys_tunnel(fake, store, tmp_path):
+    """TLS from end to end, with a name and a password for the proxy; and past it where NO_PROXY says so."""
+    tls, cert = certified(tmp_path, "DNS:*.s3.eu-west-1.amazonaws.com,IP:127.0.0.1")
+    f = fake(lambda r: (200, {"ETag": '"x"'}, ""), tls=tls)
+    p = Tunnel(f.port, "me:s3cr3t")
+    env = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_CA_BUNDLE": str(cert)}
+    put = lambda **more: store("s3://bucket-name/x", {**env, **more}, AUTO, 20000)("put", "a", 1, 1)
+    assert put(HTTPS_PROXY=f"http://me:s3cr3t@{p.address}") == ("ok", "")
+    assert p.asked == ["bucket-name.s3.eu-west-1.amazonaws.com:443"]
+    assert f.requests[-1].headers["Host"] == "bucket-name.s3.eu-west-1.amazonaws.com" and "Proxy-Authorization" not in f.requests[-1].headers
+    began = time.monotonic()
+    for login in ("", "me:wr0ng@"):
+        kind, text = put(HTTPS_PROXY=f"http://{login}{p.address}")
+        assert kind == "invalid" and "the proxy wants a name and a password" in text and "wr0ng" not in text, text
+    assert time.monotonic() - began < 15, "that is not tried again and again"
+    n = len(p.asked)
+    for skipped in ("127.0.0.1", "example.com,127.0.0.1", "*"):
+        assert put(HTTPS_PROXY=f"http://{p.address}", NO_PROXY=skipped, AWS_ENDPOINT_URL=f.url) == ("ok", "")
+    assert len(p.asked) == n
+    assert put(HTTPS_PROXY=f"http://me:s3cr3t@{p.address}", NO_PROXY="example.com", AWS_ENDPOINT_URL=f.url) == ("ok", "")
+    assert p.asked[n:] == [f"127.0.0.1:{f.port}"]
+    p.socket.close()
 
 
 def test_virtual_hosts(fake, store):
