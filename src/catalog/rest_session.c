@@ -327,14 +327,16 @@ json_t *rest_namespace_json(const char *ns)
 
 static int set_base(struct rest_session *s, const char *uri, struct err *e)
 {
-    size_t n = strlen(uri);
-    while (n && uri[n - 1] == '/')
+    bool tls = strncmp(uri, "https://", 8) == 0;
+    size_t scheme = tls ? 8 : 7, n = strlen(uri);
+    if (!tls && strncmp(uri, "http://", 7) != 0)
+        return err_set(e, ERR_INVALID, "\"%s\" is no http(s)://HOST[:PORT][/PATH]", uri);
+    while (n > scheme && uri[n - 1] == '/')
         n--;
     s->base = mem_strndup(uri, n);
-    bool tls = strncmp(s->base, "https://", 8) == 0;
-    const char *host = s->base + (tls ? 8 : 7);
+    const char *host = s->base + scheme;
     size_t host_n = strcspn(host, "/?#");
-    if ((!tls && strncmp(s->base, "http://", 7) != 0) || !host_n || strpbrk(s->base, "?#@ \r\n"))
+    if (!host_n || strpbrk(s->base, "?#@ \r\n"))
         return err_set(e, ERR_INVALID, "\"%s\" is no http(s)://HOST[:PORT][/PATH]", uri);
     s->origin = (size_t)(host - s->base) + host_n;
     s->host = mem_strndup(host, host_n);

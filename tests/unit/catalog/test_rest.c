@@ -106,7 +106,8 @@ static void the_servers_own_address(void **state)
 
 static void what_is_no_catalog(void **state)
 {
-    static const char *const uris[] = {"ftp://host", "http://", "http://user@host", "http://host?x"};
+    static const char *const uris[] = {"ftp://host", "http://", "https:///", "http:", "http://user@host",
+                                       "http://host?x"};
     static const struct peer_step pages[] = {{"GET /v1/config", NULL, 200, "hello"},
                                              {"GET /v1/config", NULL, 404, "hello"},
                                              {"GET /v1/config", NULL, 403, REFUSED("Forbidden")}};
