@@ -2,7 +2,6 @@
 SHELL := /bin/bash
 CC ?= gcc
 B ?= build
-PKGS := libcurl openssl jansson libzstd zlib libxxhash sqlite3 yaml-0.1 expat
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
         -Wcast-qual -Wwrite-strings -Wundef -Wvla -Werror
 OPT ?= -O2 -g

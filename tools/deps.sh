@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/packages.sh
 . tools/packages.sh
 # shellcheck disable=SC2086
-install_missing deps gcc make pkg-config $LIBRARIES_DEV libcmocka-dev python3 python3-venv ca-certificates
+install_missing deps gcc make $LIBRARIES_DEV libcmocka-dev python3 python3-venv ca-certificates
 if ! cmp -s tools/requirements.txt build/venv/.done 2>/dev/null; then
   echo "deps: Python packages into build/venv: $(grep -vc '^#' tools/requirements.txt) pinned"
   mkdir -p build

@@ -51,10 +51,23 @@ provider "aws" {
   }
 }
 
+data "aws_partition" "this" {}
+
+locals {
+  arn = "arn:${data.aws_partition.this.partition}:s3:::${var.bucket}" # known in the plan, so the policy can be checked there
+}
+
 # States are the map of everything that was made: deleted by hand, when the last environment is gone, or not at all.
 resource "aws_s3_bucket" "state" {
   bucket        = var.bucket
   force_destroy = var.local
+}
+
+resource "aws_s3_bucket_ownership_controls" "state" {
+  bucket = aws_s3_bucket.state.id
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
 }
 
 resource "aws_s3_bucket_versioning" "state" {
@@ -90,7 +103,7 @@ resource "aws_s3_bucket_policy" "state" {
       Effect    = "Deny"
       Principal = "*"
       Action    = "s3:*"
-      Resource  = [aws_s3_bucket.state.arn, "${aws_s3_bucket.state.arn}/*"]
+      Resource  = [local.arn, "${local.arn}/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }
     }]
   })

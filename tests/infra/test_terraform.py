@@ -80,6 +80,15 @@ def test_plan_of_a_function_keeps_the_policies(planner):
     assert any(r["type"] == "aws_lambda_function" for r in found) and findings == []
 
 
+def test_the_bucket_of_states_keeps_the_policies(planner):
+    planner.run("-chdir=bootstrap", "init", "-input=false")
+    planner.run("-chdir=bootstrap", "plan", "-input=false", "-var=bucket=inlet-tfstate-123456789012-eu-west-1", "-out=plan")
+    found = tf.resources(json.loads(planner.run("-chdir=bootstrap", "show", "-json", "plan").stdout)["planned_values"])
+    assert {r["type"] for r in found} >= {"aws_s3_bucket_policy", "aws_s3_bucket_versioning"}
+    assert policy.violations(found, keyed=False, protected=False) == []
+    assert first(found, "aws_s3_bucket")["force_destroy"] is False
+
+
 def first(found, kind, name=None):
     return next(r["values"] for r in found if r["type"] == kind and name in (None, r["name"]))
 
