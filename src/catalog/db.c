@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -23,6 +24,10 @@ struct db {
 
 static int fail(struct db *d, int rc, struct err *e)
 {
+    /* Of a file with a write-ahead log, which cannot be made, this is said instead. */
+    if ((rc & 0xff) == SQLITE_CANTOPEN && !d->read_only && access(d->path, F_OK) == 0 &&
+        access(d->path, W_OK) != 0)
+        rc = SQLITE_READONLY;
     switch (rc & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

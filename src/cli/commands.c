@@ -177,8 +177,8 @@ static int check_args(const struct command *c, int n, char **args, struct err *e
         return err_set(e, ERR_INVALID, "%s is missing: inlet %s [options] %s", c->args, c->name,
                        c->args);
     if (n > c->max_args)
-        return err_set(e, ERR_INVALID, "\"%.100s\" is too much: inlet %s [options] %s",
-                       args[c->max_args], c->name, c->args);
+        return err_set(e, ERR_INVALID, "\"%.100s\" is too much: inlet %s [options]%s%s",
+                       args[c->max_args], c->name, *c->args ? " " : "", c->args);
     return 0;
 }
 

@@ -211,7 +211,8 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
     if (dir && strstr(dir, "://") && !store_is_s3(dir))
         return err_set(e, ERR_INVALID, "--lake %.200s: write a directory or s3://BUCKET/PREFIX", dir);
     if (dir && store_is_s3(dir) && !uri)
-        return err_set(e, ERR_INVALID, "--lake %.200s: a lake in S3 needs --catalog too", dir);
+        return err_set(e, ERR_INVALID, "--lake %.200s: a lake in S3 needs --catalog, too: glue://DATABASE or "
+                       "rest+https://HOST/PATH", dir);
     if (uri && catalog_uri_check(uri, e))
         return err_wrap(e, "--catalog");
     *lake = dir;

@@ -97,7 +97,7 @@ static void list_end(struct listing *l)
         buf_puts(&l->out, "\n]\n");
         return;
     }
-    snprintf(text, sizeof text, "%zu tables", l->n);
+    snprintf(text, sizeof text, "%zu table%s", l->n, l->n == 1 ? "" : "s");
     render_table_cell(&l->table, text);
     render_table_number(&l->table, l->rows);
     render_table_number(&l->table, l->files);

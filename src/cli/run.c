@@ -102,8 +102,9 @@ static void report_text(const struct pipeline_report *r, struct buf *out)
     snprintf(more, sizeof more, "  in %.2f s, %s a second", r->seconds,
              render_number((int64_t)per_second, rate));
     line(out, "records read", c->records, more);
-    snprintf(more, sizeof more, "  in %" PRIu64 " files, %s, %" PRIu64 " commits", r->files,
-             render_bytes((int64_t)r->bytes_written, size), r->commits);
+    snprintf(more, sizeof more, "  in %" PRIu64 " file%s, %s, %" PRIu64 " commit%s", r->files,
+             r->files == 1 ? "" : "s", render_bytes((int64_t)r->bytes_written, size), r->commits,
+             r->commits == 1 ? "" : "s");
     line(out, "rows committed", r->rows_committed, more);
     if (c->duplicates)
         line(out, "duplicates dropped", c->duplicates, "");
@@ -123,6 +124,9 @@ static void report_text(const struct pipeline_report *r, struct buf *out)
         if (c->dead[i])
             line(out, label, c->dead[i], "");
     }
+    if (c->records && r->dead_letters == c->records)
+        buf_puts(out, "  No record is an event: one JSON object a line, with event_uuid, event_name and "
+                      "created_at.\n");
     if (r->stopped)
         buf_puts(out, "  stopped; start again to go on from here\n");
 }

@@ -88,7 +88,7 @@ static void finish(struct verification *v)
         buf_fini(&v->out);
         v->out = all;
     } else {
-        snprintf(text, sizeof text, "%zu tables", v->n);
+        snprintf(text, sizeof text, "%zu table%s", v->n, v->n == 1 ? "" : "s");
         v->table = text;
         put_line(v, &v->sum);
         render_table_print(&v->rows, &v->out);

@@ -783,8 +783,11 @@ static void sum_up(struct run *r)
         add_counts(r->report, r);
     for (size_t i = 0; i < r->n_sources && r->sources[i]; i++)
         r->report->read_ns += r->sources[i]->cpu_ns;
-    for (uint32_t i = 0; !r->config->stream && !r->failed && i < r->n_shards; i++)
-        r->report->already_loaded += !protocol_any_out(r->protocol, i);
+    for (uint32_t i = 0; !r->config->stream && !r->failed && i < r->n_shards; i++) {
+        const struct pshard *s = &r->shards[i];
+        bool before = s->goes_on || seq_cmp(s->from, SEQ_NONE) > 0; /* else it is empty */
+        r->report->already_loaded += before && !protocol_any_out(r->protocol, i);
+    }
 }
 
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)

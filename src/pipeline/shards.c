@@ -299,7 +299,7 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
         r->leases->ops->read(r->leases, identity, shard->id, &s->lease, e))
         return -1;
     if (s->lease.resolved && seq_cmp(s->lease.checkpoint, SEQ_END) == 0) {
-        s->ended = s->started = true;
+        s->ended = s->started = s->goes_on = true;
         return 0;
     }
     if (take_lease(r, &s->lease, e))

@@ -178,7 +178,7 @@ def test_status(lake, kinesis, tmp_path):
     assert s["files_loaded"] == 1
     text = run(*args, env=env).stdout.decode()
     head, row = text.splitlines()[:2]
-    assert "1 files loaded" in text and head.index("LAST COMMIT") == re.search(r"20\d\d-", row).start()
+    assert "1 file loaded" in text and head.index("LAST COMMIT") == re.search(r"20\d\d-", row).start()
     # a running worker, by its own word
     w = Worker(lake, "state", env, tmp_path, "--http", "127.0.0.1:0")
     until(lambda: w.get("/readyz")[0] == 200)
@@ -217,3 +217,19 @@ def test_progress_line_on_a_terminal(lake, tmp_path):
     assert "records read" in progress[-1], "the report follows on lines of its own"
     piped = lake.load(f).stderr.decode()
     assert "\r" not in piped and "\033" not in piped
+
+
+def test_an_empty_file_is_not_one_already_loaded(lake, tmp_path):
+    (tmp_path / "empty.json").write_bytes(b"")
+    assert json.loads(lake.load(tmp_path / "empty.json", "--json").stdout)["already_loaded"] == 0
+    (tmp_path / "one.json").write_bytes(ndjson([{"event_uuid": "u", "event_name": "a:b", "created_at": 1}]))
+    for already in (0, 1):
+        assert json.loads(lake.load(tmp_path / "one.json", "--json").stdout)["already_loaded"] == already
+
+
+def test_a_file_of_something_else_is_told_what_is_wanted(lake, tmp_path):
+    good = {"event_uuid": "u", "event_name": "a:b", "created_at": 1}
+    (tmp_path / "array.json").write_text(json.dumps([good, good]))
+    assert b"No record is an event: one JSON object a line" in lake.load(tmp_path / "array.json").stderr
+    (tmp_path / "some.json").write_bytes(ndjson([good, "[]"]))
+    assert b"No record is" not in lake.load(tmp_path / "some.json").stderr
