@@ -25,7 +25,7 @@
 #define BLOCK_MAX ((size_t)256 << 10)
 #define HOLE_MIN ((size_t)64)
 #define HOLE_TRIES 4
-#define OWN_MIN ((size_t)16 << 10) /* an array from here on has a block of its own */
+#define OWN_MIN ((size_t)64 << 10) /* an array from here on has a block of its own */
 
 /* What growth left behind, or the end of a block: taken again by others. In the list of the power
  * of two that is not above its size. */

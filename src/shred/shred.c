@@ -14,6 +14,7 @@
 #include "shred/shred_int.h"
 
 #define DEAD_COLUMNS 10
+#define SET_ROWS 3832 /* what is held for so many numbers of eight bytes fills a power of two */
 #define SHAPES_MAX 1000 /* event names that are kept from epoch to epoch */
 #define DAY_US ((int64_t)86400 * 1000000)
 
@@ -240,6 +241,65 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
     return sh;
 }
 
+/* ---- sets that are complete ---- */
+
+/* As much as now, or an eighth less than before: a short epoch does not make the next one begin anew. */
+static void learn_hint(struct column_hint *h, const struct column *c)
+{
+    uint32_t levels = h->levels - h->levels / 8, values = h->values - h->values / 8;
+    size_t bytes = h->bytes - h->bytes / 8;
+    *h = (struct column_hint){c->n_levels > levels ? c->n_levels : levels,
+                              c->n_values > values ? c->n_values : values,
+                              c->n_bytes + 64 > bytes ? c->n_bytes + 64 : bytes};
+}
+
+/* How much memory the columns of the next row set may need. */
+static void keep_hints(struct shape *sh, const struct rowset *r)
+{
+    if (r->rows < sh->hint_rows)
+        return;
+    sh->hint_rows = r->rows;
+    for (uint32_t i = 0; i < ENV_COLUMNS; i++)
+        learn_hint(&sh->envelope_hints[i], &r->cols[i].col);
+    for (uint32_t i = ENV_COLUMNS; i < r->n_cols; i++)
+        learn_hint(&sh->columns[i - ENV_COLUMNS].hint, &r->cols[i].col);
+}
+
+/* Out of the shredder's hands; NULL where it has no rows. */
+static struct rowset *detach(struct rowset *r)
+{
+    uint32_t n = ENV_COLUMNS;
+    for (uint32_t k = ENV_COLUMNS; r->table && k < r->n_cols; k++) /* squeeze out columns never met */
+        if (r->cols[k].col.n_levels)
+            r->cols[n++] = r->cols[k];
+    if (r->table)
+        r->n_cols = n;
+    if (!r->rows) {
+        rowset_free(r);
+        return NULL;
+    }
+    r->arena.total = NULL;
+    r->bytes = rowset_bytes(r);
+    return r;
+}
+
+/* A set that has its rows goes aside, and another one begins: arrays that go on growing are copied again and again, and
+ * what they have in reserve is counted as held. */
+static void close_set(struct shredder *s, struct shape *sh, uint32_t i)
+{
+    struct rowset *r = sh->sets[i];
+    keep_hints(sh, r);
+    sh->filled = true;
+    rows_levels(r, sh);
+    sh->sets[i] = sh->sets[--sh->n_sets];
+    s->partitions--;
+    r = detach(r);
+    r->next = s->full;
+    s->full = r;
+}
+
+/* ---- the sets of a name ---- */
+
 /* The microseconds of a partition, where they are all as long; else 0. */
 static int64_t partition_us(uint8_t transform)
 {
@@ -269,12 +329,17 @@ static struct rowset *found_set(struct shape *sh, uint32_t i)
 
 struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us)
 {
-    if (time_us >= sh->last_from_us && time_us < sh->last_until_us && sh->n_sets)
+    if (time_us >= sh->last_from_us && time_us < sh->last_until_us && sh->n_sets &&
+        sh->sets[sh->last_set]->rows < SET_ROWS)
         return sh->sets[sh->last_set];
     int32_t partition = time_partition(sh->table->time_transform, time_us);
     for (uint32_t i = 0; i < sh->n_sets; i++)
-        if (sh->sets[i]->time_partition == partition)
-            return found_set(sh, i);
+        if (sh->sets[i]->time_partition == partition) {
+            if (sh->sets[i]->rows < SET_ROWS)
+                return found_set(sh, i);
+            close_set(s, sh, i);
+            break;
+        }
     struct rowset *r = rowset_new(s, envelope, ENV_COLUMNS, sh->n_columns, sh->envelope_hints);
     r->table = sh->table;
     r->time_partition = partition;
@@ -604,58 +669,24 @@ struct shredder *shredder_new(const struct shred_env *env)
     return s;
 }
 
-/* As much as now, or an eighth less than before: a short epoch does not make the next one begin anew. */
-static void learn_hint(struct column_hint *h, const struct column *c)
-{
-    uint32_t levels = h->levels - h->levels / 8, values = h->values - h->values / 8;
-    size_t bytes = h->bytes - h->bytes / 8;
-    *h = (struct column_hint){c->n_levels > levels ? c->n_levels : levels,
-                              c->n_values > values ? c->n_values : values,
-                              c->n_bytes + 64 > bytes ? c->n_bytes + 64 : bytes};
-}
-
-/* How much memory the columns of the next row set may need. */
-static void keep_hints(struct shape *sh, const struct rowset *r)
-{
-    if (r->rows < sh->hint_rows)
-        return;
-    sh->hint_rows = r->rows;
-    for (uint32_t i = 0; i < ENV_COLUMNS; i++)
-        learn_hint(&sh->envelope_hints[i], &r->cols[i].col);
-    for (uint32_t i = ENV_COLUMNS; i < r->n_cols; i++)
-        learn_hint(&sh->columns[i - ENV_COLUMNS].hint, &r->cols[i].col);
-}
-
-/* Out of the shredder's hands; NULL where it has no rows. */
-static struct rowset *detach(struct rowset *r)
-{
-    uint32_t n = ENV_COLUMNS;
-    for (uint32_t k = ENV_COLUMNS; r->table && k < r->n_cols; k++) /* squeeze out columns never met */
-        if (r->cols[k].col.n_levels)
-            r->cols[n++] = r->cols[k];
-    if (r->table)
-        r->n_cols = n;
-    if (!r->rows) {
-        rowset_free(r);
-        return NULL;
-    }
-    r->arena.total = NULL;
-    r->bytes = rowset_bytes(r);
-    return r;
-}
-
 struct rowset *shredder_cut(struct shredder *s)
 {
-    struct rowset *out = s->dead;
+    struct rowset *out = s->dead, **end = &s->full;
     struct map_entry *entry;
     size_t at = 0;
     for (struct rowset *d = s->dead; d; d = d->next)
         detach(d);
     s->dead = NULL;
+    while (*end)
+        end = &(*end)->next;
+    *end = out;
+    out = s->full;
+    s->full = NULL;
     while ((entry = map_next(&s->shapes, &at))) {
         struct shape *sh = entry->value;
-        if (sh->n_sets)
+        if (sh->n_sets && !sh->filled) /* what a full set held is the best to know */
             sh->hint_rows = 0;
+        sh->filled = false;
         for (uint32_t i = 0; i < sh->n_sets; i++) {
             keep_hints(sh, sh->sets[i]);
             rows_levels(sh->sets[i], sh);

@@ -96,6 +96,7 @@ struct shape { /* one event name */
     uint32_t group;     /* in the lines in hand, if `window` is theirs */
     uint64_t window;
     bool used;          /* in the last epoch */
+    bool filled;        /* a set of it was full in this one */
 };
 
 /* `name` has 32 readable bytes. */
@@ -129,6 +130,7 @@ struct shredder {
     struct shape *last; /* the shape of the record before */
     struct lines *lines; /* lines.c: scratch of shredder_lines */
     struct rowset *dead; /* dead letters, by the day of arrival */
+    struct rowset *full; /* that have their rows */
     struct event_time_cache times;
     struct buf text, rescued;
     struct str path[PATH_MAX_STEPS]; /* keys and indices down to the value in hand; borrowed */

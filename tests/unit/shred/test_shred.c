@@ -664,6 +664,46 @@ static void levels_say_which_rows_had_a_value(void **state)
     finish(s);
 }
 
+/* A name's rows come in sets of bounded size, each in order, none lost; what was begun of a row that is rolled back
+ * is gone. */
+static void many_rows_come_in_several_sets(void **state)
+{
+    (void)state;
+    const int n = 9000;
+    struct shredder *s = begin(&wide, NULL, 0);
+    struct buf b = {0};
+    for (int row = 0; row < n; row++) {
+        for (int twice = 0; twice < 1 + (row % 100 == 0); twice++) { /* the second is a duplicate */
+            b.n = 0;
+            buf_printf(&b, "{\"event_uuid\":\"u%d\",\"event_name\":\"t\",\"created_at\":1700000000,\"n\":%d%s}", row,
+                       row, row % 3 ? "" : ",\"third\":1.5");
+            feed(s, (const char *)b.p, b.n);
+        }
+    }
+    assert_int_equal(shredder_counts(s)->duplicates, n / 100);
+    assert_int_equal(shredder_partitions(s), 1);
+    uint32_t sets = 0, rows = 0;
+    bool *seen = mem_array((size_t)n, sizeof *seen);
+    for (struct rowset *r = shredder_cut(s), *next; r; r = next, sets++) {
+        const struct column *c = the_column(r, "n"), *third = the_column(r, "third");
+        next = r->next;
+        assert_true(r->rows < 5000 && r->n_shards == 1 && r->shards[0].rows == r->rows);
+        assert_int_equal(c->n_values, r->rows);
+        for (uint32_t i = 0; i < r->rows; i++, rows++) {
+            assert_true(i == 0 || c->longs[i] == c->longs[i - 1] + 1);
+            assert_false(seen[c->longs[i]]);
+            seen[c->longs[i]] = true;
+            assert_int_equal(i < third->rows && third->def[i], c->longs[i] % 3 == 0);
+        }
+        rowset_free(r);
+    }
+    assert_int_equal(rows, n);
+    assert_true(sets >= 2);
+    free(seen);
+    buf_fini(&b);
+    finish(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -676,6 +716,7 @@ int main(void)
         cmocka_unit_test(broken_records_are_dead_letters),
         cmocka_unit_test(a_million_keys_are_no_trouble),
         cmocka_unit_test(levels_say_which_rows_had_a_value),
+        cmocka_unit_test(many_rows_come_in_several_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
