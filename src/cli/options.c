@@ -70,7 +70,7 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_UNTIL_CAUGHT_UP] = {"until-caught-up", "until_caught_up", NULL, "false", NULL,
                              "end once every shard is at its tip", CMD_RUN | CMD_CONFIG,
                              OPTION_FLAG, 0, 0},
-    [OPT_MEMORY] = {"memory", "memory", "SIZE", "256MB", NULL, "what the whole process may hold",
+    [OPT_MEMORY] = {"memory", "memory", "SIZE", "256MB", NULL, "what the whole process may hold; from 128MB on it is kept",
                     CMD_INGEST | CMD_DOCTOR | CMD_VERIFY, OPTION_SIZE, 32 * MB, 1024 * GB},
     [OPT_THREADS] = {"threads", "threads", "N", "0", NULL, "shredding threads; 0: one per core",
                      CMD_INGEST, OPTION_COUNT_OF, 0, 256},

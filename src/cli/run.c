@@ -17,6 +17,8 @@
 #include "lambda/lambda.h"
 #include "replay/replay.h"
 
+#define MEMORY_KEPT (INT64_C(128) << 20) /* measured: libraries, stacks, encoders and the least of rows */
+
 static volatile sig_atomic_t stop;
 
 /* The first signal asks for an orderly end, the second ends at once: nothing committed is lost by
@@ -193,6 +195,10 @@ static int consume(struct config *c, struct pipeline_config *p, work_fn *work, v
     const struct options *o = &c->options;
     bool quiet = options_flag(o, OPT_QUIET), json = options_flag(o, OPT_JSON);
     memset(&report, 0, sizeof report);
+    if (options_number(o, OPT_MEMORY) < MEMORY_KEPT && !quiet)
+        log_warn("--memory %s cannot be kept: what is fixed and the least of rows take about 128MB (many event names "
+                 "more); rows are held as small as they can be",
+                 options_text(o, OPT_MEMORY));
     catch_signals();
     p->stop = &stop;
     p->progress = !quiet;

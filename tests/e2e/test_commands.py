@@ -233,3 +233,10 @@ def test_a_file_of_something_else_is_told_what_is_wanted(lake, tmp_path):
     assert b"No record is an event: one JSON object a line" in lake.load(tmp_path / "array.json").stderr
     (tmp_path / "some.json").write_bytes(ndjson([good, "[]"]))
     assert b"No record is" not in lake.load(tmp_path / "some.json").stderr
+
+
+def test_a_memory_that_cannot_be_kept_is_said(lake, tmp_path):
+    (tmp_path / "x").write_bytes(b"")
+    for memory, said in (("64MB", True), ("127MB", True), ("128MB", False)):
+        r = lake.load(tmp_path / "x", "--memory", memory)
+        assert (f"--memory {memory} cannot be kept".encode() in r.stderr) == said, r.stderr
