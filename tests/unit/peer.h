@@ -42,6 +42,8 @@ struct peer {
     int fd;
     char endpoint[64];
     pthread_t thread;
+    pthread_mutex_t lock; /* guards connection, -1: none */
+    int connection;
     const struct peer_step *script;
     int n, at;
     char wrong[8192]; /* the first thing that was not as expected */
@@ -134,12 +136,21 @@ static inline void peer_requests(int fd, peer_answer_fn *answer, void *ctx)
     free(text);
 }
 
+static inline void peer_connected(struct peer *p, int fd)
+{
+    pthread_mutex_lock(&p->lock);
+    p->connection = fd;
+    pthread_mutex_unlock(&p->lock);
+}
+
 static inline void *peer_main(void *arg)
 {
     struct peer *p = arg;
     int fd;
     while ((fd = accept(p->fd, NULL, NULL)) >= 0) {
+        peer_connected(p, fd);
         peer_requests(fd, peer_answer, p);
+        peer_connected(p, -1);
         close(fd);
     }
     return NULL;
@@ -150,12 +161,27 @@ static inline int peer_open(struct peer *p)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
     memset(p, 0, sizeof *p);
+    p->connection = -1;
+    pthread_mutex_init(&p->lock, NULL);
     p->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (p->fd < 0 || bind(p->fd, (struct sockaddr *)&a, sizeof a) || listen(p->fd, 8) ||
         getsockname(p->fd, (struct sockaddr *)&a, &n))
         return -1;
     snprintf(p->endpoint, sizeof p->endpoint, "http://127.0.0.1:%d", ntohs(a.sin_port));
     return pthread_create(&p->thread, NULL, peer_main, p);
+}
+
+/* Ends it, whatever its client has left open. */
+static inline void peer_close(struct peer *p)
+{
+    shutdown(p->fd, SHUT_RDWR);
+    pthread_mutex_lock(&p->lock);
+    if (p->connection >= 0)
+        shutdown(p->connection, SHUT_RDWR);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    close(p->fd);
+    pthread_mutex_destroy(&p->lock);
 }
 
 static inline void peer_script(struct peer *p, const struct peer_step *script, int n)

@@ -48,6 +48,13 @@ static int setup(void **state)
     return rc;
 }
 
+static int teardown(void **state)
+{
+    (void)state;
+    peer_close(&peer);
+    return 0;
+}
+
 static struct catalog *opened_with(const struct catalog_rest_options *more)
 {
     struct err e = {0};
@@ -364,7 +371,7 @@ static void idempotency_keys(void **state)
     catalog_close(c);
 }
 
-#define TEST(name) cmocka_unit_test_setup(name, setup)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
