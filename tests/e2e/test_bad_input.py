@@ -219,7 +219,7 @@ def test_a_catalog_that_is_none(lake, what):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("held", [2, 12])
+@pytest.mark.parametrize("held", [2, 16])
 def test_a_catalog_that_is_locked(lake, held):
     """It is waited for; after ten seconds that is said."""
     first, more = [event(n=1)], [event(n=2, fresh=True)]
@@ -308,7 +308,8 @@ def test_wrong_credentials(lake, aws, faults, code):
 
 @pytest.mark.long
 def test_an_endpoint_that_is_down(lake, aws):
-    r = run("run", "--stream", "kinesis://x", "--lake", lake.path, "--until-caught-up", env={**aws[1], "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, check=False)
+    r = run("run", "--stream", "kinesis://x", "--lake", lake.path, "--until-caught-up", "--start-patience", "1s",
+            env={**aws[1], "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, check=False)
     said(r, "127.0.0.1:9")
 
 
