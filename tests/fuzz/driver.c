@@ -57,7 +57,7 @@ static void change(uint8_t *p, size_t *n)
     size_t at = below(*n), k = below(below(16) ? 8 : sizeof run), from;
     switch (below(6)) {
     case 0:
-        p[at] = *n ? (uint8_t)(p[at] ^ (1u << below(8))) : 0;
+        p[at] = (uint8_t)(*n ? p[at] ^ (1u << below(8)) : 0);
         break;
     case 1:
         p[at] = telling[below(sizeof telling)];
