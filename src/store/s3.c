@@ -249,7 +249,8 @@ static int64_t read_at(struct s3 *s, const char *key, const char *etag, int64_t 
                 c.response.status);
     } else {
         got = (int64_t)c.response.body.n;
-        memcpy(p, c.response.body.p, c.response.body.n);
+        if (got)
+            memcpy(p, c.response.body.p, c.response.body.n);
     }
     s3_call_fini(&c);
     return got;
