@@ -84,7 +84,8 @@ bench-s3: deps ## loading into S3 (the stand-in) beside a directory; requests an
 docs: $(B)/inlet ## docs/configuration.md from the option table
 	@INLET=$(B)/inlet tools/docs.sh
 
-test-s3: deps ## the S3 tests against a real server: Ceph's radosgw (needs its Debian packages, and root)
+test-s3: deps ## the S3 tests against a real server: Ceph's radosgw, as root (Debian packages, installed)
+	@. tools/packages.sh; install_missing test-s3 ceph-mon ceph-osd ceph-common radosgw
 	@$(MAKE) --no-print-directory $(B)/inlet $(B)/aws_tool
 	@INLET=$(CURDIR)/$(B)/inlet tests/standin/ceph.sh build/venv/bin/python -m pytest -q -p no:cacheprovider tests/e2e/test_s3_store.py tests/e2e/test_s3_lake.py
 
