@@ -23,6 +23,7 @@ struct worker {
     struct shred_record *records;
     struct rowset *detached;
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock, as below */
+    _Atomic size_t aside;   /* of its epoch's rows that were put aside: only a cut frees them */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
     int64_t shred_ns;
 };
@@ -90,7 +91,9 @@ static struct shard_counts since(const struct shred_counts *now, const struct sh
  * whether an epoch is worth its end. How many bytes that was. */
 static size_t put_aside(struct worker *w)
 {
-    return shredder_partitions(w->shredder) > w->all->env.partitions_max ? detach(w) : 0;
+    size_t bytes = shredder_partitions(w->shredder) > w->all->env.partitions_max ? detach(w) : 0;
+    w->aside += bytes;
+    return bytes;
 }
 
 /* Lines that came together go to the shredder together. `n` are there; none are after it. */
@@ -182,6 +185,7 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
     const struct shred_counts before = *shredder_counts(w->shredder);
     if (b->tag > w->epoch) {
         detach(w);
+        w->aside = 0;
         w->epoch = b->tag;
     }
     size_t had = shredder_bytes(w->shredder);
@@ -254,8 +258,10 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch)
     for (uint32_t i = 0; i < w->env.threads; i++) {
         struct worker *one = &w->each[i];
         pthread_mutex_lock(&one->lock);
-        if (one->epoch <= epoch)
+        if (one->epoch <= epoch) {
             detach(one);
+            one->aside = 0;
+        }
         for (struct rowset **at = &one->detached, *r; (r = *at);) {
             if (r->first_epoch > epoch) {
                 at = &r->next;
@@ -299,7 +305,7 @@ size_t workers_open_bytes(struct workers *w)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < w->env.threads; i++)
-        n += w->each[i].charged;
+        n += w->each[i].charged + w->each[i].aside;
     return n;
 }
 

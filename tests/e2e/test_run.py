@@ -136,3 +136,15 @@ def test_latest_of_a_stream_that_was_split_before(lake, kinesis):
     put(client, "grown", events)
     run(*args, env=env)
     model.check(lake, events)
+
+
+def test_rows_put_aside_are_worth_a_cut(lake, kinesis):
+    """Each event has a name of its own, so all rows are put aside at once; the memory is full of them, and nothing more is
+    read until they are encoded: that must not wait for the commit interval."""
+    client, env = kinesis
+    client.create_stream(StreamName="aside", ShardCount=1)
+    events = [e | {"event_name": f"order:n{i}"} for i, e in enumerate(make(30000))]
+    put(client, "aside", events)
+    run("run", "--stream", "kinesis://aside", "--lake", lake.path, "--until-caught-up", "--threads", "1", "--memory", "32MB",
+        "--max-partitions", "50", "--commit-interval", "10m", env=env, timeout=100)
+    assert {r["event_uuid"] for r in lake.rows("order")} == {e["event_uuid"] for e in events}
