@@ -1,6 +1,7 @@
 /* commands: the command table, help, version and config, and the way from argv to a command. */
 #include "cli/commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,10 +75,12 @@ int commands_fail(const struct err *e)
 int commands_print(struct buf *out)
 {
     bool ok = fwrite(out->p, 1, out->n, stdout) == out->n && fflush(stdout) == 0;
+    int why = errno; /* EPIPE: the reader, `head` perhaps, has all it wanted */
     buf_fini(out);
     if (ok)
         return EXIT_DONE;
-    fputs("inlet: standard output cannot be written\n", stderr);
+    if (why != EPIPE)
+        fprintf(stderr, "inlet: standard output cannot be written: %s\n", strerror(why));
     return EXIT_FAILED;
 }
 

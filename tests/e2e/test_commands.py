@@ -26,6 +26,14 @@ def test_help(command):
     assert example <= options, "the example has options that the command does not take"
 
 
+def test_a_reader_that_goes_away_is_no_trouble_and_a_full_disk_is():
+    gone, out = os.pipe()
+    os.close(gone)
+    with os.fdopen(out, "w") as pipe, open("/dev/full", "w") as full:
+        assert subprocess.run([INLET, "load", "--help"], stdout=pipe, stderr=subprocess.PIPE).stderr == b""
+        assert b"No space left" in subprocess.run([INLET, "load", "--help"], stdout=full, stderr=subprocess.PIPE).stderr
+
+
 @pytest.mark.parametrize("args, says", [
     (["lod"], "did you mean \"load\"?"),
     (["load", "--lak", "x", "y"], "did you mean --lake?"),
