@@ -7,7 +7,6 @@
  *     -> {"accessToken":..,"expiresIn":3600,"refreshToken":..} */
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/civil.h"
+#include "codec/digest.h"
 
 #define RENEW_EARLY_MS (15 * 60 * 1000) /* as the CLI does */
 
@@ -49,12 +49,11 @@ static void sso_fini(struct sso *s)
 
 static char *cache_path(const char *key)
 {
-    uint8_t h[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    char name[2 * EVP_MAX_MD_SIZE + 1];
+    uint8_t h[20];
+    char name[2 * sizeof h + 1];
     const char *home = profile_env("HOME");
-    invariant(EVP_Digest(key, strlen(key), h, &n, EVP_sha1(), NULL) == 1);
-    for (unsigned i = 0; i < n; i++)
+    digest_sha1(key, strlen(key), h);
+    for (unsigned i = 0; i < sizeof h; i++)
         snprintf(name + 2 * i, 3, "%02x", h[i]);
     return mem_printf("%s/.aws/sso/cache/%s.json", home ? home : "", name);
 }

@@ -78,13 +78,13 @@ static bool next_joined(struct source_cursor *c, struct source_record *out)
     return true;
 }
 
-static bool blank(const uint8_t *p, size_t n)
+/* How many bytes at its beginning are blank. */
+static size_t blanks(const uint8_t *p, size_t n)
 {
-    while (n && (*p == ' ' || *p == '\t')) {
-        p++;
-        n--;
-    }
-    return n == 0;
+    size_t i = 0;
+    while (i < n && (p[i] == ' ' || p[i] == '\t'))
+        i++;
+    return i;
 }
 
 uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOURCE_LINES])
@@ -105,7 +105,7 @@ uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOU
                 n--;
             out[count] = (struct source_line){line, n, 0};
             out[count].end = b->base_offset + (size_t)(line + whole - b->data);
-            count += !blank(line, n);
+            count += blanks(line, n) < n;
             line += whole;
         }
         c->at = (size_t)(line - b->data);
@@ -128,9 +128,7 @@ static bool next_line(struct source_cursor *c, struct source_record *out)
         bool cut = !nl && seq_low(b->last) > end;
         if (n && line[n - 1] == '\r')
             n--;
-        size_t i = 0;
-        while (i < n && (line[i] == ' ' || line[i] == '\t'))
-            i++;
+        size_t i = blanks(line, n);
         if (i == n && !cut)
             continue;
         if (b->joined && !cut && first_of_joined(line + i, n - i)) {
