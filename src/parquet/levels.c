@@ -1,5 +1,5 @@
-/* See levels.h. Runs of eight or more equal values become RLE runs; what lies between is packed in
- * groups of eight, so that only the last group of all needs filling. */
+/* See levels.h. Long runs of equal values become RLE runs; what lies between is packed in groups of
+ * eight, so that only the last group of all needs filling. */
 #include "parquet/levels.h"
 
 #include <string.h>
@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "codec/thrift.h"
 
-#define RUN_MIN 8
 #define GROUPS_MAX 63 /* packed in a row: their number fits one byte */
 
 unsigned levels_width(uint32_t max)
@@ -19,7 +18,9 @@ unsigned levels_width(uint32_t max)
 
 void levels_begin(struct levels_out *o, struct buf *out, unsigned width)
 {
-    *o = (struct levels_out){.out = out, .width = width};
+    /* a run takes three bytes at least, with the head of what is packed after it */
+    unsigned least = width ? 8 * ((3 + width) / width) : 8;
+    *o = (struct levels_out){.out = out, .width = width, .least = least};
 }
 
 static void end_groups(struct levels_out *o)
@@ -29,18 +30,18 @@ static void end_groups(struct levels_out *o)
     o->groups = 0;
 }
 
-/* Where the next group of eight goes: 8 * width bits, and 8 bytes more may be written. */
-static inline uint8_t *next_group(struct levels_out *o)
+/* Where the next n groups of eight go: 8 * width bits each, and 8 bytes more may be written. */
+static inline uint8_t *next_groups(struct levels_out *o, unsigned n)
 {
-    if (o->groups == GROUPS_MAX)
+    if (o->groups + n > GROUPS_MAX)
         end_groups(o);
-    uint8_t *to = buf_reserve(o->out, (size_t)o->width + 17);
+    uint8_t *to = buf_reserve(o->out, (size_t)o->width * n + 17);
     if (!o->groups) {
         o->head = o->out->n++;
         to++;
     }
-    o->groups++;
-    o->out->n += o->width;
+    o->groups += n;
+    o->out->n += (size_t)o->width * n;
     return to;
 }
 
@@ -71,7 +72,7 @@ static inline uint64_t four(const uint32_t *v, unsigned width)
 static void put_group(struct levels_out *o, const uint32_t *v)
 {
     unsigned width = o->width;
-    uint8_t *to = next_group(o);
+    uint8_t *to = next_groups(o, 1);
     if (width > 16) {
         pack_wide(to, v, width);
         return;
@@ -87,12 +88,6 @@ static void put_group(struct levels_out *o, const uint32_t *v)
     memcpy(to, &high, 8);
 }
 
-/* Eight levels of one bit, a byte each. */
-static void put_flags(struct levels_out *o, uint64_t flags)
-{
-    *next_group(o) = (uint8_t)((flags * 0x0102040810204080u) >> 56);
-}
-
 static inline void wait_for_more(struct levels_out *o, uint32_t v)
 {
     o->wait[o->n++] = v;
@@ -105,7 +100,7 @@ static inline void wait_for_more(struct levels_out *o, uint32_t v)
 static void end_run(struct levels_out *o)
 {
     unsigned fill = (8 - o->n) % 8;
-    if (o->run < fill + RUN_MIN) {
+    if (o->run < fill + o->least) {
         for (; o->run; o->run--)
             wait_for_more(o, o->value);
         return;
@@ -147,34 +142,56 @@ static size_t run_of(const uint8_t *v, size_t n)
     return i;
 }
 
-/* Groups of eight that are not all one value, straight from the array; returns how many values. */
+/* Eight levels, a byte each, side by side. */
+static inline uint64_t pack_word(uint64_t v, unsigned width)
+{
+    unsigned shift = 8 - width;
+    v = (v & 0x00ff00ff00ff00ffu) | (v & 0xff00ff00ff00ff00u) >> shift;
+    v = (v & 0x0000ffff0000ffffu) | (v & 0xffff0000ffff0000u) >> 2 * shift;
+    return (v & 0xffffffffu) | v >> 32 << 4 * width;
+}
+
+static inline void put_words(struct levels_out *o, const uint8_t *v, unsigned n)
+{
+    uint8_t *to = next_groups(o, n);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t bits = o->width == 1 ? (word_of(v + 8 * i) * 0x0102040810204080u) >> 56
+                                      : pack_word(word_of(v + 8 * i), o->width);
+        memcpy(to, &bits, 8);
+        to += o->width;
+    }
+}
+
+/* Groups of eight straight from the array, up to where a long run begins; returns how many values. */
 static size_t groups8(struct levels_out *o, const uint8_t *v, size_t n)
 {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t word = word_of(v + i);
-        if (word == 0x0101010101010101u * v[i])
-            break;
-        if (o->width == 1) {
-            put_flags(o, word);
-        } else {
-            uint32_t wide[8];
-            for (int k = 0; k < 8; k++)
-                wide[k] = v[i + (size_t)k];
-            put_group(o, wide);
-        }
+    for (; i + 64 <= n; i += 64) {
+        uint64_t same = 0x0101010101010101u * v[i], other = 0;
+        for (size_t k = 0; k < 64; k += 8)
+            other |= word_of(v + i + k) ^ same;
+        if (!other)
+            return i;
+        put_words(o, v + i, 8);
     }
+    for (; i + 8 <= n; i += 8)
+        put_words(o, v + i, 1);
     return i;
+}
+
+static bool all_same(const uint32_t *v, size_t n)
+{
+    uint32_t other = 0;
+    for (size_t i = 1; i < n; i++)
+        other |= v[i] ^ v[0];
+    return !other;
 }
 
 static size_t groups32(struct levels_out *o, const uint32_t *v, size_t n)
 {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        uint32_t other = 0;
-        for (size_t k = 1; k < 8; k++)
-            other |= v[i + k] ^ v[i];
-        if (!other)
+        if (all_same(v + i, 8) && (o->least == 8 || (i + o->least <= n && all_same(v + i, o->least))))
             break;
         put_group(o, v + i);
     }
@@ -186,7 +203,7 @@ void levels_array8(struct levels_out *o, const uint8_t *v, size_t n)
     while (n) {
         size_t used = run_of(v, n);
         levels_run(o, *v, used);
-        if (used < n && o->run < RUN_MIN) {
+        if (used < n && o->run < o->least) {
             end_run(o);
             while (o->n && used < n)
                 wait_for_more(o, v[used++]);

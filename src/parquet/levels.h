@@ -12,6 +12,7 @@ unsigned levels_width(uint32_t max); /* bits that hold max */
 struct levels_out {
     struct buf *out;
     unsigned width;
+    unsigned least; /* values of a run that is worth it */
     uint32_t value; /* of the run under way */
     uint64_t run;
     unsigned n;      /* waiting for a group of eight */
