@@ -11,7 +11,8 @@
 struct budget {
     pthread_mutex_t lock;
     pthread_cond_t freed;
-    size_t limit, used, peak;
+    size_t limit, used, peak, low;
+    uint32_t patient; /* who waits without end */
     bool closed;
 };
 
@@ -25,6 +26,7 @@ struct budget *budget_new(size_t limit_bytes)
     pthread_cond_init(&b->freed, &attr);
     pthread_condattr_destroy(&attr);
     b->limit = limit_bytes;
+    b->low = SIZE_MAX;
     return b;
 }
 
@@ -52,8 +54,10 @@ static void add(struct budget *b, size_t n)
 bool budget_take(struct budget *b, size_t n)
 {
     pthread_mutex_lock(&b->lock);
+    b->patient++;
     while (!b->closed && !fits(b, n))
         pthread_cond_wait(&b->freed, &b->lock);
+    b->patient--;
     bool ok = !b->closed;
     if (ok)
         add(b, n);
@@ -97,7 +101,16 @@ void budget_give(struct budget *b, size_t n)
     pthread_mutex_lock(&b->lock);
     invariant(n <= b->used);
     b->used -= n;
-    pthread_cond_broadcast(&b->freed);
+    bool wake = b->patient || b->used <= b->low;
+    pthread_mutex_unlock(&b->lock);
+    if (wake) /* without the lock, or who wakes up would at once wait for it */
+        pthread_cond_broadcast(&b->freed);
+}
+
+void budget_wake_at(struct budget *b, size_t low)
+{
+    pthread_mutex_lock(&b->lock);
+    b->low = low;
     pthread_mutex_unlock(&b->lock);
 }
 

@@ -42,10 +42,17 @@ void queue_free(struct queue *q)
     free(q);
 }
 
+/* Signals are sent without the lock, or who wakes up would at once wait for it. */
+static void unlock_and_signal(struct queue *q, pthread_cond_t *changed, bool did)
+{
+    pthread_mutex_unlock(&q->lock);
+    if (did)
+        pthread_cond_signal(changed);
+}
+
 static void put(struct queue *q, void *item)
 {
     q->items[(q->head + q->count++) % q->capacity] = item;
-    pthread_cond_signal(&q->not_empty);
 }
 
 bool queue_push(struct queue *q, void *item)
@@ -56,7 +63,7 @@ bool queue_push(struct queue *q, void *item)
     bool ok = !q->closed;
     if (ok)
         put(q, item);
-    pthread_mutex_unlock(&q->lock);
+    unlock_and_signal(q, &q->not_empty, ok);
     return ok;
 }
 
@@ -66,7 +73,7 @@ bool queue_try_push(struct queue *q, void *item)
     bool ok = !q->closed && q->count < q->capacity;
     if (ok)
         put(q, item);
-    pthread_mutex_unlock(&q->lock);
+    unlock_and_signal(q, &q->not_empty, ok);
     return ok;
 }
 
@@ -77,7 +84,6 @@ static void *take(struct queue *q)
     void *item = q->items[q->head];
     q->head = (q->head + 1) % q->capacity;
     q->count--;
-    pthread_cond_signal(&q->not_full);
     return item;
 }
 
@@ -87,7 +93,7 @@ void *queue_pop(struct queue *q)
     while (!q->count && !q->closed)
         pthread_cond_wait(&q->not_empty, &q->lock);
     void *item = take(q);
-    pthread_mutex_unlock(&q->lock);
+    unlock_and_signal(q, &q->not_full, item != NULL);
     return item;
 }
 
@@ -99,7 +105,7 @@ void *queue_pop_wait(struct queue *q, int64_t timeout_ms)
         if (pthread_cond_timedwait(&q->not_empty, &q->lock, &until))
             break;
     void *item = take(q);
-    pthread_mutex_unlock(&q->lock);
+    unlock_and_signal(q, &q->not_full, item != NULL);
     return item;
 }
 

@@ -9,7 +9,8 @@
 struct queue;
 
 struct queue *queue_new(size_t capacity);
-void queue_free(struct queue *q); /* must be empty or its items owned elsewhere */
+/* Must be empty or its items owned elsewhere, and the calls of other threads must have returned. */
+void queue_free(struct queue *q);
 /* Blocks while full. False if the queue was closed (the item stays the caller's). */
 bool queue_push(struct queue *q, void *item);
 /* False at once if full or closed. */

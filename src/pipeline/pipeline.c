@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/policy.h"
 #include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 
@@ -801,6 +802,7 @@ int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report
         r.started_ms = r.last_cut_ms = r.last_checkpoint_ms = clock_boot_ms(r.clock);
         r.last_progress_ms = r.started_ms;
         live_state(c->live, LIVE_READING);
+        policy_batch();
         loop(&r);
         progress_clear();
         progress_line(&r, true);

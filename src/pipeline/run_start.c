@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/policy.h"
 #include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
@@ -31,6 +32,7 @@ static void *committer_main(void *arg)
 {
     struct run *r = arg;
     struct commit_job *job;
+    policy_batch();
     while ((job = queue_pop(r->commits))) {
         job->desks = r->desks;
         commit_job_run(job);
@@ -198,6 +200,7 @@ static int open_all(struct run *r, struct err *e)
     fetched = fetched < rows / 4 ? fetched : rows / 4;
     r->budget = budget_new(rows - fetched);
     r->fetched = budget_new(fetched);
+    budget_wake_at(r->fetched, fetched / 2);
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
     protocol_refuse_for(r->protocol, run_endless(r) ? c->quarantine_after_ms : 0);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/policy.h"
 #include "pipeline/pipeline_int.h"
 
 #define QUEUE_BATCHES 65536
@@ -206,6 +207,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct work_item *item;
+    policy_batch();
     while ((item = queue_pop(w->all->queue))) {
         struct msg *m = mem_zalloc(sizeof *m);
         shred_batch(w, item, m);

@@ -19,6 +19,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
+#include "base/policy.h"
 #include "source/file_int.h"
 #include "source/input.h"
 #include "source/joined.h"
@@ -408,6 +409,7 @@ static int resume(struct file_source *f, struct err *e)
 static void *file_thread(void *arg)
 {
     struct file_source *f = arg;
+    policy_prompt();
     struct err e = {0};
     f->in = f->object.store ? input_open_object(&f->object, f->path, &f->stop)
                             : input_open(f->fd, f->path, &f->stop);

@@ -5,7 +5,16 @@
 
 bool joined_maybe(const uint8_t *p, size_t n)
 {
-    return n > 1 && memmem(p, n, "}{", 2) != NULL;
+    for (size_t i = 0; i + 1 < n; i++) {
+        const uint8_t *q = memchr(p + i, '}', n - 1 - i);
+        if (!q)
+            return false;
+        for (i = (size_t)(q - p); i + 1 < n && p[i + 1] == '}';)
+            i++;
+        if (i + 1 < n && p[i + 1] == '{')
+            return true;
+    }
+    return false;
 }
 
 /* Past the string whose opening quote is before `at`; n where it does not end. */

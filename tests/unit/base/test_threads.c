@@ -196,6 +196,35 @@ static void budget_wakes_who_waits(void **state)
     budget_free(b);
 }
 
+/* With a low mark one gift alone does not wake who waits for a time; what passes the mark does, and who waits without end is
+ * always woken. */
+static void budget_wakes_at_low(void **state)
+{
+    struct budget *b = budget_new(100);
+    pthread_t t;
+    void *r = NULL;
+    (void)state;
+    int64_t before = clock_mono_ns();
+    budget_wake_at(b, 20);
+    budget_take(b, 100);
+    pthread_create(&t, NULL, take_fifty_soon, b);
+    clock_system.sleep_ms(NULL, 20);
+    budget_give(b, 60); /* there is room, but 40 are in use */
+    clock_system.sleep_ms(NULL, 20);
+    assert_int_equal(budget_used(b), 40);
+    budget_give(b, 20);
+    pthread_join(t, &r);
+    assert_ptr_equal(r, b);
+    assert_int_equal(budget_used(b), 70);
+    pthread_create(&t, NULL, take_fifty, b);
+    clock_system.sleep_ms(NULL, 20);
+    budget_give(b, 20);
+    pthread_join(t, &r);
+    assert_ptr_equal(r, b);
+    assert_true(clock_mono_ns() - before < 30000000000);
+    budget_free(b);
+}
+
 static void budget_two_threads(void **state)
 {
     struct budget *b = budget_new(100);
@@ -222,6 +251,7 @@ int main(void)
         cmocka_unit_test(queue_alone),        cmocka_unit_test(queue_two_threads),
         cmocka_unit_test(queue_close_wakes),  cmocka_unit_test(budget_alone),
         cmocka_unit_test(budget_two_threads), cmocka_unit_test(budget_wakes_who_waits),
+        cmocka_unit_test(budget_wakes_at_low),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
