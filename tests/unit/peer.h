@@ -65,8 +65,8 @@ static inline void peer_reply(int fd, int status, const char *text)
     char head[160], *body = peer_quotes(text);
     int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n", status,
                      strlen(body));
-    (void)!write(fd, head, (size_t)n);
-    (void)!write(fd, body, strlen(body));
+    (void)!send(fd, head, (size_t)n, MSG_NOSIGNAL); /* who asked may be gone */
+    (void)!send(fd, body, strlen(body), MSG_NOSIGNAL);
     free(body);
 }
 
