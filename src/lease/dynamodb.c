@@ -238,8 +238,8 @@ static int by_shard(const void *a, const void *b)
     return strcmp(((const struct lease *)a)->shard, ((const struct lease *)b)->shard);
 }
 
-static int dynamodb_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
-                         struct err *e)
+static int list_where(struct lease_store *s, const char *filter, const char *stream, struct lease **out,
+                      size_t *n, struct err *e)
 {
     struct lease *all = NULL;
     size_t count = 0;
@@ -248,8 +248,7 @@ static int dynamodb_list(struct lease_store *s, const char *stream, struct lease
     do {
         struct aws_reply r;
         json_t *body = json_pack("{s:b,s:s,s:{s:o}}", "ConsistentRead", 1, "FilterExpression",
-                                 "inletStream = :stream", "ExpressionAttributeValues", ":stream",
-                                 text(stream));
+                                 filter, "ExpressionAttributeValues", ":stream", text(stream));
         if (from)
             json_object_set_new(body, "ExclusiveStartKey", from);
         rc = call(of(s), "Scan", body, &r, e);
@@ -274,6 +273,18 @@ static int dynamodb_list(struct lease_store *s, const char *stream, struct lease
     *out = all;
     *n = count;
     return 0;
+}
+
+static int dynamodb_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
+                         struct err *e)
+{
+    return list_where(s, "inletStream = :stream", stream, out, n, e);
+}
+
+static int dynamodb_list_under(struct lease_store *s, const char *prefix, struct lease **out, size_t *n,
+                               struct err *e)
+{
+    return list_where(s, "begins_with(inletStream, :stream)", prefix, out, n, e);
 }
 
 /* ---- conditional writes ---- */
@@ -458,6 +469,7 @@ static void dynamodb_close(struct lease_store *s)
 
 static const struct lease_ops dynamodb_ops = {
     .list = dynamodb_list,
+    .list_under = dynamodb_list_under,
     .ensure = dynamodb_ensure,
     .read = dynamodb_read,
     .take = dynamodb_take,

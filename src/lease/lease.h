@@ -33,6 +33,9 @@ struct lease_ops {
     /* All leases of a stream (heap array; lease_list_free). */
     int (*list)(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
                 struct err *e);
+    /* The same of all streams that begin so. */
+    int (*list_under)(struct lease_store *s, const char *prefix, struct lease **out, size_t *n,
+                      struct err *e);
     /* Makes an unowned, unresolved lease; there already: fine, nothing changes. */
     int (*ensure)(struct lease_store *s, const char *stream, const char *shard,
                   const char *const parents[2], struct err *e);

@@ -47,19 +47,31 @@ static struct lease *find(struct memory *m, const char *stream, const char *shar
     return NULL;
 }
 
-static int memory_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
-                       struct err *e)
+static int list_some(struct lease_store *s, const char *stream, size_t compared, struct lease **out, size_t *n)
 {
     struct memory *m = memory_of(s);
-    (void)e;
     pthread_mutex_lock(&m->lock);
     *out = mem_array(m->n + 1, sizeof **out);
     *n = 0;
     for (size_t i = 0; i < m->n; i++)
-        if (strcmp(m->leases[i].stream, stream) == 0)
+        if (strncmp(m->leases[i].stream, stream, compared) == 0)
             copy_lease(&m->leases[i], &(*out)[(*n)++]);
     pthread_mutex_unlock(&m->lock);
     return 0;
+}
+
+static int memory_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
+                       struct err *e)
+{
+    (void)e;
+    return list_some(s, stream, strlen(stream) + 1, out, n);
+}
+
+static int memory_list_under(struct lease_store *s, const char *prefix, struct lease **out, size_t *n,
+                             struct err *e)
+{
+    (void)e;
+    return list_some(s, prefix, strlen(prefix), out, n);
 }
 
 static int memory_ensure(struct lease_store *s, const char *stream, const char *shard,
@@ -179,6 +191,7 @@ static void memory_close(struct lease_store *s)
 struct lease_store *lease_memory_open(lease_moved_fn *moved, void *ctx)
 {
     static const struct lease_ops ops = {.list = memory_list,
+                                         .list_under = memory_list_under,
                                          .ensure = memory_ensure,
                                          .read = memory_read,
                                          .take = memory_take,

@@ -55,16 +55,15 @@ static int row_take(struct sqlite3_stmt *q, struct lease *out, struct err *e)
     return rc;
 }
 
-static int sqlite_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
-                       struct err *e)
+static int list_where(struct lease_store *s, const char *sql, const char *stream, struct lease **out,
+                      size_t *n, struct err *e)
 {
     struct db *db = db_of(s);
     const char *texts[] = {stream};
     struct lease *all = NULL;
     size_t count = 0, cap = 0;
     db_lock(db);
-    struct sqlite3_stmt *q = db_prepare(
-        db, "SELECT " COLUMNS " FROM inlet_leases WHERE stream = ?1 ORDER BY shard", texts, 1, e);
+    struct sqlite3_stmt *q = db_prepare(db, sql, texts, 1, e);
     int rc = q ? 0 : -1;
     while (q && (rc = db_step(db, q, e)) == 1) {
         if (count == cap) {
@@ -85,6 +84,22 @@ static int sqlite_list(struct lease_store *s, const char *stream, struct lease *
     *out = all;
     *n = count;
     return 0;
+}
+
+static int sqlite_list(struct lease_store *s, const char *stream, struct lease **out, size_t *n,
+                       struct err *e)
+{
+    return list_where(s, "SELECT " COLUMNS " FROM inlet_leases WHERE stream = ?1 ORDER BY shard", stream,
+                      out, n, e);
+}
+
+static int sqlite_list_under(struct lease_store *s, const char *prefix, struct lease **out, size_t *n,
+                             struct err *e)
+{
+    return list_where(s,
+                      "SELECT " COLUMNS " FROM inlet_leases WHERE stream BETWEEN ?1 AND ?1 || "
+                      "CAST(X'f48fbfbf' AS TEXT) ORDER BY stream, shard",
+                      prefix, out, n, e);
 }
 
 /* One row, with the lock held. */
@@ -259,6 +274,7 @@ static void sqlite_close(struct lease_store *s)
 
 static const struct lease_ops sqlite_ops = {
     .list = sqlite_list,
+    .list_under = sqlite_list_under,
     .ensure = sqlite_ensure,
     .read = sqlite_read,
     .take = sqlite_take,

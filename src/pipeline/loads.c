@@ -9,8 +9,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "pipeline/adopt.h"
 #include "pipeline/encode.h"
-#include "protocol/position_map.h"
 
 #define SETTLE_LOOKS 8
 #define SETTLE_MS 100
@@ -39,27 +39,6 @@ struct load_known {
 
 /* ---- reading ---- */
 
-/* Of an identity of files: how long its path is, and the length that was hashed; 0: it is none. */
-static size_t identity_parts(const char *identity, size_t *hashed)
-{
-    const char *mark = strncmp(identity, "file:", 5) == 0 ? strrchr(identity, '#') : NULL;
-    const char *colon = mark ? strchr(mark, ':') : NULL;
-    *hashed = colon ? strtoull(colon + 1, NULL, 10) : 0;
-    return *hashed ? (size_t)(mark - identity) : 0;
-}
-
-/* A file at hand has that path: its identity may be this one. */
-static bool may_be_ours(const struct run *r, const char *identity)
-{
-    size_t hashed, other, n = identity_parts(identity, &hashed);
-    for (size_t i = 0; n && i < r->n_sources; i++) {
-        const char *mine = r->sources[i]->ops->identity(r->sources[i]);
-        if (identity_parts(mine, &other) == n && memcmp(mine, identity, n) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void know(struct run *r, const char *identity, int64_t position, const char *note)
 {
     size_t n = strlen(identity);
@@ -83,7 +62,7 @@ static void take_rows(struct run *r, const struct column cols[3])
         bool has = i < cols[2].n_levels && (!cols[2].max_def || cols[2].def[i]);
         if (has && cols[2].lens[v] < sizeof had)
             memcpy(had, note, cols[2].lens[v]);
-        if (may_be_ours(r, text))
+        if (adopt_may(r, text))
             know(r, text, cols[1].longs[i], had);
         note += has ? cols[2].lens[v++] : 0;
         identity += cols[0].lens[i];
@@ -133,7 +112,7 @@ static bool read_file(void *ctx, const struct table_file *f)
     return s->rc == 0;
 }
 
-static int read_loads(struct run *r, struct err *e)
+int loads_read(struct run *r, struct err *e)
 {
     struct err why = {0};
     struct table *t = table_load(&r->lake, LOADS_TABLE, &why);
@@ -148,67 +127,6 @@ static int read_loads(struct run *r, struct err *e)
                  : 0;
     table_free(t);
     return rc ? err_wrap(e, "table %s", LOADS_TABLE) : 0;
-}
-
-/* ---- the longest fitting identity ---- */
-
-struct candidates {
-    const struct run *run;
-    struct map found; /* identity -> itself, as a file at hand may have it */
-};
-
-static void candidate(struct candidates *c, const char *identity)
-{
-    size_t n = strlen(identity);
-    if (may_be_ours(c->run, identity) && !map_get(&c->found, identity, n))
-        map_set(&c->found, identity, n, c);
-}
-
-static void each_property(void *ctx, const char *key, const char *value)
-{
-    size_t prefix = sizeof POSITION_MAP_PREFIX - 1;
-    if (value && strncmp(key, POSITION_MAP_PREFIX, prefix) == 0)
-        candidate(ctx, key + prefix);
-}
-
-static int longest_first(const void *a, const void *b)
-{
-    size_t x, y;
-    identity_parts(*(const char *const *)a, &x);
-    identity_parts(*(const char *const *)b, &y);
-    return (x < y) - (x > y);
-}
-
-static void adopt(struct run *r, const struct map *found)
-{
-    struct map_entry *entry;
-    size_t at = 0, n = 0;
-    const char **sorted = mem_array(found->count + 1, sizeof *sorted);
-    while ((entry = map_next(found, &at)))
-        sorted[n++] = entry->key;
-    qsort(sorted, n, sizeof *sorted, longest_first);
-    for (size_t i = 0; i < r->n_sources; i++)
-        for (size_t k = 0; k < n; k++)
-            if (!r->sources[i]->once && source_file_adopt(r->sources[i], sorted[k]))
-                break;
-    free(sorted);
-}
-
-int loads_adopt(struct run *r, struct err *e)
-{
-    struct candidates c = {.run = r};
-    struct map_entry *entry;
-    size_t at = 0;
-    if (read_loads(r, e))
-        return -1;
-    while ((entry = map_next(&r->loads, &at)))
-        candidate(&c, entry->key);
-    for (uint32_t i = 0; i < router_count(&r->router); i++)
-        if (router_at(&r->router, i)->handle)
-            table_properties(router_at(&r->router, i)->handle, each_property, &c);
-    adopt(r, &c.found);
-    map_fini(&c.found);
-    return 0;
 }
 
 struct seq loads_position(const struct run *r, const char *identity, const char **note)

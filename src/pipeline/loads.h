@@ -18,9 +18,8 @@
 
 #define LOADS_TABLE "inlet_loads"
 
-/* Once the sources are open and before any lease: each file takes the longest identity that it was
- * known by and still fits (it has grown since), from positions and from inlet_loads. */
-int loads_adopt(struct run *r, struct err *e);
+/* What inlet_loads tells of the files at hand. */
+int loads_read(struct run *r, struct err *e);
 /* Where a file of that identity ended; SEQ_NONE if no load of it did. */
 struct seq loads_position(const struct run *r, const char *identity, const char **note);
 /* Rows for the files that ended since the last call. */

@@ -67,6 +67,7 @@ struct run {
     double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */
+    struct map paths, leased_before; /* adopt.c: their paths; identities that had leases before ours were taken */
 };
 
 /* It ends when it is told to, not at the end of its input. */
@@ -92,6 +93,8 @@ struct shred_table *run_route(void *ctx, const struct event_name *name, enum rea
 int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
                    struct err *e);
 int run_take_all(struct run *r, struct source *source, struct err *e);
+/* From whoever has it, once he has given it up or is gone. */
+int run_take_lease(struct run *r, struct lease *l, struct err *e);
 /* For the leased shards (NULL: all), before any of these is started. A restart may be due then. */
 int run_read_positions(struct run *r, const bool *which, struct err *e);
 void run_skips_refresh(struct run *r);

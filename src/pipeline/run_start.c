@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/policy.h"
+#include "pipeline/adopt.h"
 #include "pipeline/loads.h"
 #include "pipeline/run_int.h"
 #include "source/kinesis.h"
@@ -270,11 +271,13 @@ static int open_sources(struct run *r, struct err *e)
     r->drafts = !run_endless(r) && r->lake.store && table_drafts(&r->lake);
     for (size_t i = 0; i < r->n_sources; i++) /* where we are not alone, it has to be read again */
         r->drafts &= !r->sources[i]->once;
-    if (!c->stream && loads_adopt(r, e))
+    if (!c->stream && adopt_identities(r, e))
         return -1;
     for (size_t i = 0; i < r->n_sources; i++)
         if (run_take_all(r, r->sources[i], e))
             return -1;
+    if (!c->stream && adopt_check(r, e))
+        return -1;
     if (run_read_positions(r, NULL, e))
         return -1;
     bring_back_covered(r);
@@ -351,6 +354,7 @@ void run_close(struct run *r)
     free(r->skip);
     router_fini(&r->router);
     loads_free(r);
+    adopt_free(r);
     protocol_free(r->protocol);
     lease_store_close(r->leases);
     catalog_close(r->lake.catalog);

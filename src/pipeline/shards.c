@@ -34,7 +34,7 @@ static bool owner_is_dead(const char *owner)
 
 /* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
  * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
-static int take_lease(struct run *r, struct lease *l, struct err *e)
+int run_take_lease(struct run *r, struct lease *l, struct err *e)
 {
     uint64_t seen = l->counter;
     int64_t since = clock_boot_ms(r->clock);
@@ -302,7 +302,7 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
         s->ended = s->started = s->goes_on = true;
         return 0;
     }
-    if (take_lease(r, &s->lease, e))
+    if (run_take_lease(r, &s->lease, e))
         return -1;
     s->goes_on = s->lease.resolved;
     if (protocol_must_resolve(r->protocol, s->lease.resolved) && resolve_start(r, s, shard, e))

@@ -91,6 +91,12 @@ static char *identity_of(int fd, const char *real, size_t length)
                       (unsigned long long)h.low64, length);
 }
 
+/* What stands in the bytes before an offset. */
+static void note_of(const uint8_t *tail, size_t n, char out[24])
+{
+    snprintf(out, 24, "%016llx", (unsigned long long)XXH3_64bits(tail, n));
+}
+
 static char *identity_stdin(void)
 {
     uint64_t r[2] = {0, 0};
@@ -99,7 +105,28 @@ static char *identity_stdin(void)
     return mem_printf("stdin:%016llx%016llx", (unsigned long long)r[0], (unsigned long long)r[1]);
 }
 
-bool source_file_adopt(struct source *s, const char *identity)
+/* -1: it cannot be read. */
+static int is_compressed(int fd)
+{
+    uint8_t head[4] = {0};
+    if (pread(fd, head, sizeof head, 0) < 0)
+        return -1;
+    return (head[0] == 0x1f && head[1] == 0x8b) || memcmp(head, "\x28\xb5\x2f\xfd", 4) == 0;
+}
+
+/* Of a plain file: is `note` that of the offset? */
+static bool note_fits(int fd, uint64_t at, const char *note)
+{
+    uint8_t tail[NOTE_BYTES];
+    char now[24];
+    size_t n = at < NOTE_BYTES ? (size_t)at : NOTE_BYTES;
+    if (is_compressed(fd) || pread(fd, tail, n, (off_t)(at - n)) != (ssize_t)n)
+        return false;
+    note_of(tail, n, now);
+    return at == 0 || strcmp(now, note) == 0;
+}
+
+bool source_file_fits(struct source *s, const char *identity, uint64_t at, const char *note)
 {
     struct file_source *f = file_of(s);
     const char *colon = strrchr(identity, ':');
@@ -110,14 +137,19 @@ bool source_file_adopt(struct source *s, const char *identity)
     if (end == colon + 1 || *end || length > HEAD_BYTES)
         return false;
     char *mine = identity_of(f->fd, f->real, (size_t)length);
-    bool same = mine && strcmp(mine, identity) == 0;
-    if (same) {
-        free(f->identity);
-        f->identity = mine;
-    } else {
-        free(mine);
-    }
+    bool same = mine && strcmp(mine, identity) == 0 && (length || note_fits(f->fd, at, note));
+    free(mine);
     return same;
+}
+
+bool source_file_adopt(struct source *s, const char *identity, uint64_t at, const char *note)
+{
+    struct file_source *f = file_of(s);
+    if (!source_file_fits(s, identity, at, note))
+        return false;
+    free(f->identity);
+    f->identity = mem_strdup(identity);
+    return true;
 }
 
 static const char *file_identity(struct source *s)
@@ -183,7 +215,7 @@ static void tail_keep(struct file_source *f, const uint8_t *p, size_t n)
 
 static void tail_note(const struct file_source *f, char out[24])
 {
-    snprintf(out, 24, "%016llx", (unsigned long long)XXH3_64bits(f->tail, f->n_tail));
+    note_of(f->tail, f->n_tail, out);
 }
 
 /* Makes room for `cap` bytes; what one long line needs beyond the batch is taken without asking,
@@ -526,13 +558,12 @@ static const struct source_ops file_ops = {
 
 static int may_follow(const struct file_source *f, struct err *e)
 {
-    uint8_t head[4] = {0};
     if (!f->regular)
         return err_set(e, ERR_INVALID, "%s: only a regular file can be followed", f->path);
-    if (pread(f->fd, head, sizeof head, 0) < 0)
+    int compressed = is_compressed(f->fd);
+    if (compressed < 0)
         return err_errno(e, errno, "cannot read %s", f->path);
-    bool gzip = head[0] == 0x1f && head[1] == 0x8b;
-    if (gzip || memcmp(head, "\x28\xb5\x2f\xfd", 4) == 0)
+    if (compressed)
         return err_set(e, ERR_INVALID, "%s is compressed: only plain files can be followed", f->path);
     return 0;
 }

@@ -162,10 +162,12 @@ struct source *source_file_open(const char *path, const struct source_env *env, 
 /* sees the whole file's end: SOURCE_SHARD_END after the last batch. An unterminated last line is a
  * record if it parses as a whole object; that is the shredder's judgement: it is delivered. */
 
-/* A file that has grown is still the stream it was. Where a position is stored under `identity` (the
- * same path, a shorter length), and the file still begins with those bytes, it takes that identity
- * and says true. Before source_start. */
-bool source_file_adopt(struct source *s, const char *identity);
+/* A file that has grown is still the stream it was: is `identity` (the same path, another length) one that it
+ * had, for it still begins with those bytes? One that was empty then begins with no bytes, so what stands before
+ * the offset `at`, up to which it was read, must have the hash `note`; and a compressed one never was. */
+bool source_file_fits(struct source *s, const char *identity, uint64_t at, const char *note);
+/* If so, it takes that identity. Before source_start. */
+bool source_file_adopt(struct source *s, const char *identity, uint64_t at, const char *note);
 
 struct kinesis_options; /* source/kinesis.h */
 struct source *source_kinesis_open(const struct kinesis_options *o, const struct source_env *env,

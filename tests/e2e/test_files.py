@@ -1,13 +1,17 @@
 """A file is a stream: loaded again, grown, killed, or with its leases and positions gone, it adds nothing twice. The
 dedup window is off in all of this, so that only positions and inlet_loads keep events from coming twice."""
 import base64
+import contextlib
 import json
 import os
+import random
 import signal
+import sqlite3
 import subprocess
 import time
 import uuid
 
+import pytest
 from conftest import INLET, killed_at_random, ndjson
 
 
@@ -210,6 +214,86 @@ def test_a_file_is_not_loaded_twice_at_once(lake, tmp_path):
         p.terminate()
         p.wait()
     check(lake, events)
+
+
+def follow(lake, path, *args):
+    return subprocess.Popen([INLET, "load", "--follow", str(path), "--lake", str(lake.path), "--dedup-window", "0s", *args],
+                            stderr=subprocess.DEVNULL)
+
+
+def add(path, n):
+    events = make(n)
+    with open(path, "ab") as f:
+        f.write(ndjson(events))
+    return events
+
+
+def test_followed_from_before_its_first_line(lake, tmp_path):
+    path = tmp_path / "a.ndjson"
+    events = add(path, 0)
+    path.write_bytes(b"")
+    for n in (20, 2000):
+        p = follow(lake, path, "--commit-interval", "200ms")
+        wait_for(lambda: (lake.path / "leases.db").exists())
+        events += add(path, n)
+        wait_for(lambda: len(ids(lake)) == len(events))
+        p.terminate()
+        assert p.wait() == 0
+    assert load(lake, path)["already_loaded"] == 1
+    events += add(path, 5)
+    assert load(lake, path)["rows_committed"] == 5
+    check(lake, events)
+    other = make(10)  # in its place; it begins with no bytes, too
+    path.write_bytes(ndjson(other))
+    load(lake, path)
+    check(lake, events + other)
+
+
+@pytest.mark.parametrize("first", [0, 10])
+def test_a_file_that_grows_is_not_loaded_twice_at_once(lake, tmp_path, first):
+    """Before anything of it is committed, only the lease tells: of the identity that the file had then."""
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(b"")
+    events = add(path, first)
+    p = follow(lake, path, "--commit-interval", "1h")
+    try:
+        wait_for(lambda: owners(lake) != [])
+        events += add(path, 10)
+        r = lake.load(path, "--dedup-window", "0s", check=False)
+        assert r.returncode == 1 and b"is being read by" in r.stderr
+    finally:
+        p.terminate()
+        p.wait()
+    load(lake, path)
+    check(lake, events)
+
+
+def owners(lake):
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db:
+        return [owner for owner, in db.execute("SELECT owner FROM inlet_leases WHERE owner IS NOT NULL")]
+    return []  # there are none yet
+
+
+def test_loads_that_begin_together_while_a_file_grows(lake, tmp_path):
+    """One of them loads it, or it is loaded again: none of its events comes twice."""
+    path = tmp_path / "a.ndjson"
+    r, sent, refused = random.Random(1), [], 0
+    for n in range(12):
+        path = tmp_path / f"{n}.ndjson"
+        sent += add(path, 10)
+        loads = []
+        for _ in range(4):
+            loads.append(subprocess.Popen([INLET, "load", path, "--lake", lake.path, "--dedup-window", "0s"],
+                                          stderr=subprocess.PIPE))
+            time.sleep(r.random() * 0.01)
+            sent += add(path, 3)
+        for p in loads:
+            said = p.communicate()[1]
+            assert p.returncode == 0 or b"is being read by" in said or b"at the same time" in said or b"in other hands" in said, said
+            refused += p.returncode
+        load(lake, path)
+        check(lake, sent)
+    assert refused
 
 
 def test_a_full_disk(lake, tmp_path):

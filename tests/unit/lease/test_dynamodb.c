@@ -252,6 +252,10 @@ static void rows_of_others(void **state)
                  "'ExpressionAttributeValues':{':stream':{'S':'" STREAM
                  "'}},'ExclusiveStartKey':{'leaseKey':{'S':'k'}}}",
                  200, "{'Items':[" HELD("a", "2", "SHARD_END") "]}"},
+                {"Scan",
+                 "{" NAME ",'ConsistentRead':true,'FilterExpression':'begins_with(inletStream, :stream)',"
+                 "'ExpressionAttributeValues':{':stream':{'S':'acc'}}}",
+                 200, "{'Items':[" HELD("a", "2", "SHARD_END") "]}"},
                 {"GetItem", NULL, 400, "{'__type':'ResourceNotFoundException'}"});
     struct lease_store *s = opened(false, NULL, &e);
     assert_int_equal(s->ops->ensure(s, STREAM, "shardId-1", NULL, &e), 0);
@@ -262,6 +266,9 @@ static void rows_of_others(void **state)
     assert_int_equal(n, 2);
     assert_false(all[0].resolved);
     assert_int_equal(seq_cmp(all[1].checkpoint, SEQ_END), 0);
+    lease_list_free(all, n);
+    assert_int_equal(s->ops->list_under(s, "acc", &all, &n, &e), 0);
+    assert_int_equal(n, 1);
     lease_list_free(all, n);
     assert_int_equal(s->ops->read(s, STREAM, "shardId-1", &l, &e), -1);
     assert_int_equal(e.kind, ERR_INVALID); /* a table that is gone is no missing lease */

@@ -66,6 +66,9 @@ static void contract(void **state)
     assert_int_equal(n, 1);
     assert_int_equal(seq_low(all[0].checkpoint), 7);
     lease_list_free(all, n);
+    assert_int_equal(s->ops->list_under(s, "", &all, &n, &e), 0);
+    assert_int_equal(n, 2);
+    lease_list_free(all, n);
     lease_store_close(lease_memory_share(s)); /* one of two users */
     assert_int_equal(s->ops->remove(s, "x", "1", &e), 0);
     assert_int_equal(s->ops->list(s, "x", &all, &n, &e), 0);

@@ -141,6 +141,16 @@ static void lists(void **state)
     assert_int_equal(n, 40);
     assert_string_equal(all[39].shard, "s39");
     lease_list_free(all, n);
+    assert_int_equal(s->ops->ensure(s, "file:/a#1:2", "0", none, NULL), 0);
+    assert_int_equal(s->ops->ensure(s, "file:/a#3:4", "0", none, NULL), 0);
+    assert_int_equal(s->ops->ensure(s, "file:/b#1:2", "0", none, NULL), 0);
+    assert_int_equal(s->ops->list_under(s, "file:/a#", &all, &n, NULL), 0);
+    assert_int_equal(n, 2);
+    assert_string_equal(all[1].stream, "file:/a#3:4");
+    lease_list_free(all, n);
+    assert_int_equal(s->ops->list_under(s, "file:", &all, &n, NULL), 0);
+    assert_int_equal(n, 3);
+    lease_list_free(all, n);
 }
 
 static atomic_int taken;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <xxhash.h>
 #include <zstd.h>
 
 #include "base/mem.h"
@@ -229,6 +230,33 @@ static void damaged(void **state)
     buf_fini(&r.lines);
 }
 
+/* First seen when it was empty: any file begins so. What was read of it tells. */
+static void grown_from_nothing(void **state)
+{
+    (void)state;
+    struct err e;
+    struct source_env env = {.clock = &clock_system};
+    put("", 0);
+    struct source *s = source_file_open(path, &env, &e);
+    char *was = mem_strdup(s->ops->identity(s)), note[24];
+    source_close(s);
+    put("one\ntwo\n", 8);
+    snprintf(note, sizeof note, "%016llx", (unsigned long long)XXH3_64bits("one\n", 4));
+    s = source_file_open(path, &env, &e);
+    assert_false(source_file_fits(s, was, 8, note));
+    assert_false(source_file_fits(s, was, 9, note));
+    assert_false(source_file_fits(s, was, UINT64_MAX, note));
+    assert_true(source_file_fits(s, was, 0, ""));
+    assert_true(source_file_adopt(s, was, 4, note));
+    assert_string_equal(s->ops->identity(s), was);
+    source_close(s);
+    put("\x1f\x8b\x08", 3);
+    s = source_file_open(path, &env, &e);
+    assert_false(source_file_fits(s, was, 0, ""));
+    source_close(s);
+    free(was);
+}
+
 static void grown(void **state)
 {
     (void)state;
@@ -241,12 +269,12 @@ static void grown(void **state)
     put("one\ntwo\n", 8);
     s = source_file_open(path, &env, &e);
     assert_string_not_equal(s->ops->identity(s), was);
-    assert_true(source_file_adopt(s, was));
+    assert_true(source_file_adopt(s, was, 4, ""));
     assert_string_equal(s->ops->identity(s), was);
     source_close(s);
     put("two\none\n", 8);
     s = source_file_open(path, &env, &e);
-    assert_false(source_file_adopt(s, was));
+    assert_false(source_file_adopt(s, was, 4, ""));
     source_close(s);
     free(was);
     assert_null(source_file_open("/nonexistent/x", &env, &e));
@@ -258,7 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(plain), cmocka_unit_test(resumes),
                                        cmocka_unit_test(long_lines), cmocka_unit_test(damaged),
-                                       cmocka_unit_test(grown)};
+                                       cmocka_unit_test(grown), cmocka_unit_test(grown_from_nothing)};
     int fd = mkstemp(path);
     close(fd);
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
