@@ -430,10 +430,10 @@ static void encode_dictionary(struct job *j)
             plain_text(&w->s->dict_page, d->texts[i]);
         } else if (j->l->type == COL_DOUBLE) {
             double real;
-            memcpy(&real, &d->keys[i], 8);
+            memcpy(&real, &d->keys[i].low, 8);
             plain_reals(j->l, &w->s->dict_page, &real, 1);
         } else {
-            int64_t number = (int64_t)d->keys[i];
+            int64_t number = (int64_t)d->keys[i].low;
             plain_words(j->l, &w->s->dict_page, &number, 1);
         }
     }

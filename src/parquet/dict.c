@@ -1,5 +1,6 @@
-/* Open addressing, linear, at most half full; it starts small, so that a column of few values stays
- * in the nearest cache. See dict.h. */
+/* Open addressing, linear, at most half full; it starts small, and a slot is four bytes, so that a column
+ * of few values stays in the nearest cache. Texts of up to 16 bytes, which most are, are two words:
+ * hashed and compared without a branch on their length. See dict.h. */
 #include "parquet/dict.h"
 
 #include <stdlib.h>
@@ -12,8 +13,11 @@
 #define ENTRIES_MAX 65536u
 #define SLOTS_MIN 256u
 #define PROBES_MAX 512u
-#define FIRST 1024u  /* values after which at most seven of eight may have been new, */
+#define FIRST 1024u  /* values after which at most three of four may have been new, */
 #define SAMPLE 4096u /* ... and at most half */
+#define ENTRY_BITS 17u
+#define ENTRY_MASK ((1u << ENTRY_BITS) - 1)
+#define SHORT 16u /* bytes of a text that its words are all of */
 
 void dict_fini(struct dict *d)
 {
@@ -30,9 +34,31 @@ size_t dict_bytes(const struct dict *d)
            d->cap_index * sizeof *d->index;
 }
 
-static uint32_t place(uint64_t key)
+static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-    return (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 32);
+    a = (a ^ 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u + b;
+    a = (a ^ a >> 32) * 0x94d049bb133111ebu;
+    return a ^ a >> 29;
+}
+
+static inline uint64_t hash_word(uint64_t word)
+{
+    return word * 0x9e3779b97f4a7c15u;
+}
+
+static inline uint64_t hash_text(struct dict_key key, size_t n)
+{
+    return n > SHORT ? key.low : mix(key.low, key.high + n);
+}
+
+/* Where an entry of that hash is looked for first; what of it is beside the entry's number. */
+static inline uint32_t place(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+static inline uint32_t tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 49 << ENTRY_BITS);
 }
 
 /* An empty table of so many slots, with what has an entry already. */
@@ -47,40 +73,49 @@ static void set_slots(struct dict *d, uint32_t slots)
     }
     d->mask = slots - 1;
     for (uint32_t i = 0; i < d->n; i++) {
-        uint32_t at = place(d->keys[i]) & d->mask;
-        while (d->slots[at].entry)
+        uint64_t hash = d->of_texts ? hash_text(d->keys[i], d->texts[i].n) : hash_word(d->keys[i].low);
+        uint32_t at = place(hash) & d->mask;
+        while (d->slots[at])
             at = (at + 1) & d->mask;
-        d->slots[at] = (struct dict_slot){d->keys[i], i + 1};
+        d->slots[at] = tag(hash) | (i + 1);
     }
 }
 
-static uint32_t add_entry(struct dict *d, uint32_t from, uint32_t at, uint64_t key, struct str text,
-                          size_t bytes)
+struct value {
+    uint64_t hash;
+    struct dict_key key;
+    struct str text;
+};
+
+static uint32_t add_entry(struct dict *d, uint32_t at, const struct value *v, size_t bytes)
 {
-    if (((at - from) & d->mask) > PROBES_MAX)
+    if (((at - place(v->hash)) & d->mask) > PROBES_MAX)
         d->limit = 0; /* values made to meet in one place: no dictionary */
     if (d->n == d->cap) {
         d->cap = d->cap ? d->cap * 2 : SLOTS_MIN;
         d->keys = mem_regrow(d->keys, d->cap, sizeof *d->keys);
         d->texts = mem_regrow(d->texts, d->cap, sizeof *d->texts);
     }
-    d->keys[d->n] = key;
-    d->texts[d->n] = text;
+    d->keys[d->n] = v->key;
+    d->texts[d->n] = v->text;
     d->bytes += bytes;
-    d->slots[at] = (struct dict_slot){key, ++d->n};
+    d->slots[at] = tag(v->hash) | ++d->n;
     if (d->n * 2 > d->mask)
         set_slots(d, (d->mask + 1) * 2);
     return d->n - 1;
 }
 
-static inline uint32_t number_of(struct dict *d, uint64_t key, unsigned width)
+static inline uint32_t number_of(struct dict *d, uint64_t word, unsigned width)
 {
-    uint32_t from = place(key) & d->mask;
-    for (uint32_t at = from;; at = (at + 1) & d->mask) {
-        if (!d->slots[at].entry)
-            return add_entry(d, from, at, key, (struct str){0}, width);
-        if (d->slots[at].key == key)
-            return d->slots[at].entry - 1;
+    uint64_t hash = hash_word(word);
+    for (uint32_t at = place(hash) & d->mask;; at = (at + 1) & d->mask) {
+        uint32_t slot = d->slots[at], entry = (slot & ENTRY_MASK) - 1;
+        if (!slot) {
+            struct value v = {.hash = hash, .key = {.low = word}};
+            return add_entry(d, at, &v, width);
+        }
+        if (d->keys[entry].low == word)
+            return entry;
     }
 }
 
@@ -91,56 +126,46 @@ static inline uint64_t eight(const void *p)
     return v;
 }
 
-static inline uint64_t four(const void *p)
+/* The bytes of a short text, zeros after them; `room` may be read. */
+static inline struct dict_key short_key(const char *p, size_t n, size_t room)
 {
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return v;
+    static const uint8_t ones[2 * SHORT] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                            255, 255, 255, 255, 255, 255, 255, 255};
+    struct dict_key key = {0};
+    if (room >= SHORT) {
+        const uint8_t *mask = ones + SHORT - n;
+        key.low = eight(p) & eight(mask);
+        key.high = eight(p + 8) & eight(mask + 8);
+    } else {
+        memcpy(&key, p, n);
+    }
+    return key;
 }
 
-static inline uint64_t mix(uint64_t a, uint64_t b)
+static inline bool same_text(const struct dict *d, uint32_t entry, const struct dict_key *key,
+                             struct str s)
 {
-    a = (a ^ 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u + b;
-    a = (a ^ a >> 32) * 0x94d049bb133111ebu;
-    return a ^ a >> 29;
+    const struct dict_key *k = &d->keys[entry];
+    return k->low == key->low && k->high == key->high && d->texts[entry].n == s.n &&
+           (s.n <= SHORT || memcmp(d->texts[entry].p, s.p, s.n) == 0);
 }
 
-/* Texts of up to 16 bytes, which most are, by two words that overlap. */
-static inline uint64_t hash_text(const char *p, size_t n)
+static inline uint32_t number_of_text(struct dict *d, struct str s, size_t room)
 {
-    if (n > 16)
-        return XXH3_64bits(p, n);
-    if (n >= 8)
-        return mix(eight(p), eight(p + n - 8) + n);
-    if (n >= 4)
-        return mix(four(p) | four(p + n - 4) << 32, n);
-    if (!n)
-        return 0;
-    return mix((uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 |
-                   (uint64_t)(uint8_t)p[n - 1] << 16,
-               n);
-}
-
-static inline bool same_text(struct str a, struct str b)
-{
-    if (a.n != b.n)
-        return false;
-    if (a.n > 16 || a.n < 8)
-        return a.n < 4   ? (!a.n || memcmp(a.p, b.p, a.n) == 0)
-               : a.n < 8 ? four(a.p) == four(b.p) && four(a.p + a.n - 4) == four(b.p + a.n - 4)
-                         : memcmp(a.p, b.p, a.n) == 0;
-    return eight(a.p) == eight(b.p) && eight(a.p + a.n - 8) == eight(b.p + a.n - 8);
-}
-
-static inline uint32_t number_of_text(struct dict *d, struct str s)
-{
-    uint64_t key = hash_text(s.p, s.n);
-    uint32_t from = place(key) & d->mask;
-    for (uint32_t at = from;; at = (at + 1) & d->mask) {
-        if (!d->slots[at].entry)
-            return add_entry(d, from, at, key, s, 4 + s.n);
-        if (d->slots[at].key == key && same_text(d->texts[d->slots[at].entry - 1], s))
-            return d->slots[at].entry - 1;
+    struct dict_key key = {0};
+    if (s.n <= SHORT)
+        key = short_key(s.p, s.n, room);
+    else
+        key.low = XXH3_64bits(s.p, s.n);
+    uint64_t hash = hash_text(key, s.n);
+    for (uint32_t at = place(hash) & d->mask;; at = (at + 1) & d->mask) {
+        uint32_t slot = d->slots[at], entry = (slot & ENTRY_MASK) - 1;
+        if (!slot) {
+            struct value v = {.hash = hash, .key = key, .text = s};
+            return add_entry(d, at, &v, 4 + s.n);
+        }
+        if ((slot & ~ENTRY_MASK) == tag(hash) && same_text(d, entry, &key, s))
+            return entry;
     }
 }
 
@@ -148,14 +173,14 @@ static inline uint32_t number_of_text(struct dict *d, struct str s)
 static bool promising(const struct dict *d, size_t seen)
 {
     return d->n < ENTRIES_MAX && d->bytes <= d->limit &&
-           (seen < FIRST || d->n <= seen / 8 * 7 + 7) && (seen < SAMPLE || d->n <= seen / 2);
+           (seen < FIRST || d->n <= seen / 4 * 3) && (seen < SAMPLE || d->n <= seen / 2);
 }
 
 static bool add_texts(struct dict *d, const struct column *c, uint32_t *to, size_t seen)
 {
-    const uint8_t *p = c->bytes ? c->bytes : (const uint8_t *)"";
+    const char *p = c->bytes ? (const char *)c->bytes : "", *end = p + c->n_bytes;
     for (uint32_t i = 0; i < c->n_values; p += c->lens[i++]) {
-        to[i] = number_of_text(d, (struct str){(const char *)p, c->lens[i]});
+        to[i] = number_of_text(d, (struct str){p, c->lens[i]}, (size_t)(end - p));
         if ((i & 1023) == 1023 && !promising(d, seen + i + 1))
             return false;
     }
@@ -182,11 +207,12 @@ static void add_const(struct dict *d, enum col_type type, unsigned width, const 
     if (type == COL_DOUBLE)
         memcpy(&key, &real, 8);
     d->index[d->n_index++] =
-        type == COL_BYTES ? number_of_text(d, p->text) : number_of(d, key, width);
+        type == COL_BYTES ? number_of_text(d, p->text, p->text.n) : number_of(d, key, width);
 }
 
-static void start(struct dict *d, size_t limit_bytes, size_t index)
+static void start(struct dict *d, bool of_texts, size_t limit_bytes, size_t index)
 {
+    d->of_texts = of_texts;
     d->n = 0;
     set_slots(d, SLOTS_MIN);
     if (d->cap_index < index) {
@@ -218,7 +244,7 @@ bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit
     }
     if (type == COL_BOOL || values < 2 || (values < 16 && !all_const))
         return false;
-    start(d, limit_bytes, index);
+    start(d, type == COL_BYTES, limit_bytes, index);
     for (size_t i = 0; i < n; i++) {
         const struct pq_piece *p = &pieces[i];
         if (p->kind == PQ_PIECE_CONST) {
@@ -236,5 +262,6 @@ bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit
             return false;
     }
     size_t packed = all_const ? n * 8 : values * levels_width(d->n - 1) / 8;
-    return d->bytes + packed < plain;
+    /* what repeats less, compression finds: the text is smaller then than its dictionary and the indices */
+    return d->n <= values / 2 && d->bytes + packed < plain;
 }

@@ -6,14 +6,13 @@
 #include "parquet/column.h"
 #include "parquet/parquet.h"
 
-struct dict_slot {
-    uint64_t key;   /* the value's bits, or the text's hash */
-    uint32_t entry; /* + 1; 0: free */
-};
 struct dict { /* zero to start */
-    struct dict_slot *slots;
+    uint32_t *slots; /* an entry's number + 1, below bits of its hash; 0: free */
+    bool of_texts;
     uint32_t mask, cap_slots, n, cap;
-    uint64_t *keys;    /* of each entry: the bits of a long or a double, the hash of a text */
+    struct dict_key { /* of each entry: the bits of a long or a double, a text's bytes or its hash */
+        uint64_t low, high;
+    } *keys;
     struct str *texts; /* of each entry: views of the values' own memory */
     size_t bytes;      /* of the entries, PLAIN */
     uint32_t *index;   /* of each value of the columns, and one for each constant */

@@ -80,7 +80,7 @@ static void random_text(struct column *c, int32_t id, uint32_t variety)
 {
     static const char *const words[] = {"a",   "Zürich", "日本語",       "🙂",
                                         "x y", "",       "long long ago"};
-    char text[400];
+    char text[400] = {0};
     size_t n = 0;
     if (id == 14) {
         n = (size_t)snprintf(text, sizeof text, "%08x-%04x-4%03x-%012x", rnd(1u << 30), rnd(65536),
@@ -90,6 +90,7 @@ static void random_text(struct column *c, int32_t id, uint32_t variety)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", words[rnd(7)], rnd(variety));
         for (uint32_t k = 0; variety > 1000 && rnd(50) == 0 && k < 20; k++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s", words[1 + rnd(3)]);
+        n += rnd(30) ? 0 : rnd(4); /* zeros, which make it another */
     }
     add_text(c, text, n);
 }
