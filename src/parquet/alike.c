@@ -66,6 +66,28 @@ static inline void take(struct alike *k, size_t before, size_t at, size_t size)
     k->taken = at + start;
 }
 
+/* Whether n bytes are the same from a and b on; n > 0, and 8 may be read where they end. */
+static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 < n; i += 8)
+        if (word_at(a + i) != word_at(b + i))
+            return false;
+    return !((word_at(a + i) ^ word_at(b + i)) << (64 - 8 * (n - i)));
+}
+
+/* The value at `at` after one of the same size: what most have in common is looked for first. */
+static inline void take_even(struct alike *k, size_t at, size_t size)
+{
+    size_t from = at - k->end, match = k->start + k->end;
+    if (from < k->taken || from < size + 8 || !same(k->p + from, k->p + from - size, match)) {
+        take(k, at - size, at, size);
+        return;
+    }
+    compress_matches_add(k->m, from - k->taken, match, size);
+    k->taken = at + k->start;
+}
+
 /* ---- a sample */
 
 struct sample {
@@ -107,23 +129,45 @@ static bool decide(struct alike *k, const struct sample *s)
 
 /* ---- pages */
 
-static bool each_text(struct alike *k, size_t head, struct sample *s)
+/* What the text at `at` takes; 0: too much. */
+static inline size_t text_at(const struct alike *k, size_t at)
+{
+    uint32_t length;
+    memcpy(&length, k->p + at, 4);
+    return length <= TEXT_MAX ? (size_t)length + 4 : 0;
+}
+
+static bool look_at_texts(struct sample *s, const struct alike *k, size_t head)
 {
     size_t before = 0, had = 0;
-    for (size_t at = head, size; at < k->n; at += size) {
-        uint32_t length;
-        memcpy(&length, k->p + at, 4);
-        size = (size_t)length + 4;
-        if (length > TEXT_MAX)
+    for (size_t at = head, size; at < k->n && s->n < SAMPLE; at += size) {
+        if (!(size = text_at(k, at)))
             return false;
-        size_t skip = had != size; /* the lengths differ, mostly in their first byte */
-        if (had && s)
+        size_t skip = had != size;
+        if (had)
             look(s, k, before + skip, at + skip, size - skip);
-        else if (had)
-            take(k, before + skip, at + skip, size - skip);
-        if (s && s->n == SAMPLE)
-            return true;
         before = at;
+        had = size;
+    }
+    return true;
+}
+
+/* Where lengths differ, they do mostly in their first byte. Texts of the same one come by themselves: where the next
+ * one is need not be read then. */
+static bool take_texts(struct alike *k, size_t head)
+{
+    size_t had = 0;
+    for (size_t at = head; at < k->n;) {
+        size_t size = text_at(k, at);
+        if (!size)
+            return false;
+        if (had)
+            take(k, at - had + 1, at + 1, size - 1);
+        for (at += size; at + size <= k->n && text_at(k, at) == size; at += size)
+            if (k->even)
+                take_even(k, at, size);
+            else
+                take(k, at - size, at, size);
         had = size;
     }
     return true;
@@ -134,7 +178,7 @@ bool alike_texts(struct compress_matches *m, const struct buf *page, size_t head
     struct alike k = {.m = m, .p = page->p, .n = page->n, .least = TEXT_MATCH_MIN};
     struct sample s = {0};
     compress_matches_begin(m);
-    return each_text(&k, head, &s) && decide(&k, &s) && each_text(&k, head, NULL);
+    return look_at_texts(&s, &k, head) && decide(&k, &s) && take_texts(&k, head);
 }
 
 bool alike_words(struct compress_matches *m, const struct buf *page, size_t head)
@@ -147,6 +191,9 @@ bool alike_words(struct compress_matches *m, const struct buf *page, size_t head
     if (!decide(&k, &s))
         return false;
     for (size_t at = head + 8; at + 8 <= k.n; at += 8)
-        take(&k, at - 8, at, 8);
+        if (k.even)
+            take_even(&k, at, 8);
+        else
+            take(&k, at - 8, at, 8);
     return true;
 }

@@ -243,7 +243,7 @@ static void range_segment(const struct leaf *l, struct range *r, const struct se
     if (l->type == COL_BYTES && one)
         range_text(r, s->piece->text);
     else if (l->type == COL_BYTES)
-        range_texts(r, col->bytes + s->byte, col->lens + s->value, s->n_values);
+        range_texts(r, col->bytes + s->byte, col->bytes + col->n_bytes, col->lens + s->value, s->n_values);
     else if (l->type == COL_DOUBLE)
         range_doubles(r, one ? &real : col->doubles + s->value, one ? 1 : s->n_values);
     else if (l->type == COL_LONG || one)

@@ -4,17 +4,31 @@
 
 #include <math.h>
 
+static inline int64_t less_long(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t more_long(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Even and odd ones by themselves, for each waits for the one before it. */
 void range_longs(struct range *r, const int64_t *v, size_t n)
 {
     if (!n)
         return;
     int64_t least = r->any ? r->min_long : v[0], most = r->any ? r->max_long : v[0];
-    for (size_t i = 0; i < n; i++) {
-        least = v[i] < least ? v[i] : least;
-        most = v[i] > most ? v[i] : most;
+    int64_t odd_least = v[n - 1], odd_most = v[n - 1];
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        least = less_long(v[i], least);
+        most = more_long(v[i], most);
+        odd_least = less_long(v[i + 1], odd_least);
+        odd_most = more_long(v[i + 1], odd_most);
     }
-    r->min_long = least;
-    r->max_long = most;
+    r->min_long = less_long(least, odd_least);
+    r->max_long = more_long(most, odd_most);
     r->any = true;
 }
 
@@ -27,17 +41,37 @@ void range_bools(struct range *r, const uint8_t *v, size_t n)
         range_longs(r, both + 1, 1);
 }
 
+/* b, where a is a NaN. */
+static inline double less_double(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static inline double more_double(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 void range_doubles(struct range *r, const double *v, size_t n)
 {
     double least = r->any ? r->min_double : INFINITY, most = r->any ? r->max_double : -INFINITY;
-    int64_t nans = 0;
-    for (size_t i = 0; i < n; i++) { /* a NaN is neither less nor greater */
-        least = v[i] < least ? v[i] : least;
-        most = v[i] > most ? v[i] : most;
-        nans += v[i] != v[i];
+    double odd_least = INFINITY, odd_most = -INFINITY;
+    int64_t nans = n % 2 && v[n - 1] != v[n - 1];
+    for (size_t i = 0; i + 1 < n; i += 2) {
+        least = less_double(v[i], least);
+        most = more_double(v[i], most);
+        odd_least = less_double(v[i + 1], odd_least);
+        odd_most = more_double(v[i + 1], odd_most);
+        nans += (v[i] != v[i]) + (v[i + 1] != v[i + 1]);
+    }
+    if (n % 2) {
+        least = less_double(v[n - 1], least);
+        most = more_double(v[n - 1], most);
     }
     r->nans += nans;
     if (r->any || nans < (int64_t)n) {
+        least = less_double(least, odd_least);
+        most = more_double(most, odd_most);
         r->min_double = least == 0 ? -0.0 : least;
         r->max_double = most == 0 ? 0.0 : most;
         r->any = true;
@@ -83,16 +117,42 @@ static inline unsigned __int128 head(const uint8_t *p, size_t n)
     return (unsigned __int128)high << 64 | low;
 }
 
-void range_texts(struct range *r, const uint8_t *bytes, const uint32_t *lens, size_t n)
+/* The same of a text of which `room` bytes may be read: without a branch on its length, where that is enough. */
+static inline unsigned __int128 head_of(const uint8_t *p, size_t n, size_t room)
+{
+    static const uint8_t ones[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                     255, 255, 255, 255, 255, 255, 255, 255};
+    const uint8_t *mask = ones + 16 - (n < 16 ? n : 16);
+    if (room < 16)
+        return head(p, n);
+    return (unsigned __int128)(word_at(p) & word_at(mask)) << 64 | (word_at(p + 8) & word_at(mask + 8));
+}
+
+void range_texts(struct range *r, const uint8_t *bytes, const uint8_t *end, const uint32_t *lens, size_t n)
 {
     unsigned __int128 least = 0, most = 0;
-    for (size_t i = 0; i < n; bytes += lens[i++]) {
-        unsigned __int128 h = head(bytes, lens[i]);
-        if (i && h > least && h < most)
-            continue; /* most are here: no bound by their heads alone */
-        range_text(r, (struct str){(const char *)bytes, lens[i]});
+    size_t i = 0;
+    if (n && !r->any) {
+        range_text(r, (struct str){(const char *)bytes, lens[0]});
+        bytes += lens[i++];
+    }
+    if (i < n) {
         least = head((const uint8_t *)r->min_text.p, r->min_text.n);
         most = head((const uint8_t *)r->max_text.p, r->max_text.n);
+    }
+    for (; i < n; bytes += lens[i++]) {
+        unsigned __int128 h = head_of(bytes, lens[i], (size_t)(end - bytes));
+        if (h > least && h < most)
+            continue; /* most are here: no bound by their heads alone */
+        struct str text = {(const char *)bytes, lens[i]};
+        if (h < least || (h == least && compare(text, r->min_text) < 0)) {
+            r->min_text = text;
+            least = h;
+        }
+        if (h > most || (h == most && compare(text, r->max_text) > 0)) {
+            r->max_text = text;
+            most = h;
+        }
     }
 }
 

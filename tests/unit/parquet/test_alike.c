@@ -143,6 +143,34 @@ static void test_few(void **state)
     buf_fini(&page);
 }
 
+/* Values that are all alike, or equal, but for few: in the last byte or in any other, before and after, texts of another length. */
+static void test_all_but_few(void **state)
+{
+    struct buf page = {0};
+    (void)state;
+    seed = 5;
+    for (int round = 0; round < 200; round++) {
+        char text[64];
+        size_t n = 4 + next() % 40, start = next() % n, end = next() % (n - start);
+        memset(text, 'x', sizeof text);
+        for (int i = 0; i < 500; i++) {
+            for (size_t k = start; round % 8 && k < n - end; k++)
+                text[k] = (char)('a' + next() % 26);
+            size_t other = next() % 3 && start ? start - 1 : next() % n, size = next() % 90 ? n : next() % n;
+            char kept = text[other];
+            text[other] = next() % 40 ? kept : '!';
+            put_text(&page, text, size);
+            text[other] = kept;
+        }
+        packed(&page, 0, true);
+        uint64_t same = next(), mask = UINT64_MAX >> next() % 48 << next() % 40;
+        for (int i = 0; i < 500; i++)
+            put_word(&page, (int64_t)((same ^ (next() & mask)) + (next() % 40 ? 0 : next())));
+        packed(&page, 0, false);
+    }
+    buf_fini(&page);
+}
+
 /* Texts of any length that begin and end alike by chance, some equal to the last. */
 static void test_any(void **state)
 {
@@ -176,7 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ids), cmocka_unit_test(test_times), cmocka_unit_test(test_the_unlike),
-        cmocka_unit_test(test_few), cmocka_unit_test(test_any),
+        cmocka_unit_test(test_few), cmocka_unit_test(test_all_but_few), cmocka_unit_test(test_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
