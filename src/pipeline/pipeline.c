@@ -76,18 +76,6 @@ static void on_batch(struct run *r, struct source_event *ev)
     workers_push(r->workers, b, seq_le(b->first, protocol_skip_until(r->protocol, b->shard)));
 }
 
-static int read_new_positions(struct run *r, uint32_t first, struct err *e)
-{
-    if (r->n_shards == first)
-        return 0;
-    bool *which = mem_array(r->n_shards, sizeof *which);
-    for (uint32_t i = first; i < r->n_shards; i++)
-        which[i] = true;
-    int rc = run_read_positions(r, which, e);
-    free(which);
-    return rc;
-}
-
 static void on_shard_end(struct run *r, struct source_event *ev)
 {
     struct pshard *s = &r->shards[ev->shard];
@@ -99,8 +87,13 @@ static void on_shard_end(struct run *r, struct source_event *ev)
     int rc = 0;
     for (size_t i = 0; !rc && i < ev->n_children; i++)
         rc = run_take_shard(r, source, &ev->children[i], &e);
-    if (rc || read_new_positions(r, first, &e))
+    r->children_due |= rc && run_waits_out(r, &e);
+    if (!rc && r->n_shards > first)
+        rc = run_read_positions(r, &e);
+    if (rc && !run_waits_out(r, &e))
         run_fail(r, &e);
+    else if (rc)
+        log_warn("%s; will try again", e.text);
     if (!r->config->stream && run_start_ready(r, &e)) /* the next file */
         run_fail(r, &e);
 }
@@ -662,7 +655,7 @@ static void store_checkpoints(struct run *r, bool force)
     for (uint32_t i = 0; i < r->n_shards; i++) {
         struct pshard *s = &r->shards[i];
         struct seq at;
-        if (!s->leased || s->ended || !protocol_shard_held(r->protocol, i))
+        if (!s->leased || s->ended || (!s->unread && !protocol_shard_held(r->protocol, i)))
             continue;
         bool moved = protocol_checkpoint(r->protocol, i, &at) &&
                      seq_cmp(at, s->lease.checkpoint) != 0;
@@ -700,6 +693,8 @@ static bool all_at_tip(struct run *r, int64_t now)
     for (uint32_t i = 0; i < r->n_shards; i++) /* children still to come */
         if (r->shards[i].leased && !r->shards[i].started)
             return false;
+    if (r->children_due)
+        return false;
     if (!r->tip_since_ms)
         r->tip_since_ms = now;
     return !r->config->stream || now - r->tip_since_ms >= TIP_SETTLE_MS;

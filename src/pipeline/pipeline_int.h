@@ -83,6 +83,7 @@ struct pshard {
     char *id;
     struct lease lease;
     bool leased, started, ended, closed_at_source, tip;
+    bool unread;    /* leased, but what the tables hold of it has not been read: it is not the protocol's yet */
     bool lost;      /* given up: whoever has it may give it back */
     bool elsewhere; /* lost, and somebody else is at work on it */
     struct seq from; /* where reading begins (or began), and its note */

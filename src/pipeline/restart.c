@@ -12,7 +12,7 @@
 
 #define PAUSE_MIN_MS 50 /* before reading again, doubled with each restart of the last ten minutes */
 #define PAUSE_MAX_MS 30000
-#define RETAKE_MS 1000
+#define RETAKE_MS 1000 /* doubled with each failure, up to PAUSE_MAX_MS */
 #define PROBE_MAX_MS 60000
 
 bool restart_waits(const struct run *r)
@@ -146,7 +146,7 @@ static void give_up(struct run *r, struct pshard *s)
 {
     log_warn("shard %s is given up", s->id);
     r->leases->ops->release(r->leases, &s->lease, NULL);
-    s->leased = s->started = s->elsewhere = false;
+    s->leased = s->unread = s->started = s->elsewhere = false;
     s->lost = true;
     s->seen_counter = s->lease.counter;
     s->seen_since_ms = 0;
@@ -237,14 +237,17 @@ static void probe_tables(struct run *r, int64_t now)
 static void retake_shards(struct run *r, int64_t now)
 {
     struct err e = {0};
-    bool any = false;
-    for (uint32_t i = 0; i < r->n_shards; i++)
-        any |= r->shards[i].lost;
-    if (!any || r->draining || now - r->last_retake_ms < RETAKE_MS)
+    int64_t wait = (int64_t)RETAKE_MS << (r->retakes_failed < 5 ? r->retakes_failed : 5);
+    wait = wait < PAUSE_MAX_MS ? wait : PAUSE_MAX_MS;
+    if (r->draining || now - r->last_retake_ms < wait || !run_retake_due(r))
         return;
-    r->last_retake_ms = now;
-    if (run_retake(r, &e))
+    int rc = run_retake(r, &e);
+    r->last_retake_ms = clock_boot_ms(r->clock);
+    if (rc && !run_waits_out(r, &e))
         run_fail(r, &e);
+    else if (rc)
+        log_warn("%s; will try again", e.text);
+    r->retakes_failed = rc ? r->retakes_failed + 1 : 0;
 }
 
 void restart_tick(struct run *r, int64_t now)

@@ -54,10 +54,12 @@ struct run {
     bool restarting; /* what is under way comes back, then all uncommitted is dropped */
     bool returning;  /* commits of tables that come back, before anything is read */
     bool mark_due;   /* see protocol_must_mark */
+    bool children_due; /* a shard ended, and not all that came of it could be taken */
+    bool restore_due;  /* a shard is ours again: the hot window lacks what others made of it */
     atomic_uint spools; /* files that are written while they are encoded */
     bool drafts;     /* nobody else seems to change the tables: see table_draft */
     int64_t restart_ms[RESTARTS_MAX]; /* when the last ones were; a ring */
-    uint32_t n_restarts;
+    uint32_t n_restarts, retakes_failed; /* of the latter, one after the other */
     int64_t restarting_since_ms, start_at_ms, last_commit_ms, last_retake_ms;
     struct err error;
     int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
@@ -95,12 +97,16 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
 int run_take_all(struct run *r, struct source *source, struct err *e);
 /* From whoever has it, once he has given it up or is gone. */
 int run_take_lease(struct run *r, struct lease *l, struct err *e);
-/* For the leased shards (NULL: all), before any of these is started. A restart may be due then. */
-int run_read_positions(struct run *r, const bool *which, struct err *e);
+/* For the shards just leased, before any of these is started. A restart may be due then. After an error they still
+ * wait for it. */
+int run_read_positions(struct run *r, struct err *e);
 void run_skips_refresh(struct run *r);
 int run_start_ready(struct run *r, struct err *e); /* starts every leased shard that may be */
-/* Lost shards whose leases are free again. */
+/* Lost shards whose leases are free again, and whatever of this failed before. */
 int run_retake(struct run *r, struct err *e);
+bool run_retake_due(const struct run *r);
+/* Will it pass, of a run that others keep going? Then the same is tried again later. */
+bool run_waits_out(const struct run *r, const struct err *e);
 
 /* restart.c: being fenced, losing a shard, quarantine, and a table that comes back. */
 /* Nothing more goes out; what is under way comes back first. `lost`: this shard is given up. */

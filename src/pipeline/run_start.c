@@ -278,7 +278,7 @@ static int open_sources(struct run *r, struct err *e)
             return -1;
     if (!c->stream && adopt_check(r, e))
         return -1;
-    if (run_read_positions(r, NULL, e))
+    if (run_read_positions(r, e))
         return -1;
     bring_back_covered(r);
     return protocol_restart_due(r->protocol) ? 0 : run_start_ready(r, e);

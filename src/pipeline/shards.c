@@ -39,7 +39,7 @@ int run_take_lease(struct run *r, struct lease *l, struct err *e)
     uint64_t seen = l->counter;
     int64_t since = clock_boot_ms(r->clock);
     bool shared = r->leases->shared, told = false;
-    while (l->owner && (shared || !owner_is_dead(l->owner)) &&
+    while (l->owner && strcmp(l->owner, r->owner) != 0 && (shared || !owner_is_dead(l->owner)) &&
            clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
         if (l->counter != seen && !(shared && r->config->stream))
             return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", l->stream, l->shard,
@@ -107,21 +107,15 @@ static int resolve_start(struct run *r, struct pshard *s, const struct source_sh
 
 /* ---- what tables hold ---- */
 
-static bool asked(const struct pshard *s, const bool *which, uint32_t n)
-{
-    return s->leased && (!which || which[n]);
-}
-
 /* What one table holds of the shards; a stream's shards stand together. */
-static int table_positions(struct run *r, const struct table *t, uint32_t table, const bool *which,
-                           struct err *e)
+static int table_positions(struct run *r, const struct table *t, uint32_t table, struct err *e)
 {
     struct position_map map = {0};
     const char *identity = NULL;
     int rc = 0;
     for (uint32_t n = 0; !rc && n < r->n_shards; n++) {
         const struct pshard *s = &r->shards[n];
-        if (!asked(s, which, n))
+        if (!s->unread)
             continue;
         if (s->identity != identity) {
             char *key = position_map_key(s->identity);
@@ -141,7 +135,6 @@ static int table_positions(struct run *r, const struct table *t, uint32_t table,
 struct covers {
     struct run *r;
     const struct table *letters;
-    const bool *which;
     struct err *err;
     int rc;
 };
@@ -163,7 +156,7 @@ static void cover_positions(void *ctx, const char *key, const char *text)
               : err_set(c->err, ERR_INVALID, "property %s: there are more tables than --max-tables", key);
     for (uint32_t n = 0; !c->rc && n < c->r->n_shards; n++) {
         const struct pshard *s = &c->r->shards[n];
-        struct seq at = asked(s, c->which, n) && strcmp(s->identity, colon + 1) == 0
+        struct seq at = s->unread && strcmp(s->identity, colon + 1) == 0
                             ? position_map_at(&map, s->id)
                             : SEQ_NONE;
         if (seq_cmp(at, SEQ_NONE) != 0)
@@ -222,13 +215,13 @@ static void load_fresh(void *ctx, size_t i)
 }
 
 /* What one table, read anew, holds of the shards. */
-static int read_positions(struct run *r, uint32_t i, struct table *fresh, const bool *which, struct err *e)
+static int read_positions(struct run *r, uint32_t i, struct table *fresh, struct err *e)
 {
     struct ptable *t = router_at(&r->router, i);
     bool there = ptable_there(t) && !t->unopened;
-    struct covers c = {r, fresh, which, e, 0};
+    struct covers c = {r, fresh, e, 0};
     bool refuses = there && !fresh && protocol_route(r->protocol, i) != PROTOCOL_TO_TABLE;
-    int rc = fresh ? table_positions(r, fresh, i, which, e) : there && !refuses ? -1 : 0;
+    int rc = fresh ? table_positions(r, fresh, i, e) : there && !refuses ? -1 : 0;
     if (!rc && fresh && i == PROTOCOL_DEAD_LETTERS) {
         table_properties(fresh, cover_positions, &c);
         rc = c.rc;
@@ -236,10 +229,9 @@ static int read_positions(struct run *r, uint32_t i, struct table *fresh, const 
     return rc ? err_wrap(e, "positions in table %s", t->st.name) : 0;
 }
 
-int run_read_positions(struct run *r, const bool *which, struct err *e)
+/* All tables read anew; ours to take apart. */
+static int read_all_positions(struct run *r, struct err *e)
 {
-    if (mark_takeover(r, e))
-        return -1;
     uint32_t n = router_count(&r->router);
     int rc = 0;
     struct fresh_tables f = {r, mem_array(n + 1, sizeof *f.tables), mem_array(n + 1, sizeof *f.errs)};
@@ -247,14 +239,32 @@ int run_read_positions(struct run *r, const bool *which, struct err *e)
     for (uint32_t i = 0; i < n; i++) {
         if (!rc) {
             *e = f.errs[i];
-            rc = read_positions(r, i, f.tables[i], which, e);
+            rc = read_positions(r, i, f.tables[i], e);
         }
         table_free(f.tables[i]);
     }
     free(f.tables);
     free(f.errs);
-    if (rc)
+    return rc;
+}
+
+int run_read_positions(struct run *r, struct err *e)
+{
+    if (mark_takeover(r, e))
         return -1;
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].unread) {
+            protocol_shard_taken(r->protocol, i, r->shards[i].from);
+            protocol_shard_note(r->protocol, i, r->shards[i].from_note);
+        }
+    if (read_all_positions(r, e)) {
+        for (uint32_t i = 0; i < r->n_shards; i++)
+            if (r->shards[i].unread)
+                protocol_shard_returned(r->protocol, i);
+        return -1;
+    }
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        r->shards[i].unread = false;
     run_skips_refresh(r);
     if (!r->open_batches) /* else a restart is due if they change */
         restart_set_routes(r);
@@ -267,7 +277,7 @@ int run_read_positions(struct run *r, const bool *which, struct err *e)
 static void taken(struct run *r, uint32_t number)
 {
     struct pshard *s = &r->shards[number];
-    s->leased = true;
+    s->leased = s->unread = true;
     s->started = s->lost = s->elsewhere = s->closed_at_source = s->tip = false;
     s->counts = (struct shard_counts){0};
     s->started_us = clock_wall_us(r->clock);
@@ -279,24 +289,16 @@ static void taken(struct run *r, uint32_t number)
         s->from = loaded;
         snprintf(s->from_note, sizeof s->from_note, "%s", note);
     }
-    protocol_shard_taken(r->protocol, number, s->from);
-    protocol_shard_note(r->protocol, number, s->from_note);
 }
 
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
-                   struct err *e)
+/* The last of the shards, which is new. */
+static int take_new(struct run *r, const struct source_shard *shard, struct err *e)
 {
-    const char *identity = source->ops->identity(source);
-    const char *const parents[2] = {shard->parents[0], shard->parents[1]};
-    for (uint32_t i = 0; i < r->n_shards; i++)
-        if (r->shards[i].source == source && strcmp(r->shards[i].id, shard->id) == 0)
-            return 0;
-    uint32_t number = r->n_shards++;
-    r->shards = mem_regrow(r->shards, r->n_shards, sizeof *r->shards);
+    uint32_t number = r->n_shards - 1;
     struct pshard *s = &r->shards[number];
-    *s = (struct pshard){.source = source, .identity = identity, .id = mem_strdup(shard->id)};
-    if (r->leases->ops->ensure(r->leases, identity, shard->id, parents, e) ||
-        r->leases->ops->read(r->leases, identity, shard->id, &s->lease, e))
+    const char *const parents[2] = {shard->parents[0], shard->parents[1]};
+    if (r->leases->ops->ensure(r->leases, s->identity, s->id, parents, e) ||
+        r->leases->ops->read(r->leases, s->identity, s->id, &s->lease, e))
         return -1;
     if (s->lease.resolved && seq_cmp(s->lease.checkpoint, SEQ_END) == 0) {
         s->ended = s->started = s->goes_on = true;
@@ -305,10 +307,33 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     if (run_take_lease(r, &s->lease, e))
         return -1;
     s->goes_on = s->lease.resolved;
-    if (protocol_must_resolve(r->protocol, s->lease.resolved) && resolve_start(r, s, shard, e))
+    if (protocol_must_resolve(r->protocol, s->lease.resolved) && resolve_start(r, s, shard, e)) {
+        r->leases->ops->release(r->leases, &s->lease, NULL);
         return -1;
+    }
     taken(r, number);
     return 0;
+}
+
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
+                   struct err *e)
+{
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].source == source && strcmp(r->shards[i].id, shard->id) == 0)
+            return 0;
+    uint32_t number = r->n_shards++;
+    r->shards = mem_regrow(r->shards, r->n_shards, sizeof *r->shards);
+    struct pshard *s = &r->shards[number];
+    *s = (struct pshard){.source = source,
+                         .identity = source->ops->identity(source),
+                         .id = mem_strdup(shard->id)};
+    int rc = take_new(r, shard, e);
+    if (rc) { /* as if it had never been met: it may be taken later */
+        lease_fini(&s->lease);
+        free(s->id);
+        r->n_shards = number;
+    }
+    return rc;
 }
 
 int run_take_all(struct run *r, struct source *source, struct err *e)
@@ -337,11 +362,13 @@ int run_start_ready(struct run *r, struct err *e)
 {
     /* Files one after the other; objects a few at once, for each is waited for much. */
     uint32_t open = 0, most = source_objects_count(r->config->objects) ? OBJECTS_AT_ONCE : 1;
+    if (r->restore_due)
+        return 0;
     for (uint32_t i = 0; i < r->n_shards; i++) {
         struct pshard *s = &r->shards[i];
         if (!run_endless(r) && open >= most)
             break;
-        if (s->started || !s->leased || !parents_done(r, s)) {
+        if (s->started || !s->leased || s->unread || !parents_done(r, s)) {
             open += s->started && !s->closed_at_source && !s->ended;
             continue;
         }
@@ -377,15 +404,17 @@ static int may_take(struct run *r, struct pshard *s, const struct lease *now, st
 }
 
 /* Whoever had it read it to its end: its children are there for whoever comes first. */
-static int ended_elsewhere(struct run *r, struct pshard *s, struct err *e)
+static int ended_elsewhere(struct run *r, uint32_t n, struct err *e)
 {
-    struct source *source = s->source;
+    if (run_take_all(r, r->shards[n].source, e))
+        return -1;
+    struct pshard *s = &r->shards[n];
     s->ended = s->started = true;
     s->lost = s->elsewhere = false;
-    return run_take_all(r, source, e);
+    return 0;
 }
 
-static int retake(struct run *r, uint32_t n, bool *which, struct err *e)
+static int retake(struct run *r, uint32_t n, struct err *e)
 {
     struct pshard *s = &r->shards[n];
     struct lease now = {0};
@@ -394,7 +423,7 @@ static int retake(struct run *r, uint32_t n, bool *which, struct err *e)
     lease_fini(&s->lease);
     s->lease = now;
     if (now.resolved && seq_cmp(now.checkpoint, SEQ_END) == 0)
-        return ended_elsewhere(r, s, e);
+        return ended_elsewhere(r, n, e);
     int may = may_take(r, s, &now, e);
     if (may <= 0)
         return may;
@@ -407,30 +436,55 @@ static int retake(struct run *r, uint32_t n, bool *which, struct err *e)
         return -1;
     }
     log_info("shard %s is ours again", s->id);
+    r->restore_due |= !r->config->feed;
     taken(r, n);
-    which[n] = true;
     return 0;
+}
+
+static bool any_unread(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].unread)
+            return true;
+    return false;
+}
+
+bool run_retake_due(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i].lost || r->shards[i].unread)
+            return true;
+    return r->children_due || r->restore_due;
+}
+
+bool run_waits_out(const struct run *r, const struct err *e)
+{
+    return r->config->stream && !r->config->feed &&
+           (e->kind == ERR_RETRY || e->kind == ERR_UNKNOWN || e->kind == ERR_STOPPED);
+}
+
+static int take_children(struct run *r, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; r->children_due && !rc && i < r->n_sources; i++)
+        rc = run_take_all(r, r->sources[i], e);
+    r->children_due &= rc != 0;
+    return rc;
 }
 
 int run_retake(struct run *r, struct err *e)
 {
-    uint32_t before = r->n_shards, taken_now = 0;
-    bool *which = mem_array((size_t)before, sizeof *which);
-    int rc = 0;
-    for (uint32_t n = 0; n < before && !rc; n++) {
+    int rc = take_children(r, e);
+    for (uint32_t n = 0; n < r->n_shards && !rc; n++)
         if (r->shards[n].lost)
-            rc = retake(r, n, which, e);
-        taken_now += which[n];
-    }
-    which = mem_regrow(which, r->n_shards, sizeof *which);
-    for (uint32_t n = before; n < r->n_shards; n++)
-        which[n] = true;
-    if (!rc && (taken_now || r->n_shards > before))
-        rc = run_read_positions(r, which, e);
-    if (!rc && taken_now && !r->config->feed)
+            rc = retake(r, n, e);
+    if (!rc && any_unread(r))
+        rc = run_read_positions(r, e);
+    if (!rc && r->restore_due) {
         rc = run_restore_dedup(r, true, e);
+        r->restore_due = rc != 0;
+    }
     if (!rc && !protocol_restart_due(r->protocol) && !r->returning)
         rc = run_start_ready(r, e);
-    free(which);
     return rc;
 }

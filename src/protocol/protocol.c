@@ -199,6 +199,14 @@ void protocol_shard_lost(struct protocol *p, uint32_t shard)
     p->restart_due = true;
 }
 
+void protocol_shard_returned(struct protocol *p, uint32_t shard)
+{
+    struct shard_state *s = shard_of(p, shard);
+    invariant(!s->any_out);
+    s->taken = false;
+    s->generation++;
+}
+
 bool protocol_shard_held(const struct protocol *p, uint32_t shard)
 {
     return shard < p->n_shards && p->shards[shard].taken;

@@ -67,6 +67,8 @@ void protocol_shard_ended(struct protocol *p, uint32_t shard);
 /* The lease is gone. Its rows share files with others': nothing is planned until protocol_restart.
  */
 void protocol_shard_lost(struct protocol *p, uint32_t shard);
+/* What the tables hold of a shard just taken could not be read: as if it had not been taken. */
+void protocol_shard_returned(struct protocol *p, uint32_t shard);
 bool protocol_shard_held(const struct protocol *p, uint32_t shard);
 bool protocol_any_out(const struct protocol *p, uint32_t shard);
 struct seq protocol_last_out(const struct protocol *p, uint32_t shard);

@@ -9,6 +9,7 @@
 
 #define READS_PER_SECOND 5
 #define RESOLVE_LIMIT 1000
+#define RUNNING_PATIENCE_MS 3000 /* less than leases are kept without a word: who asks then has them to renew */
 
 static struct kinesis *kinesis_of(struct source *s)
 {
@@ -191,6 +192,9 @@ static int kinesis_start(struct source *s, const char *shard, uint32_t number, u
     if (!kinesis_name_ok(shard))
         return err_set(e, ERR_INVALID, "\"%s\" is no name of a shard", shard);
     int rc = 0;
+    pthread_mutex_lock(&k->control_lock);
+    kinesis_api_patience(k->control, RUNNING_PATIENCE_MS);
+    pthread_mutex_unlock(&k->control_lock);
     pthread_mutex_lock(&k->lock);
     kinesis_reader_stop(k->readers, number);
     k->readers = kinesis_reader_new(k, shard, number, generation, after);

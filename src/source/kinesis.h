@@ -30,6 +30,7 @@ struct kinesis_api *kinesis_api_open_with(const struct kinesis_options *o, const
 void kinesis_api_close(struct kinesis_api *a);
 int kinesis_api_call(struct kinesis_api *a, const char *action, const char *body, size_t body_n,
                      struct buf *answer, struct err *e);
+void kinesis_api_patience(struct kinesis_api *a, int64_t ms); /* from now on */
 /* The same, done again with growing pauses while ERR_RETRY and there is patience; a warning says so.
  * ERR_STOPPED where it was told to stop meanwhile. */
 int kinesis_api_insist(struct kinesis_api *a, const char *action, const char *body, size_t body_n,

@@ -47,6 +47,11 @@ void kinesis_api_close(struct kinesis_api *a)
     free(a);
 }
 
+void kinesis_api_patience(struct kinesis_api *a, int64_t ms)
+{
+    a->patience_ms = ms;
+}
+
 const struct aws_client *kinesis_api_client(const struct kinesis_api *a)
 {
     return &a->client;

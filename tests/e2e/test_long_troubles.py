@@ -25,11 +25,11 @@ def hasty(tmp_path_factory):
 class Consumer:
     """`inlet run` of a stream of its own into S3 and Glue, all of it through one proxy."""
 
-    def __init__(self, tmp_path, aws, url, env):
+    def __init__(self, tmp_path, aws, url, env, leases=None):
         self.name, self.sent = "s" + uuid.uuid4().hex[:8], 0
         self.kinesis = aws[0]("kinesis")
         self.kinesis.create_stream(StreamName=self.name, ShardCount=1)
-        self.lake = S3Lake(tmp_path, aws, aws[1], f"glue://{self.name}", f"sqlite:{tmp_path}/leases.db")
+        self.lake = S3Lake(tmp_path, aws, aws[1], f"glue://{self.name}", leases or f"sqlite:{tmp_path}/leases.db")
         self.log = tmp_path / "log"
         with open(self.log, "wb") as log:
             self.p = subprocess.Popen([INLET, "run", "--stream", f"kinesis://{self.name}", *self.lake.options, "--commit-interval", "10s",
@@ -50,6 +50,12 @@ class Consumer:
             time.sleep(0.3)
         raise AssertionError(f"{n} rows have not come: {self.log.read_text()[-2000:]}")
 
+    def wait_to_say(self, text, seconds=60):
+        until = time.monotonic() + seconds
+        while text.encode() not in self.log.read_bytes():
+            assert time.monotonic() < until and self.p.poll() is None, self.log.read_text()[-2000:]
+            time.sleep(0.1)
+
     def pause(self):
         """Of the program's own time, in seconds: the longest between two commits of a table."""
         at = [s.timestamp_ms for s in self.lake.pyiceberg("click0").metadata.snapshots]
@@ -67,8 +73,8 @@ class Consumer:
 def consumer(tmp_path, aws, faults):
     made = []
 
-    def make(url, env):
-        made.append(Consumer(tmp_path, aws, url, env))
+    def make(url, env, leases=None):
+        made.append(Consumer(tmp_path, aws, url, env, leases))
         return made[-1]
     yield make
     for c in made:
@@ -123,3 +129,73 @@ def test_names_are_not_resolved_for_minutes(consumer, aws, hasty, tmp_path):
         c.end()
     finally:
         proxy.close()
+
+
+class Leases:
+    """In DynamoDB, as another worker sees them."""
+
+    def __init__(self, aws):
+        self.table = "leases-" + uuid.uuid4().hex[:8]
+        self.uri, self.client = f"dynamodb://{self.table}", aws[0]("dynamodb")
+
+    def change(self, how, **values):
+        key = {"leaseKey": next(i["leaseKey"] for i in self.client.scan(TableName=self.table)["Items"])}
+        self.client.update_item(TableName=self.table, Key=key, UpdateExpression=how + " ADD leaseCounter :one",
+                                ExpressionAttributeValues={":one": {"N": "1"}, **{f":{k}": {"S": v} for k, v in values.items()}})
+
+    def steal(self):
+        self.change("SET leaseOwner = :o", o="elsewhere:1:1")
+
+
+@pytest.mark.long
+def test_a_lost_shard_while_no_lease_can_be_read(consumer, aws, faults, hasty):
+    leases = Leases(aws)
+    c = consumer(faults.url, hasty, leases.uri)
+    c.put(100)
+    c.wait(100)
+    leases.steal()
+    c.wait_to_say("is given up")
+    faults.add({"fault": "status", "status": 500, "code": "InternalServerError", "target": "DynamoDB"})
+    c.wait_to_say("will try again")
+    time.sleep(180 / HASTE)
+    faults.clear()
+    c.put(50)
+    c.wait(150)
+    c.wait_to_say("is ours again")
+    c.end()
+
+
+@pytest.mark.long
+def test_a_lost_shard_has_ended_while_shards_cannot_be_listed(consumer, aws, faults, hasty):
+    leases = Leases(aws)
+    c = consumer(faults.url, hasty, leases.uri)
+    c.put(100)
+    c.wait(100)
+    faults.add({"fault": "status", "status": 500, "code": "InternalFailure", "target": "ListShards"})
+    leases.steal()
+    c.wait_to_say("is given up")
+    c.kinesis.split_shard(StreamName=c.name, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    leases.change("SET checkpoint = :end REMOVE leaseOwner", end="SHARD_END")
+    c.put(50)
+    c.wait_to_say("will try again")
+    time.sleep(90 / HASTE)
+    faults.clear()
+    c.wait(150)
+    c.end()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["PutItem", "GetTable"])
+def test_a_shard_ends_while_its_children_cannot_be_taken(consumer, aws, faults, hasty, what):
+    leases = Leases(aws)
+    c = consumer(faults.url, hasty, leases.uri)
+    c.put(100)
+    c.wait(100)
+    faults.add({"fault": "status", "status": 500, "code": "InternalServerError", "target": what})
+    c.kinesis.split_shard(StreamName=c.name, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    c.put(50)
+    c.wait_to_say("will try again")
+    time.sleep(60 / HASTE)
+    faults.clear()
+    c.wait(150)
+    c.end()

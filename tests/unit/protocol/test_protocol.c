@@ -151,6 +151,27 @@ static void a_failed_commit_is_planned_again(void **state)
     protocol_free(p);
 }
 
+static void a_shard_that_was_returned_is_in_no_plan(void **state)
+{
+    struct base b = {.held = {SEQ_NONE, {{0, 0, 0, 7}}}}; /* what it holds of the second could not be read */
+    struct err e = {0};
+    struct protocol *p = protocol_new();
+    (void)state;
+    protocol_shard_taken(p, 0, SEQ_NONE);
+    protocol_shard_taken(p, 1, seq_of(3));
+    protocol_shard_returned(p, 1);
+    assert_false(protocol_shard_held(p, 1));
+    one_epoch(p, 0, 10, 1, 1);
+    assert_int_equal(commit(p, 1, &b, 2, &e), 0);
+    assert_int_equal(seq_low(b.held[1]), 7);
+    protocol_shard_taken(p, 1, seq_of(3));
+    protocol_table_position(p, 1, 1, seq_of(7));
+    one_epoch(p, 1, 9, 1, 3);
+    assert_int_equal(commit(p, 1, &b, 4, &e), 0);
+    assert_int_equal(seq_low(b.held[1]), 9);
+    protocol_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +181,7 @@ int main(void)
         cmocka_unit_test(checkpoint_waits_for_carried_rows),
         cmocka_unit_test(an_old_epoch_is_never_committed),
         cmocka_unit_test(a_failed_commit_is_planned_again),
+        cmocka_unit_test(a_shard_that_was_returned_is_in_no_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
