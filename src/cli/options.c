@@ -110,7 +110,7 @@ static const struct option table[OPTION_COUNT] = {
                          "columns of a table; fields beyond it go to _rescued", CMD_INGEST,
                          OPTION_COUNT_OF, 16, 10000},
     [OPT_MAX_PARTITIONS] = {"max-partitions", "max_partitions", "N", "2000", NULL,
-                            "partitions open at once before all is committed", CMD_INGEST,
+                            "partitions open at once; past it, those that get the fewest rows are closed", CMD_INGEST,
                             OPTION_COUNT_OF, 1, 1000000},
     [OPT_FSYNC] = {"fsync", "fsync", NULL, "true", NULL,
                    "sync files before a commit (--no-fsync: safe against kill, not power loss)",

@@ -181,7 +181,7 @@ struct workers_env {
     struct budget *budget;
     struct queue *inbox;
     uint32_t threads;
-    uint32_t partitions_max; /* row sets that one thread may have open; then all of them are set aside */
+    uint32_t partitions_max; /* row sets that one thread may have open: see shredder_shed */
     const struct clock *clock;
 };
 struct work_item {

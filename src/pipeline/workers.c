@@ -23,8 +23,7 @@ struct worker {
     struct source_record *in; /* ... RECORDS_AT_ONCE of each */
     struct shred_record *records;
     struct rowset *detached;
-    _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock, as below */
-    _Atomic size_t aside;   /* of its epoch's rows that were put aside: only a cut frees them */
+    _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
     int64_t shred_ns;
 };
@@ -44,8 +43,8 @@ static void charge(struct worker *w, size_t now)
     w->charged = now;
 }
 
-/* Hands the open rows over; they stay charged, by their own count of bytes. How many. */
-static size_t detach(struct worker *w)
+/* Hands the open rows over; they stay charged, by their own count of bytes. */
+static void detach(struct worker *w)
 {
     struct rowset *list = shredder_cut(w->shredder), *last = NULL;
     size_t bytes = 0;
@@ -61,7 +60,6 @@ static size_t detach(struct worker *w)
         last->next = w->detached;
         w->detached = list;
     }
-    return bytes;
 }
 
 static void add_counts(struct shred_counts *sum, const struct shred_counts *a,
@@ -88,15 +86,6 @@ static struct shard_counts since(const struct shred_counts *now, const struct sh
                                  dead_of(now) - dead_of(before)};
 }
 
-/* Rows of too many partitions are put aside, if more are to come: the coordinator looks at what is open to see
- * whether an epoch is worth its end. How many bytes that was. */
-static size_t put_aside(struct worker *w)
-{
-    size_t bytes = shredder_partitions(w->shredder) > w->all->env.partitions_max ? detach(w) : 0;
-    w->aside += bytes;
-    return bytes;
-}
-
 /* Lines that came together go to the shredder together. `n` are there; none are after it. */
 static void shred_lines(struct worker *w, const struct work_item *item, uint32_t n, int64_t now_us)
 {
@@ -119,19 +108,17 @@ static struct shred_record of_source(const struct source_record *in, uint32_t sh
                                  .defect = in->defect};
 }
 
-/* All of a GetRecords answer; how many bytes were put aside. */
-static size_t shred_answer(struct worker *w, const struct work_item *item, int64_t now_us)
+/* All of a GetRecords answer. */
+static void shred_answer(struct worker *w, const struct work_item *item, int64_t now_us)
 {
-    size_t aside = 0;
     uint32_t n;
     source_cursor_start(w->cursor, item->batch);
     while ((n = source_cursor_records(w->cursor, w->in, RECORDS_AT_ONCE))) {
         for (uint32_t i = 0; i < n; i++)
             w->records[i] = of_source(&w->in[i], item->batch->shard);
         shredder_records(w->shredder, w->records, w->lines, n, item->batch->tag, item->check_positions, now_us);
-        aside += put_aside(w);
+        shredder_shed(w->shredder, w->all->env.partitions_max);
     }
-    return aside;
 }
 
 /* As many lines as come at once, behind the n that are there; how many there are then. */
@@ -146,10 +133,9 @@ static uint32_t add_lines(struct worker *w, uint32_t n)
 }
 
 /* All of a file's batch, likewise. */
-static size_t shred_file(struct worker *w, const struct work_item *item, int64_t now_us)
+static void shred_file(struct worker *w, const struct work_item *item, int64_t now_us)
 {
     struct source_record in;
-    size_t aside = 0;
     uint32_t n = 0, before = 0;
     source_cursor_start(w->cursor, item->batch);
     for (;;) {
@@ -164,17 +150,16 @@ static size_t shred_file(struct worker *w, const struct work_item *item, int64_t
                 n = 0;
                 const struct shred_record r = of_source(&in, item->batch->shard);
                 shredder_record(w->shredder, &r, item->batch->tag, item->check_positions, now_us);
-                aside += put_aside(w);
+                shredder_shed(w->shredder, w->all->env.partitions_max);
             }
         }
         if (n + SOURCE_LINES > SHRED_LINES_MAX) {
             shred_lines(w, item, n, now_us);
             n = 0;
-            aside += put_aside(w);
+            shredder_shed(w->shredder, w->all->env.partitions_max);
         }
     }
     shred_lines(w, item, n, now_us);
-    return aside;
 }
 
 /* What came of it goes into `m`. */
@@ -186,14 +171,13 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
     const struct shred_counts before = *shredder_counts(w->shredder);
     if (b->tag > w->epoch) {
         detach(w);
-        w->aside = 0;
         w->epoch = b->tag;
     }
     size_t had = shredder_bytes(w->shredder);
     shredder_begin(w->shredder);
-    size_t now = b->format == BATCH_NDJSON ? shred_file(w, item, now_us) : shred_answer(w, item, now_us);
+    (b->format == BATCH_NDJSON ? shred_file : shred_answer)(w, item, now_us);
     shredder_end(w->shredder);
-    now += shredder_bytes(w->shredder);
+    size_t now = shredder_bytes(w->shredder);
     m->bytes = b->n_data;
     m->grew = now > had ? now - had : 0;
     charge(w, shredder_bytes(w->shredder));
@@ -260,10 +244,8 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch)
     for (uint32_t i = 0; i < w->env.threads; i++) {
         struct worker *one = &w->each[i];
         pthread_mutex_lock(&one->lock);
-        if (one->epoch <= epoch) {
+        if (one->epoch <= epoch)
             detach(one);
-            one->aside = 0;
-        }
         for (struct rowset **at = &one->detached, *r; (r = *at);) {
             if (r->first_epoch > epoch) {
                 at = &r->next;
@@ -307,7 +289,7 @@ size_t workers_open_bytes(struct workers *w)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < w->env.threads; i++)
-        n += w->each[i].charged + w->each[i].aside;
+        n += w->each[i].charged;
     return n;
 }
 

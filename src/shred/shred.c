@@ -283,19 +283,55 @@ static struct rowset *detach(struct rowset *r)
     return r;
 }
 
-/* A set that has its rows goes aside, and another one begins: arrays that go on growing are copied again and again, and
- * what they have in reserve is counted as held. */
-static void close_set(struct shredder *s, struct shape *sh, uint32_t i)
+static void put_by(struct shredder *s, struct shape *sh, uint32_t i)
 {
     struct rowset *r = sh->sets[i];
-    keep_hints(sh, r);
-    sh->filled = true;
     rows_levels(r, sh);
     sh->sets[i] = sh->sets[--sh->n_sets];
     s->partitions--;
     r = detach(r);
-    r->next = s->full;
-    s->full = r;
+    if (r) {
+        r->next = s->full;
+        s->full = r;
+    }
+}
+
+/* A set that has its rows goes aside, and another one begins: arrays that go on growing are copied again and again, and
+ * what they have in reserve is counted as held. */
+static void close_set(struct shredder *s, struct shape *sh, uint32_t i)
+{
+    keep_hints(sh, sh->sets[i]);
+    sh->filled = true;
+    put_by(s, sh, i);
+}
+
+/* Those that got at most so many rows since the last time, while there are too many. */
+static void shed_idle(struct shredder *s, struct shape *sh, uint32_t got, uint32_t most)
+{
+    for (uint32_t i = sh->n_sets; i-- > 0 && s->partitions > most;)
+        if (sh->sets[i]->rows - sh->sets[i]->rows_before <= got)
+            put_by(s, sh, i);
+    sh->last_set = 0;
+    sh->last_from_us = sh->last_until_us = 0;
+}
+
+void shredder_shed(struct shredder *s, uint32_t most)
+{
+    struct map_entry *entry;
+    size_t at;
+    uint32_t got = 0, dead = 0;
+    for (struct rowset *d = s->dead; d; d = d->next)
+        dead++;
+    if (s->partitions - dead <= most)
+        return;
+    for (uint32_t left = most - most / 4 + dead; s->partitions > left; got = got * 2 + 1)
+        for (at = 0; (entry = map_next(&s->shapes, &at));)
+            shed_idle(s, entry->value, got, left);
+    for (at = 0; (entry = map_next(&s->shapes, &at));) {
+        const struct shape *sh = entry->value;
+        for (uint32_t i = 0; i < sh->n_sets; i++)
+            sh->sets[i]->rows_before = sh->sets[i]->rows;
+    }
 }
 
 /* ---- the sets of a name ---- */

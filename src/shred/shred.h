@@ -77,6 +77,7 @@ struct rowset {
     uint32_t n_open;           /* the shredder's: how many of its shape's columns it has */
     struct row_bits *bits;     /* the shredder's, likewise */
     uint32_t n_bits;
+    uint32_t rows_before;      /* likewise: at the last shredder_shed */
     struct shard_run *shards;
     uint32_t n_shards;
     struct arena arena;        /* of the columns and their arrays */
@@ -139,6 +140,9 @@ void shredder_records(struct shredder *s, const struct shred_record *each, struc
 struct rowset *shredder_cut(struct shredder *s);
 size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets */
 uint32_t shredder_partitions(const struct shredder *s); /* open rowsets */
+/* Where more than `most` are open, closes those that got the fewest rows since the last call that closed any, so that a
+ * quarter may be opened anew: they are kept for the next cut. Not between the records of one call. */
+void shredder_shed(struct shredder *s, uint32_t most);
 const struct shred_counts *shredder_counts(const struct shredder *s);
 
 #endif

@@ -710,11 +710,45 @@ static void many_rows_come_in_several_sets(void **state)
     finish(s);
 }
 
+/* One name has a date of its own in each event: the others' rows stay together. */
+static void many_dates_do_not_close_what_others_write(void **state)
+{
+    (void)state;
+    const int n = 3000, most = 40;
+    struct shredder *s = begin(&wide, NULL, 0);
+    struct buf b = {0};
+    for (int row = 0; row < n; row++) {
+        b.n = 0;
+        bool odd = row % 3 == 0;
+        buf_printf(&b, "{\"event_uuid\":\"u%d\",\"event_name\":\"%s\",\"created_at\":%d,\"n\":%d}", row,
+                   odd ? "t:odd" : row % 3 == 1 ? "t:a" : "t:b", odd ? 1000000000 + row * 86400 : 1700000000, row);
+        feed(s, (const char *)b.p, b.n);
+        if (row % 10 == 9)
+            shredder_shed(s, most);
+        assert_true(shredder_partitions(s) <= (uint32_t)most + 10);
+    }
+    int rows = 0, odd = 0, sets = 0;
+    for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
+        next = r->next;
+        rows += (int)r->rows;
+        odd += r->subtype_n == 3;
+        sets += r->subtype_n == 1;
+        assert_int_equal(the_column(r, "n")->n_values, r->rows);
+        rowset_free(r);
+    }
+    assert_int_equal(rows, n);
+    assert_int_equal(odd, n / 3);
+    assert_int_equal(sets, 2);
+    buf_fini(&b);
+    finish(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_event_says_why),
         cmocka_unit_test(dead_letters_stand_by_their_day_of_arrival),
+        cmocka_unit_test(many_dates_do_not_close_what_others_write),
         cmocka_unit_test(duplicates_are_counted_and_positions_skip),
         cmocka_unit_test(declared_columns_convert_or_rescue),
         cmocka_unit_test(columns_and_rescued_give_back_the_event),
