@@ -109,6 +109,7 @@ static size_t plain_most(uint8_t **out, const uint8_t **from, const uint8_t *end
         if (len > 64 || (size_t)(end - p) < ((len + 15) & ~(size_t)15))
             break;
         memcpy(to, &lens[i], 4);
+        __builtin_prefetch(p + 1024); /* of a column that was written long ago */
         for (size_t k = 0; k < len; k += 16)
             memcpy(to + 4 + k, p + k, 16);
         to += 4 + len;
@@ -119,12 +120,11 @@ static size_t plain_most(uint8_t **out, const uint8_t **from, const uint8_t *end
     return i;
 }
 
+/* n texts of `total` bytes. */
 static void plain_texts(struct buf *out, const uint8_t *p, const uint8_t *end, const uint32_t *lens,
-                        size_t n)
+                        size_t n, size_t total)
 {
-    size_t total = 0, i = 0;
-    for (size_t k = 0; k < n; k++)
-        total += lens[k];
+    size_t i = 0;
     uint8_t *to = buf_reserve(out, total + n * 4 + 16);
     while (i < n) {
         i += plain_most(&to, &p, end, lens + i, n - i);
@@ -164,7 +164,7 @@ static void plain_segment(const struct leaf *l, struct buf *out, const struct se
         plain_reals(l, out, col->doubles + s->value, s->n_values);
     else
         plain_texts(out, col->bytes + s->byte, col->bytes + col->n_bytes, col->lens + s->value,
-                    s->n_values);
+                    s->n_values, s->n_bytes);
 }
 
 /* Booleans are bits, and go on over the seams of segments. */
@@ -722,6 +722,7 @@ static int take_piece(struct job *j, const struct pq_piece *p, const uint32_t *i
         *s = (struct segment){
             .piece = p, .entry = at.entry, .value = at.value, .byte = at.byte, .index = index};
         at.row += cut(j, s, rows - at.row, &bytes);
+        s->n_bytes = bytes;
         at.byte += bytes;
         at.entry += s->n_entries;
         at.value += s->n_values;

@@ -1,5 +1,5 @@
 /* Open addressing, linear, at most half full; it starts small, and a slot is four bytes, so that a column
- * of few values stays in the nearest cache. Texts of up to 16 bytes, which most are, are two words:
+ * of few values stays in the nearest cache. Texts of up to 15 bytes, which most are, are two words:
  * hashed and compared without a branch on their length. See dict.h. */
 #include "parquet/dict.h"
 
@@ -17,7 +17,7 @@
 #define SAMPLE 4096u /* ... and at most half */
 #define ENTRY_BITS 17u
 #define ENTRY_MASK ((1u << ENTRY_BITS) - 1)
-#define SHORT 16u /* bytes of a text that its words are all of */
+#define SHORT 15u /* bytes of a text that its key has all of */
 
 void dict_fini(struct dict *d)
 {
@@ -34,31 +34,20 @@ size_t dict_bytes(const struct dict *d)
            d->cap_index * sizeof *d->index;
 }
 
-static inline uint64_t mix(uint64_t a, uint64_t b)
+static inline uint64_t hash_key(struct dict_key key)
 {
-    a = (a ^ 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u + b;
-    a = (a ^ a >> 32) * 0x94d049bb133111ebu;
-    return a ^ a >> 29;
+    return (key.high * 0xbf58476d1ce4e5b9u ^ key.low) * 0x9e3779b97f4a7c15u;
 }
 
-static inline uint64_t hash_word(uint64_t word)
+/* Where an entry of that hash is looked for first, by the bits that depend on all others; what of it is beside
+ * the entry's number. */
+static inline uint32_t place(const struct dict *d, uint64_t hash)
 {
-    return word * 0x9e3779b97f4a7c15u;
-}
-
-static inline uint64_t hash_text(struct dict_key key, size_t n)
-{
-    return n > SHORT ? key.low : mix(key.low, key.high + n);
-}
-
-/* Where an entry of that hash is looked for first; what of it is beside the entry's number. */
-static inline uint32_t place(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32);
+    return (uint32_t)(hash >> d->shift);
 }
 static inline uint32_t tag(uint64_t hash)
 {
-    return (uint32_t)(hash >> 49 << ENTRY_BITS);
+    return (uint32_t)(hash >> 15) & ~ENTRY_MASK;
 }
 
 /* An empty table of so many slots, with what has an entry already. */
@@ -72,9 +61,10 @@ static void set_slots(struct dict *d, uint32_t slots)
         memset(d->slots, 0, slots * sizeof *d->slots);
     }
     d->mask = slots - 1;
+    d->shift = 32 + (unsigned)__builtin_clz(d->mask);
     for (uint32_t i = 0; i < d->n; i++) {
-        uint64_t hash = d->of_texts ? hash_text(d->keys[i], d->texts[i].n) : hash_word(d->keys[i].low);
-        uint32_t at = place(hash) & d->mask;
+        uint64_t hash = hash_key(d->keys[i]);
+        uint32_t at = place(d, hash);
         while (d->slots[at])
             at = (at + 1) & d->mask;
         d->slots[at] = tag(hash) | (i + 1);
@@ -89,7 +79,7 @@ struct value {
 
 static uint32_t add_entry(struct dict *d, uint32_t at, const struct value *v, size_t bytes)
 {
-    if (((at - place(v->hash)) & d->mask) > PROBES_MAX)
+    if (((at - place(d, v->hash)) & d->mask) > PROBES_MAX)
         d->limit = 0; /* values made to meet in one place: no dictionary */
     if (d->n == d->cap) {
         d->cap = d->cap ? d->cap * 2 : SLOTS_MIN;
@@ -107,11 +97,12 @@ static uint32_t add_entry(struct dict *d, uint32_t at, const struct value *v, si
 
 static inline uint32_t number_of(struct dict *d, uint64_t word, unsigned width)
 {
-    uint64_t hash = hash_word(word);
-    for (uint32_t at = place(hash) & d->mask;; at = (at + 1) & d->mask) {
+    struct dict_key key = {.low = word};
+    uint64_t hash = hash_key(key);
+    for (uint32_t at = place(d, hash);; at = (at + 1) & d->mask) {
         uint32_t slot = d->slots[at], entry = (slot & ENTRY_MASK) - 1;
         if (!slot) {
-            struct value v = {.hash = hash, .key = {.low = word}};
+            struct value v = {.hash = hash, .key = key};
             return add_entry(d, at, &v, width);
         }
         if (d->keys[entry].low == word)
@@ -126,19 +117,22 @@ static inline uint64_t eight(const void *p)
     return v;
 }
 
-/* The bytes of a short text, zeros after them; `room` may be read. */
-static inline struct dict_key short_key(const char *p, size_t n, size_t room)
+/* A short text's bytes, zeros after them, and its length; else its hash and length. `room` may be read. */
+static inline struct dict_key key_of(struct str s, size_t room)
 {
-    static const uint8_t ones[2 * SHORT] = {255, 255, 255, 255, 255, 255, 255, 255,
-                                            255, 255, 255, 255, 255, 255, 255, 255};
+    static const uint8_t ones[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                     255, 255, 255, 255, 255, 255, 255, 255};
     struct dict_key key = {0};
-    if (room >= SHORT) {
-        const uint8_t *mask = ones + SHORT - n;
-        key.low = eight(p) & eight(mask);
-        key.high = eight(p + 8) & eight(mask + 8);
+    if (s.n > SHORT)
+        return (struct dict_key){XXH3_64bits(s.p, s.n), (uint64_t)s.n | (uint64_t)255 << 56};
+    if (room >= 16) {
+        const uint8_t *mask = ones + 16 - s.n;
+        key.low = eight(s.p) & eight(mask);
+        key.high = eight(s.p + 8) & eight(mask + 8);
     } else {
-        memcpy(&key, p, n);
+        memcpy(&key, s.p, s.n);
     }
+    key.high |= (uint64_t)s.n << 56;
     return key;
 }
 
@@ -146,19 +140,15 @@ static inline bool same_text(const struct dict *d, uint32_t entry, const struct 
                              struct str s)
 {
     const struct dict_key *k = &d->keys[entry];
-    return k->low == key->low && k->high == key->high && d->texts[entry].n == s.n &&
+    return k->low == key->low && k->high == key->high &&
            (s.n <= SHORT || memcmp(d->texts[entry].p, s.p, s.n) == 0);
 }
 
 static inline uint32_t number_of_text(struct dict *d, struct str s, size_t room)
 {
-    struct dict_key key = {0};
-    if (s.n <= SHORT)
-        key = short_key(s.p, s.n, room);
-    else
-        key.low = XXH3_64bits(s.p, s.n);
-    uint64_t hash = hash_text(key, s.n);
-    for (uint32_t at = place(hash) & d->mask;; at = (at + 1) & d->mask) {
+    struct dict_key key = key_of(s, room);
+    uint64_t hash = hash_key(key);
+    for (uint32_t at = place(d, hash);; at = (at + 1) & d->mask) {
         uint32_t slot = d->slots[at], entry = (slot & ENTRY_MASK) - 1;
         if (!slot) {
             struct value v = {.hash = hash, .key = key, .text = s};
@@ -210,9 +200,8 @@ static void add_const(struct dict *d, enum col_type type, unsigned width, const 
         type == COL_BYTES ? number_of_text(d, p->text, p->text.n) : number_of(d, key, width);
 }
 
-static void start(struct dict *d, bool of_texts, size_t limit_bytes, size_t index)
+static void start(struct dict *d, size_t limit_bytes, size_t index)
 {
-    d->of_texts = of_texts;
     d->n = 0;
     set_slots(d, SLOTS_MIN);
     if (d->cap_index < index) {
@@ -244,7 +233,7 @@ bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit
     }
     if (type == COL_BOOL || values < 2 || (values < 16 && !all_const))
         return false;
-    start(d, type == COL_BYTES, limit_bytes, index);
+    start(d, limit_bytes, index);
     for (size_t i = 0; i < n; i++) {
         const struct pq_piece *p = &pieces[i];
         if (p->kind == PQ_PIECE_CONST) {

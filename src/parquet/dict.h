@@ -8,9 +8,9 @@
 
 struct dict { /* zero to start */
     uint32_t *slots; /* an entry's number + 1, below bits of its hash; 0: free */
-    bool of_texts;
+    unsigned shift; /* of a hash, to what the mask leaves */
     uint32_t mask, cap_slots, n, cap;
-    struct dict_key { /* of each entry: the bits of a long or a double, a text's bytes or its hash */
+    struct dict_key { /* of each entry: the bits of a long or a double, a text's bytes or hash, and length */
         uint64_t low, high;
     } *keys;
     struct str *texts; /* of each entry: views of the values' own memory */

@@ -57,7 +57,7 @@ struct group {
 struct segment {
     const struct pq_piece *piece;
     uint32_t entry, n_entries, value, n_values;
-    size_t byte;           /* where the texts start in the column's bytes (no dictionary) */
+    size_t byte, n_bytes;  /* where the texts are in the column's bytes (no dictionary) */
     const uint32_t *index; /* dictionary: of the piece's first value; for a constant its one */
 };
 

@@ -411,6 +411,26 @@ static int64_t tenths_of_a_byte(const char *format, bool words)
     return st.column_bytes * 10 / 20000;
 }
 
+/* Few texts, whatever their lengths and what comes after them, take two bits each. */
+static void test_dictionary_of_texts(void **state)
+{
+    static const char *const few[] = {"tv", "android", "a smart watch", "a text beyond fifteen bytes"};
+    struct column c;
+    struct buf out = {0};
+    struct pq_leaf_stats st;
+    (void)state;
+    column_init(&c, COL_BYTES, 1, 0);
+    for (int i = 0; i < 20000; i++) {
+        const char *text = few[rnd(4)];
+        column_text(&c, text, strlen(text));
+        column_level(&c, 1, 0);
+    }
+    one_column(&out, &st, PQ_STRING, &c, 0);
+    assert_in_range(st.column_bytes, 5000, 5300);
+    buf_fini(&out);
+    column_fini(&c);
+}
+
 /* The way of compression that suits a column is found out: ids by what they have in common with the one before (zstd
  * alone: 4.4 bytes), other texts as zstd does (the other way: 15). */
 static void test_ways_of_compression(void **state)
@@ -611,7 +631,7 @@ static void test_describe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_ways_of_compression),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_dictionary_of_texts), cmocka_unit_test(test_ways_of_compression),
         cmocka_unit_test(test_text_bounds),
         cmocka_unit_test(test_number_bounds), cmocka_unit_test(test_refuses_wrong_pieces),
         cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_describe),
