@@ -1,8 +1,10 @@
-/* 256-bit positions: see seq.h. Digits are taken 18 at a time, so that a step is one multiply of
+/* 256-bit positions: see seq.h. Digits are taken up to 18 at a time, so that a step is one multiply of
  * each word by a 64-bit constant. */
 #include "base/seq.h"
 
 #include <string.h>
+
+#include "base/digits.h"
 
 #define CHUNK_DIGITS 18
 #define DIGITS_MAX 76 /* 10^76 < 2^256 */
@@ -17,6 +19,16 @@ static void mul_add(struct seq *s, uint64_t mul, uint64_t add)
     }
 }
 
+/* As many digits as there are sixteens of; how many. */
+static size_t sixteens(struct seq *s, const char *p, size_t n)
+{
+    size_t at = 0;
+    uint64_t a, b;
+    for (; n - at >= 16 && digits8(p + at, &a) && digits8(p + at + 8, &b); at += 16)
+        mul_add(s, 10000000000000000u, a * 100000000u + b);
+    return at;
+}
+
 int seq_parse(struct seq *out, const char *p, size_t n, struct err *e)
 {
     *out = SEQ_NONE;
@@ -29,7 +41,7 @@ int seq_parse(struct seq *out, const char *p, size_t n, struct err *e)
     int shown = n < 90 ? (int)n : 90;
     if (n == 0 || n > DIGITS_MAX)
         return err_set(e, ERR_INVALID, "not a sequence number: '%.*s'", shown, p);
-    for (size_t at = 0; at < n;) {
+    for (size_t at = sixteens(out, p, n); at < n;) {
         uint64_t chunk = 0, scale = 1;
         for (size_t end = at + CHUNK_DIGITS; at < n && at < end; at++, scale *= 10) {
             unsigned digit = (unsigned)(unsigned char)p[at] - '0';

@@ -33,8 +33,9 @@ static const uint8_t value_of[256] = {
 };
 
 #if defined(__x86_64__)
-/* Decodes whole 32-character blocks while more than 44 characters are left; returns how many
- * characters it took (a multiple of 32; 24 bytes written for each 32, and 8 more clobbered). */
+/* Decodes n characters, a multiple of 4 and 32 at least, by blocks of 32, of which the last may overlap the one before it; returns
+ * how many it took: all, or those before a block with a character that is not of the alphabet. Each block writes 24 bytes and
+ * clobbers 8 behind them. */
 __attribute__((target("avx2"))) static size_t decode_avx2(uint8_t *out, const char *in, size_t n)
 {
     const __m256i lut_lo = _mm256_setr_epi8(
@@ -51,9 +52,10 @@ __attribute__((target("avx2"))) static size_t decode_avx2(uint8_t *out, const ch
     const __m256i slash = _mm256_set1_epi8(0x2f);
     const __m256i order = _mm256_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1,
                                            2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
-    size_t at = 0;
-    for (; n - at > 44; at += 32, out += 24) {
-        __m256i s = _mm256_loadu_si256((const __m256i *)(const void *)(in + at));
+    size_t at = 0, next = 0;
+    while (at < n) {
+        next = n - at < 32 ? n - 32 : at;
+        __m256i s = _mm256_loadu_si256((const __m256i *)(const void *)(in + next));
         __m256i hi_nibble = _mm256_and_si256(_mm256_srli_epi32(s, 4), slash);
         __m256i lo_nibble = _mm256_and_si256(s, slash);
         __m256i hi = _mm256_shuffle_epi8(lut_hi, hi_nibble);
@@ -67,7 +69,8 @@ __attribute__((target("avx2"))) static size_t decode_avx2(uint8_t *out, const ch
         s = _mm256_madd_epi16(s, _mm256_set1_epi32(0x00011000));
         s = _mm256_shuffle_epi8(s, order);
         s = _mm256_permutevar8x32_epi32(s, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 7, 7));
-        _mm256_storeu_si256((__m256i *)(void *)out, s);
+        _mm256_storeu_si256((__m256i *)(void *)(out + next / 4 * 3), s);
+        at = next + 32;
     }
     return at;
 }
@@ -97,8 +100,8 @@ int64_t base64_decode(uint8_t *out, const char *in, size_t n)
         n--;
     size_t at = 0;
 #if defined(__x86_64__)
-    if (n > 44 && __builtin_cpu_supports("avx2"))
-        at = decode_avx2(out, in, n);
+    if (n >= 32 && __builtin_cpu_supports("avx2"))
+        at = decode_avx2(out, in, n / 4 * 4);
 #endif
     uint8_t *o = out + at / 4 * 3;
     for (; n - at >= 4; at += 4, o += 3) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "codec/civil.h"
-#include "codec/digits.h"
+#include "base/digits.h"
 #include "event/event.h"
 
 typedef unsigned __int128 u128;
@@ -55,24 +55,12 @@ static inline bool is_digit(const char *p, size_t n, size_t at)
     return at < n && (unsigned)(p[at] - '0') < 10;
 }
 
-/* Eight digits at once, as a number; false if they are not all digits. */
-static inline bool eight_digits(const char *p, uint64_t *out)
-{
-    uint64_t v;
-    memcpy(&v, p, 8); /* little endian: the first digit is the lowest byte */
-    uint64_t zero = v ^ UINT64_C(0x3030303030303030);
-    if ((zero | (zero + UINT64_C(0x0606060606060606))) & UINT64_C(0xf0f0f0f0f0f0f0f0))
-        return false;
-    *out = digits8_value(zero);
-    return true;
-}
-
 static inline size_t take_digits(struct number *x, size_t at)
 {
     uint64_t m = x->mantissa;
     size_t sig = x->significant;
     uint64_t eight;
-    for (; x->n - at >= 8 && (sig || x->p[at] != '0') && eight_digits(x->p + at, &eight); at += 8) {
+    for (; x->n - at >= 8 && (sig || x->p[at] != '0') && digits8(x->p + at, &eight); at += 8) {
         m = m * 100000000 + eight;
         sig += 8;
     }

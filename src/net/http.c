@@ -182,6 +182,8 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     x->done = done;
     x->ctx = ctx;
     x->max = q->response_bytes_max ? q->response_bytes_max : RESPONSE_BYTES_MAX;
+    x->response.body = q->into;
+    x->response.body.n = 0;
     x->easy = h->n_idle ? h->idle[--h->n_idle] : curl_easy_init();
     invariant(x->easy != NULL);
     CURL *c = x->easy;

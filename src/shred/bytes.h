@@ -6,7 +6,7 @@
 #ifndef INLET_SHRED_BYTES_H
 #define INLET_SHRED_BYTES_H
 
-#include "codec/digits.h"
+#include "base/digits.h"
 #include "shred/shred_int.h"
 #include "shred/words.h"
 

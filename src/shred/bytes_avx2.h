@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "codec/digits.h"
+#include "base/digits.h"
 #include "shred/shred_int.h"
 #include "shred/words.h"
 

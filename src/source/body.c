@@ -31,25 +31,22 @@ static bool eat(struct scan *s, char c)
 }
 
 /* A string at p: its bytes between the quotes. */
-static bool string(struct scan *s, struct str *out, bool *escaped)
+static bool string(struct scan *s, struct str *out)
 {
     if (!eat(s, '"'))
         return false;
     const char *start = s->p;
     const char *q = memchr(start, '"', (size_t)(s->end - start));
-    if (!q)
-        return false;
-    bool esc = memchr(start, '\\', (size_t)(q - start)) != NULL;
-    if (esc) {
+    if (q && q > start && q[-1] == '\\') { /* of an escape, perhaps */
         for (q = start; q < s->end && *q != '"'; q++)
             if (*q == '\\')
                 q++;
         if (q >= s->end)
             return false;
     }
+    if (!q)
+        return false;
     *out = (struct str){start, (size_t)(q - start)};
-    if (escaped)
-        *escaped = esc;
     s->p = q + 1;
     return true;
 }
@@ -67,7 +64,7 @@ static bool value(struct scan *s, struct str *out)
             return false;
         char c = *s->p;
         if (c == '"') {
-            if (!string(s, &ignored, NULL))
+            if (!string(s, &ignored))
                 return false;
         } else if (c == '{' || c == '[') {
             depth++;
@@ -127,7 +124,7 @@ static int key(struct scan *s, bool first, struct str *out)
         return 0;
     if (!first && !eat(s, ','))
         return -1;
-    return string(s, out, NULL) && eat(s, ':') ? 1 : -1;
+    return string(s, out) && eat(s, ':') ? 1 : -1;
 }
 
 /* A record, from its opening brace on. */
@@ -144,10 +141,10 @@ static bool record(struct scan *s, struct body_record *out)
         space(s);
         bool text = s->p < s->end && *s->p == '"';
         if (text && is(k, "Data")) {
-            if (!string(s, &out->data, &out->escaped))
+            if (!string(s, &out->data))
                 return false;
         } else if (text && is(k, "SequenceNumber")) {
-            if (!string(s, &out->sequence, NULL))
+            if (!string(s, &out->sequence))
                 return false;
         } else {
             if (!value(s, &v))

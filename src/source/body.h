@@ -25,7 +25,6 @@ struct body_record {
     struct str data;     /* base64, still escaped */
     struct str sequence;
     int64_t arrived_us;  /* 0 where absent */
-    bool escaped;        /* data holds a backslash */
 };
 #define BODY_RECORDS_MAX 65536u /* Kinesis gives 10,000; more is none of its answers */
 struct body_records { /* zero to start; each is the heap's */

@@ -164,29 +164,26 @@ static bool claim(struct source_cursor *c, size_t n, bool first)
     return first;
 }
 
-/* The record's data, its escapes undone; false where they are broken. */
+/* The same with escapes undone, where there are any and none is broken. */
 static bool unescaped(struct source_cursor *c, struct str *data)
 {
-    *data = c->record.data.p ? c->record.data : (struct str){"", 0};
-    if (!c->record.escaped)
-        return true;
-    struct str sent = *data;
     c->text.n = 0;
-    bool good = body_unescape(sent, &c->text);
-    if (good)
-        *data = (struct str){(const char *)c->text.p, c->text.n};
-    return good;
+    if (!memchr(data->p, '\\', data->n) || !body_unescape(*data, &c->text))
+        return false;
+    *data = (struct str){(const char *)c->text.p, c->text.n};
+    return true;
 }
 
 /* Decodes the record's data into the window: *out. False where there is no room. *defect: what is wrong with it. */
 static bool decode(struct source_cursor *c, bool first, struct str *out, const char **defect)
 {
-    struct str data;
-    bool good = unescaped(c, &data);
+    struct str data = c->record.data.p ? c->record.data : (struct str){"", 0};
     if (!claim(c, base64_decode_room(data.n) + data.n + SOURCE_PAD + PART_TEXT, first))
         return false;
     uint8_t *to = c->window.p + c->window.n;
-    int64_t n = good ? base64_decode(to, data.p, data.n) : -1;
+    int64_t n = base64_decode(to, data.p, data.n);
+    if (n < 0 && unescaped(c, &data)) /* no base64 has a backslash */
+        n = base64_decode(to, data.p, data.n);
     if (n < 0) {
         memcpy(to, data.p, data.n);
         n = (int64_t)data.n;

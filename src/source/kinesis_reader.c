@@ -19,7 +19,6 @@
 #define BUSY_WAIT_MS 5
 #define LIMIT_MAX 10000
 #define LIMIT_FIRST 100
-#define ANSWER_BYTES ((size_t)3 << 19) /* 1.5 MiB: what an answer should be, base64 and all */
 #define TIP_BYTES_MAX ((size_t)4 << 20)
 #define EXPECT_MIN ((size_t)64 << 10)
 #define BROKEN_MAX 8
@@ -40,6 +39,7 @@ struct reader {
     int64_t asked_ms, next_ms;
     uint32_t limit, broken;
     size_t expect, charged; /* bytes of the next answer, and what is taken for it */
+    struct buf answer;      /* where the next answer may go */
     int64_t lag_ms;
     struct retry retry;
     bool troubled; /* a notice was given and not yet taken back */
@@ -200,10 +200,14 @@ static void ask(struct reader *r, const char *action, struct buf *body, http_don
     free(target);
     r->in_flight = true;
     r->asked_ms = now_ms(r);
-    if (rc)
+    r->request.http.into = r->answer;
+    r->answer = (struct buf){0};
+    if (rc) {
+        buf_fini(&r->request.http.into);
         done(r, NULL, &e);
-    else
+    } else {
         http_submit(r->k->http, &r->request.http, done, r);
+    }
     buf_fini(body);
 }
 
@@ -281,6 +285,44 @@ static void ask_children(struct reader *r)
 
 /* ---- records ---- */
 
+static int sequence_of(const struct body_record *rec, struct seq *out)
+{
+    return seq_parse(out, rec->sequence.p ? rec->sequence.p : "", rec->sequence.n, NULL);
+}
+
+/* As text: a longer number is larger. */
+static bool larger(struct str a, struct str b)
+{
+    return a.n != b.n ? a.n > b.n : a.n && memcmp(a.p, b.p, a.n) > 0;
+}
+
+/* Sets b->first, of the first record with a number, and b->last, the largest. */
+static void span(struct source_batch *b, const struct body_records *all)
+{
+    const struct body_record *last = all->each;
+    for (size_t i = 1; i < all->n; i++)
+        if (larger(all->each[i].sequence, last->sequence))
+            last = &all->each[i];
+    if (all->n == 0)
+        return;
+    struct seq first, most;
+    bool padded = last->sequence.n > 1 && *last->sequence.p == '0'; /* AWS pads none */
+    if (!padded && sequence_of(all->each, &first) == 0 && sequence_of(last, &most) == 0) {
+        b->first = first;
+        b->last = seq_max(b->last, most);
+        return;
+    }
+    bool any = false; /* one of them is no number: some of the others may be */
+    for (size_t i = 0; i < all->n; i++) {
+        struct seq seq;
+        if (sequence_of(&all->each[i], &seq))
+            continue;
+        b->first = any ? b->first : seq;
+        b->last = seq_max(b->last, seq);
+        any = true;
+    }
+}
+
 /* The batch of an answer's records (body not yet in it). */
 static struct source_batch *survey(struct reader *r, struct body_records *all)
 {
@@ -290,17 +332,11 @@ static struct source_batch *survey(struct reader *r, struct body_records *all)
     b->generation = r->generation;
     b->format = BATCH_GET_RECORDS;
     b->first = b->last = r->after;
-    for (size_t i = 0; i < all->n; i++) {
-        const struct body_record *rec = &all->each[i];
-        struct seq seq;
-        if (seq_parse(&seq, rec->sequence.p ? rec->sequence.p : "", rec->sequence.n, NULL) == 0) {
-            if (b->records == 0)
-                b->first = seq;
-            b->last = seq_max(b->last, seq);
-        }
-        b->records++;
-        b->arrived_us = rec->arrived_us > b->arrived_us ? rec->arrived_us : b->arrived_us;
-    }
+    b->records = (uint32_t)all->n;
+    span(b, all);
+    for (size_t i = 0; i < all->n; i++)
+        if (all->each[i].arrived_us > b->arrived_us)
+            b->arrived_us = all->each[i].arrived_us;
     b->parsed = all->each;
     *all = (struct body_records){0};
     return b;
@@ -319,13 +355,56 @@ static void adapt(struct reader *r, size_t bytes, uint32_t records)
         r->expect = EXPECT_MIN;
 }
 
+/* What a full answer is put into goes round: new memory for each is some hundred pages for the system to clear. A lesser
+ * answer must not hold so much. */
+static struct buf room_for_answer(const struct reader *r)
+{
+    if (r->expect < ANSWER_ROOM / 2 || r->expect > ANSWER_ROOM)
+        return (struct buf){0};
+    return (struct buf){.p = source_spares_take(r->k->answers), .cap = ANSWER_ROOM};
+}
+
+static bool goes_round(const struct buf *bytes)
+{
+    return bytes->cap == ANSWER_ROOM;
+}
+
+static void give_back(struct reader *r, struct buf *bytes)
+{
+    if (goes_round(bytes)) {
+        source_spares_give(r->k->answers, bytes->p);
+        *bytes = (struct buf){0};
+    }
+}
+
+/* The views into `from` that the records are, in its copy at `to`. */
+static void move_views(struct source_batch *b, const uint8_t *from, const uint8_t *to)
+{
+    for (uint32_t i = 0; i < b->records; i++) {
+        struct body_record *rec = &b->parsed[i];
+        if (rec->data.p)
+            rec->data.p = (const char *)to + (rec->data.p - (const char *)from);
+        if (rec->sequence.p)
+            rec->sequence.p = (const char *)to + (rec->sequence.p - (const char *)from);
+    }
+}
+
 /* Puts the answer's bytes into the batch with what they are charged, and sends it on. */
 static void deliver(struct reader *r, struct source_batch *b, struct buf *bytes)
 {
+    if (goes_round(bytes) && bytes->n < ANSWER_ROOM / 2) {
+        struct buf less = {0};
+        buf_put(&less, bytes->p, bytes->n + SOURCE_PAD);
+        less.n = bytes->n;
+        move_views(b, bytes->p, less.p);
+        give_back(r, bytes);
+        *bytes = less;
+    }
     b->n_data = bytes->n;
     b->data = bytes->p; /* the pad is there: see http.h */
+    b->spares = goes_round(bytes) ? source_spares_ref(r->k->answers) : NULL;
+    b->charged_bytes = (b->spares ? ANSWER_ROOM : b->n_data) + b->records * sizeof *b->parsed;
     *bytes = (struct buf){0};
-    b->charged_bytes = b->n_data + b->records * sizeof *b->parsed;
     if (b->charged_bytes > r->charged) {
         budget_force(r->k->env.budget, b->charged_bytes - r->charged);
         r->charged = b->charged_bytes;
@@ -392,6 +471,7 @@ static void on_records(void *ctx, struct http_response *p, const struct err *e)
         deliver(r, b, &p->body);
     } else {
         source_batch_free(b);
+        give_back(r, &p->body);
         uncharge(r);
         r->expect = EXPECT_MIN;
     }
@@ -414,6 +494,7 @@ static bool ask_records(struct reader *r)
         return false;
     r->charged = r->expect;
     buf_printf(&body, "{\"Limit\":%u,\"ShardIterator\":\"%s\"}", r->limit, r->iterator);
+    r->answer = room_for_answer(r);
     ask(r, "GetRecords", &body, on_records);
     return true;
 }

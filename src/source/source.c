@@ -55,7 +55,7 @@ uint8_t *source_spares_take(struct source_spares *s)
     return p ? p : mem_alloc(s->bytes);
 }
 
-static void give(struct source_spares *s, uint8_t *p)
+void source_spares_give(struct source_spares *s, uint8_t *p)
 {
     pthread_mutex_lock(&s->lock);
     bool room = s->n < SPARES_MAX;
@@ -64,17 +64,18 @@ static void give(struct source_spares *s, uint8_t *p)
     pthread_mutex_unlock(&s->lock);
     if (!room)
         free(p);
-    source_spares_drop(s);
 }
 
 void source_batch_free(struct source_batch *b)
 {
     if (!b)
         return;
-    if (b->spares)
-        give(b->spares, b->data);
-    else
+    if (b->spares) {
+        source_spares_give(b->spares, b->data);
+        source_spares_drop(b->spares);
+    } else {
         free(b->data);
+    }
     free(b->parsed);
     free(b);
 }

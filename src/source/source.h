@@ -62,6 +62,7 @@ struct source_spares *source_spares_new(size_t bytes);
 struct source_spares *source_spares_ref(struct source_spares *s);
 void source_spares_drop(struct source_spares *s);
 uint8_t *source_spares_take(struct source_spares *s); /* one that came back, or a new one */
+void source_spares_give(struct source_spares *s, uint8_t *p);
 
 void source_batch_free(struct source_batch *b); /* does not touch the budget */
 void source_batch_finish(struct source_batch *b); /* gives back what it was charged, and frees it */
