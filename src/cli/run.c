@@ -57,6 +57,7 @@ static void report_json(const struct pipeline_report *r, struct buf *out)
     put_number(out, "duplicates_different", c->duplicates_different);
     put_number(out, "duplicates_unknown_payload", c->duplicates_unknown_payload);
     put_number(out, "skipped", c->skipped);
+    put_number(out, "reread", c->reread);
     put_number(out, "rescued_rows", c->rescued);
     put_number(out, "conflicts", c->conflicts);
     put_number(out, "fast_rows", c->fast_rows);
@@ -114,6 +115,8 @@ static void report_text(const struct pipeline_report *r, struct buf *out)
         line(out, "  of another payload", c->duplicates_different, "");
     if (c->skipped)
         line(out, "already in the lake", c->skipped, "");
+    if (c->reread)
+        line(out, "read a second time", c->reread, "  after uncommitted rows were dropped");
     if (r->already_loaded)
         line(out, "files already loaded", r->already_loaded, "");
     if (c->rescued)
@@ -126,7 +129,7 @@ static void report_text(const struct pipeline_report *r, struct buf *out)
         if (c->dead[i])
             line(out, label, c->dead[i], "");
     }
-    if (c->records && r->dead_letters == c->records)
+    if (c->records && r->dead_letters == c->records - c->reread)
         buf_puts(out, "  No record is an event: one JSON object a line, with event_uuid, event_name and "
                       "created_at.\n");
     if (r->stopped)

@@ -76,6 +76,7 @@ static void read_metrics(const struct live_stats *s, struct buf *out)
     counter(out, "inlet_record_bytes_total", "Bytes of these records.", c->bytes);
     counter(out, "inlet_skipped_records_total", "Records that their table already held.",
             c->skipped);
+    counter(out, "inlet_reread_records_total", "Records read again after uncommitted rows were dropped.", c->reread);
     counter(out, "inlet_duplicates_different_total",
             "Duplicates whose payload is not that of the first.", c->duplicates_different);
     counter(out, "inlet_conflicts_total", "Values that did not fit their column.", c->conflicts);

@@ -73,7 +73,11 @@ static void on_batch(struct run *r, struct source_event *ev)
                                       clock_boot_ms(r->clock));
     r->open_batches++;
     r->open_bytes += b->n_data;
-    workers_push(r->workers, b, seq_le(b->first, protocol_skip_until(r->protocol, b->shard)));
+    const struct work_item item = {.batch = b,
+                                   .check_positions = seq_le(b->first, protocol_skip_until(r->protocol, b->shard)),
+                                   .again = seq_le(b->first, s->read_upto),
+                                   .again_upto = s->read_upto};
+    workers_push(r->workers, &item);
 }
 
 static void on_shard_end(struct run *r, struct source_event *ev)

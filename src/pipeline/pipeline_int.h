@@ -93,6 +93,7 @@ struct pshard {
     uint64_t seen_counter; /* of a lost lease, and since when */
     int64_t seen_since_ms;
     bool goes_on; /* it, or a parent of it, was read before this start */
+    struct seq read_upto; /* before the last restart: what is read up to there has been counted */
     uint32_t generation;
     int64_t lag_ms;
 };
@@ -187,9 +188,11 @@ struct workers_env {
 struct work_item {
     struct source_batch *batch;
     bool check_positions;
+    bool again;            /* records of it, */
+    struct seq again_upto; /* ... up to this one, were shredded and counted before */
 };
 struct workers *workers_start(const struct workers_env *env);
-void workers_push(struct workers *w, struct source_batch *batch, bool check_positions);
+void workers_push(struct workers *w, const struct work_item *item);
 /* All rows of epochs <= epoch, every batch of which is done: a list. */
 struct rowset *workers_collect(struct workers *w, uint64_t epoch);
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);

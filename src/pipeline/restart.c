@@ -169,6 +169,9 @@ static void restart(struct run *r, int64_t now)
     struct protocol_restart again;
     struct err e = {0};
     drop_rows(r);
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (protocol_any_out(r->protocol, i))
+            r->shards[i].read_upto = seq_max(r->shards[i].read_upto, protocol_last_out(r->protocol, i));
     if (protocol_restart(r->protocol, PROTOCOL_NO_SHARD, &again, &e)) {
         run_fail(r, &e);
         return;

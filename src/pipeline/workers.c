@@ -25,6 +25,7 @@ struct worker {
     struct rowset *detached;
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
+    struct shred_counts again, mark; /* to be taken from them; what they were when that began */
     int64_t shred_ns;
 };
 
@@ -71,6 +72,33 @@ static void add_counts(struct shred_counts *sum, const struct shred_counts *a,
         to[k] = x[k] + y[k];
 }
 
+static void take_counts(struct shred_counts *from, const struct shred_counts *what)
+{
+    uint64_t *a = (uint64_t *)(void *)from;
+    const uint64_t *b = (const uint64_t *)(const void *)what;
+    for (size_t k = 0; k < sizeof *from / sizeof *a; k++)
+        a[k] -= b[k];
+}
+
+static void again_begin(struct worker *w)
+{
+    shredder_reread(w->shredder, true);
+    w->mark = *shredder_counts(w->shredder);
+}
+
+/* What was read before counts as that alone; but for letters that only this time became some. */
+static void again_end(struct worker *w)
+{
+    struct shred_counts c = *shredder_counts(w->shredder);
+    shredder_reread(w->shredder, false);
+    take_counts(&c, &w->mark);
+    uint64_t new_letters = c.dead[REASON_TABLE_UNAVAILABLE] + c.dead[REASON_TOO_MANY_TABLES];
+    c.reread = new_letters - c.records; /* taken away, it comes on top */
+    c.dead[REASON_TABLE_UNAVAILABLE] = c.dead[REASON_TOO_MANY_TABLES] = 0;
+    c.records = c.bytes = c.fast_rows = c.slow_rows = c.dedup_ns = 0;
+    add_counts(&w->again, &w->again, &c);
+}
+
 static uint64_t dead_of(const struct shred_counts *c)
 {
     uint64_t n = 0;
@@ -91,8 +119,32 @@ static void shred_lines(struct worker *w, const struct work_item *item, uint32_t
 {
     const struct source_batch *b = item->batch;
     const struct shred_record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
-    if (n)
-        shredder_lines(w->shredder, w->lines, n, &like, b->tag, item->check_positions, now_us);
+    uint32_t again = 0;
+    while (item->again && again < n && seq_le(w->lines[again].seq, item->again_upto))
+        again++;
+    if (again) {
+        again_begin(w);
+        shredder_lines(w->shredder, w->lines, again, &like, b->tag, item->check_positions, now_us);
+        again_end(w);
+    }
+    if (n > again)
+        shredder_lines(w->shredder, w->lines + again, n - again, &like, b->tag, item->check_positions, now_us);
+}
+
+/* The same of records, `n` from the first on. */
+static void shred_records(struct worker *w, const struct work_item *item, uint32_t n, int64_t now_us)
+{
+    uint32_t again = 0;
+    uint64_t epoch = item->batch->tag;
+    while (item->again && again < n && seq_le(w->records[again].seq, item->again_upto))
+        again++;
+    if (again) {
+        again_begin(w);
+        shredder_records(w->shredder, w->records, w->lines, again, epoch, item->check_positions, now_us);
+        again_end(w);
+    }
+    if (n > again)
+        shredder_records(w->shredder, w->records + again, w->lines, n - again, epoch, item->check_positions, now_us);
 }
 
 static struct shred_record of_source(const struct source_record *in, uint32_t shard)
@@ -116,7 +168,7 @@ static void shred_answer(struct worker *w, const struct work_item *item, int64_t
     while ((n = source_cursor_records(w->cursor, w->in, RECORDS_AT_ONCE))) {
         for (uint32_t i = 0; i < n; i++)
             w->records[i] = of_source(&w->in[i], item->batch->shard);
-        shredder_records(w->shredder, w->records, w->lines, n, item->batch->tag, item->check_positions, now_us);
+        shred_records(w, item, n, now_us);
         shredder_shed(w->shredder, w->all->env.partitions_max);
     }
 }
@@ -148,8 +200,8 @@ static void shred_file(struct worker *w, const struct work_item *item, int64_t n
             } else {
                 shred_lines(w, item, n, now_us);
                 n = 0;
-                const struct shred_record r = of_source(&in, item->batch->shard);
-                shredder_record(w->shredder, &r, item->batch->tag, item->check_positions, now_us);
+                w->records[0] = of_source(&in, item->batch->shard);
+                shred_records(w, item, 1, now_us);
                 shredder_shed(w->shredder, w->all->env.partitions_max);
             }
         }
@@ -182,6 +234,7 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
     m->grew = now > had ? now - had : 0;
     charge(w, shredder_bytes(w->shredder));
     add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
+    take_counts(&w->counts, &w->again);
     w->shred_ns += clock_thread_cpu_ns() - began;
     m->counts = since(shredder_counts(w->shredder), &before);
     pthread_mutex_unlock(&w->lock);
@@ -228,12 +281,12 @@ struct workers *workers_start(const struct workers_env *env)
     return w;
 }
 
-void workers_push(struct workers *w, struct source_batch *batch, bool check_positions)
+void workers_push(struct workers *w, const struct work_item *of)
 {
     struct work_item *item = mem_zalloc(sizeof *item);
-    *item = (struct work_item){batch, check_positions};
+    *item = *of;
     if (!queue_push(w->queue, item)) {
-        source_batch_finish(batch);
+        source_batch_finish(item->batch);
         free(item);
     }
 }
@@ -279,6 +332,7 @@ void workers_forget(struct workers *w)
         struct worker *one = &w->each[i];
         pthread_mutex_lock(&one->lock);
         one->counts_before = one->counts;
+        one->again = (struct shred_counts){0};
         shredder_free(one->shredder);
         one->shredder = shredder_new(&w->env.shred);
         pthread_mutex_unlock(&one->lock);

@@ -525,7 +525,8 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
         column_text(&c[ENV_RESCUED].col, s->rescued.p, s->rescued.n);
         rows_set(s->bits, ENV_RESCUED);
         s->counts.rescued++;
-        atomic_fetch_add_explicit(&set->table->rescued, 1, memory_order_relaxed);
+        if (!s->reread)
+            atomic_fetch_add_explicit(&set->table->rescued, 1, memory_order_relaxed);
     }
     add_shard(set, r->shard);
     rows_end(s);
@@ -599,7 +600,8 @@ static bool is_duplicate(struct shredder *s, const struct shred_record *r,
         s->counts.dedup_ns += DEDUP_TIMED * (uint64_t)took;
     if (v == DEDUP_NEW)
         return false;
-    atomic_fetch_add_explicit(&s->shape->table->duplicates, 1, memory_order_relaxed);
+    if (!s->reread)
+        atomic_fetch_add_explicit(&s->shape->table->duplicates, 1, memory_order_relaxed);
     s->counts.duplicates++;
     s->counts.duplicates_different += v == DEDUP_DIFFERENT;
     s->counts.duplicates_unknown_payload += v == DEDUP_UNKNOWN_PAYLOAD;
@@ -781,6 +783,11 @@ size_t shredder_bytes(const struct shredder *s)
 uint32_t shredder_partitions(const struct shredder *s)
 {
     return s->partitions;
+}
+
+void shredder_reread(struct shredder *s, bool again)
+{
+    s->reread = again;
 }
 
 const struct shred_counts *shredder_counts(const struct shredder *s)

@@ -92,6 +92,7 @@ void rowset_free(struct rowset *r);
 struct shred_counts { /* added up; the consumer reads them with shredder_counts */
     uint64_t records, bytes, rows, duplicates, duplicates_different, duplicates_unknown_payload;
     uint64_t skipped;   /* by position */
+    uint64_t reread;    /* the consumer's: records that were counted above before, when they were read first */
     uint64_t rescued;   /* rows with _rescued */
     uint64_t conflicts; /* values that did not fit their column */
     uint64_t dead[REASON_COUNT];
@@ -140,6 +141,8 @@ void shredder_records(struct shredder *s, const struct shred_record *each, struc
 struct rowset *shredder_cut(struct shredder *s);
 size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets */
 uint32_t shredder_partitions(const struct shredder *s); /* open rowsets */
+/* What comes was counted for its tables before (duplicates, rescued), until false is said. */
+void shredder_reread(struct shredder *s, bool again);
 /* Where more than `most` are open, closes those that got the fewest rows since the last call that closed any, so that a
  * quarter may be opened anew: they are kept for the next cut. Not between the records of one call. */
 void shredder_shed(struct shredder *s, uint32_t most);

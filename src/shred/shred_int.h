@@ -148,6 +148,7 @@ struct shredder {
     uint32_t cap_bits;
     bool again;     /* a key came twice: mark and walk once more */
     bool last_wins; /* the tape is marked */
+    bool reread;    /* see shredder_reread */
     /* For the fast path: the event's own three keys, the way to the first one, a place without members,
      * and the two nodes that stand for no place. */
     struct lnode *envelope[3], *no_place, *skipped, *close;

@@ -40,11 +40,11 @@ class Worker:
     """`inlet run` in the background; what it says goes to a file."""
 
     def __init__(self, lake, stream, env, log, *args):
-        self.log = log
-        with open(log, "ab") as out:
+        self.log, self.json = log, log.with_suffix(".json")
+        with open(log, "ab") as out, open(self.json, "wb") as report:
             self.p = subprocess.Popen([INLET, "run", "--stream", f"kinesis://{stream}", "--lake", str(lake.path),
                                        "--commit-interval", "200ms", *args],
-                                      stdout=subprocess.DEVNULL, stderr=out, env={**os.environ, **env})
+                                      stdout=report, stderr=out, env={**os.environ, **env})
 
     def said(self, text):
         return text.encode() in self.log.read_bytes()
@@ -222,6 +222,57 @@ def test_a_shard_is_lost_and_taken_again(lake, kinesis, worker):
     wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 400)
     w.end()
     check_once(lake, first + second, "order", "pay")
+
+
+def report(w):
+    w.end()
+    r = json.loads(w.json.read_text())
+    assert r["records"] == r["rows"] + r["duplicates"] + r["dead_letters"] + r["skipped"] + r["reread"], r
+    assert r["rows"] + r["dead_letters"] == r["rows_committed"], r
+    return r
+
+
+def with_others(events):
+    """And ten of them twice, and five that are none."""
+    return events + events[:10] + [{"event_uuid": f"none{i}"} for i in range(5)]
+
+
+def test_records_read_again_are_told_apart(lake, kinesis, worker):
+    client, _ = kinesis
+    client.create_stream(StreamName="again", ShardCount=2)
+    events = make(400, "order:a", "pay:b")
+    w = worker("again", "--commit-interval", "1h", "--json")
+    put(client, "again", with_others(events))
+    wait_for(lambda: w.said("415 events"))
+    steal(lake, "shardId-000000000000", "elsewhere:1:1")
+    wait_for(lambda: w.said("shard shardId-000000000000 is given up"))
+    steal(lake, "shardId-000000000000", None)
+    wait_for(lambda: w.said("shard shardId-000000000000 is ours again"))
+    more = make(100, "order:a", "pay:b")
+    put(client, "again", more)
+    wait_for(lambda: w.said("930 events"))
+    r = report(w)
+    assert (r["rows"], r["duplicates"], r["dead_letters"], r["skipped"]) == (500, 10, 5, 0)
+    assert r["records"] == 930 and r["reread"] == 415
+    check_once(lake, events + more, "order", "pay")
+
+
+def test_records_read_again_after_a_kill_are_told_apart(lake, kinesis, worker):
+    client, _ = kinesis
+    client.create_stream(StreamName="killed", ShardCount=1)
+    events = make(400, "order:a", "pay:b")
+    put(client, "killed", with_others(events))
+    w = worker("killed")
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 400 and len(lake.rows("inlet_dead_letters")) == 5)
+    w.end(signal.SIGKILL)  # before its checkpoint, which is stored every five seconds, or after it
+    more = make(100, "order:a", "pay:b")
+    put(client, "killed", with_others(more))
+    w = worker("killed", "--json")
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 500)
+    r = report(w)
+    assert (r["rows"], r["duplicates"], r["dead_letters"]) == (100, 10, 5)
+    assert r["skipped"] in (0, 415) and r["reread"] == 0
+    check_once(lake, events + more, "order", "pay")
 
 
 # ---- all of it together
