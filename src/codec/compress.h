@@ -61,6 +61,10 @@ bool compress_zstd_matches(const struct compress_zstd *z);
 int compress_zstd_matched(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
                           struct compress_matches *m, struct err *e);
 
+/* Appends one frame of p as it is, for what would get no smaller; where the library takes no matches, it tries. */
+int compress_zstd_stored(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                         struct compress_matches *scratch, struct err *e);
+
 /* The numbers are Parquet's CompressionCodec. */
 enum compress_codec {
     COMPRESS_NONE = 0,

@@ -27,13 +27,19 @@
 #define QUICK_MAX 1.06 /* times as large is well worth the time */
 #define PAGE_PAD 8     /* bytes that may be read past a page's end */
 
+enum way {      /* of compression: */
+    WAY_SEARCH, /* zstd looks for matches */
+    WAY_ALIKE,  /* they are what values have in common with those before them */
+    WAY_STORE   /* none: a frame of the bytes as they are */
+};
+
 struct job { /* a chunk under way */
     struct pq_writer *w;
     struct leaf *l;
     struct chunk *c;
     struct err *e;
     struct pq_hint *hint;
-    bool alike; /* compressed by what values have in common with those before them */
+    enum way way; /* of the data pages */
     uint64_t values; /* of all pieces */
     size_t head;     /* of the page under way: where its values begin */
     unsigned index_width;
@@ -370,18 +376,23 @@ static bool find_alike(struct job *j, const struct buf *raw, size_t head)
 }
 
 /* Compresses, if the chunk is, into `packed`; the bytes to write. Values begin at `head`. */
-static const struct buf *compressed(struct job *j, struct buf *raw, size_t head, struct buf *packed)
+static const struct buf *compressed(struct job *j, enum way way, struct buf *raw, size_t head,
+                                    struct buf *packed)
 {
     bool timed = raw->n >= TIMED_MIN;
+    struct pq_scratch *s = j->w->s;
+    int rc;
     packed->n = 0;
     if (j->c->codec == COMPRESS_NONE)
         return raw;
     int64_t began = timed ? clock_thread_cpu_ns() : 0;
     memset(buf_reserve(raw, PAGE_PAD), 0, PAGE_PAD);
-    struct pq_scratch *s = j->w->s;
-    int rc = j->alike && find_alike(j, raw, head)
-                 ? compress_zstd_matched(s->zstd, packed, raw->p, raw->n, &s->matches, j->e)
-                 : compress_zstd_put(s->zstd, packed, raw->p, raw->n, j->e);
+    if (way == WAY_STORE)
+        rc = compress_zstd_stored(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
+    else if (way == WAY_ALIKE && find_alike(j, raw, head))
+        rc = compress_zstd_matched(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
+    else
+        rc = compress_zstd_put(s->zstd, packed, raw->p, raw->n, j->e);
     if (rc)
         return NULL;
     if (timed)
@@ -487,6 +498,25 @@ static int compare_ways(struct job *j)
     return 0;
 }
 
+/* How the data pages are compressed, where they are. -1: an error. */
+static int choose_way(struct job *j)
+{
+    struct pq_scratch *s = j->w->s;
+    struct pq_hint *h = j->hint;
+    bool may = compress_zstd_matches(s->zstd);
+    j->way = WAY_SEARCH;
+    if (j->c->dictionary) {
+        j->way = may && !worth_trying(&h->store_indices, j->values) ? WAY_STORE : WAY_SEARCH;
+        return 0;
+    }
+    bool compare = may && j->l->type != COL_BOOL && s->page.n >= COMPARED_MIN &&
+                   worth_trying(&h->compared, j->values);
+    if (compare && compare_ways(j))
+        return -1;
+    j->way = may && h->alike ? WAY_ALIKE : WAY_SEARCH;
+    return 0;
+}
+
 /* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
 static const struct buf *first_page(struct job *j)
 {
@@ -501,23 +531,21 @@ static const struct buf *first_page(struct job *j)
     bool pack = j->w->o.zstd_level && raw >= PACK_MIN &&
                 worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
-    bool may = pack && !c->dictionary && compress_zstd_matches(s->zstd);
-    bool compare = may && j->l->type != COL_BOOL && s->page.n >= COMPARED_MIN &&
-                   worth_trying(&j->hint->compared, j->values);
     memset(buf_reserve(&s->page, PAGE_PAD), 0, PAGE_PAD);
-    if (compare && compare_ways(j))
+    if (pack && choose_way(j))
         return NULL;
-    j->alike = may && j->hint->alike;
-    if (!(body = compressed(j, &s->page, j->head, &s->packed)))
+    if (!(body = compressed(j, j->way, &s->page, j->head, &s->packed)))
         return NULL;
     if (c->dictionary) {
-        j->alike = pack && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
-        dict = compressed(j, &s->dict_page, 0, &s->dict_packed);
-        j->alike = false;
+        bool words = pack && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
+        dict = compressed(j, words ? WAY_ALIKE : WAY_SEARCH, &s->dict_page, 0, &s->dict_packed);
         if (!dict)
             return NULL;
     }
     size_t packed = body->n + (dict ? dict->n : 0);
+    if (pack && c->dictionary && j->values >= TRIED_MIN && j->way == WAY_SEARCH &&
+        (double)body->n > SHRINK_MIN * (double)s->page.n)
+        j->hint->store_indices = TRY_AGAIN;
     if (pack && (double)packed > SHRINK_MIN * (double)raw) {
         if (j->values >= TRIED_MIN)
             j->hint->no_compression = TRY_AGAIN;
@@ -566,7 +594,8 @@ static int end_page(struct job *j)
         encode_indices(j);
     else if (j->l->type == COL_BOOL)
         plain_bools(&w->s->page, w->s->segments, w->s->n_segments);
-    const struct buf *body = c->n_pages ? compressed(j, &w->s->page, j->head, &w->s->packed) : first_page(j);
+    const struct buf *body = c->n_pages ? compressed(j, j->way, &w->s->page, j->head, &w->s->packed)
+                                         : first_page(j);
     if (!body)
         return -1;
     struct page_entry *p = add_page(c);

@@ -13,8 +13,9 @@
 #define ENTRIES_MAX 65536u
 #define SLOTS_MIN 256u
 #define PROBES_MAX 512u
-#define FIRST 1024u  /* values after which at most three of four may have been new, */
-#define SAMPLE 4096u /* ... and at most half */
+#define FEW 256u     /* values after which at most 15 of 16 may have been new, */
+#define FIRST 1024u  /* ... three of four, */
+#define SAMPLE 4096u /* ... and half */
 #define ENTRY_BITS 17u
 #define ENTRY_MASK ((1u << ENTRY_BITS) - 1)
 #define SHORT 15u /* bytes of a text that its key has all of */
@@ -163,7 +164,8 @@ static inline uint32_t number_of_text(struct dict *d, struct str s, size_t room)
 static bool promising(const struct dict *d, size_t seen)
 {
     return d->n < ENTRIES_MAX && d->bytes <= d->limit &&
-           (seen < FIRST || d->n <= seen / 4 * 3) && (seen < SAMPLE || d->n <= seen / 2);
+           (seen < FEW || d->n <= seen / 16 * 15 + 15) && (seen < FIRST || d->n <= seen / 4 * 3) &&
+           (seen < SAMPLE || d->n <= seen / 2);
 }
 
 static bool add_texts(struct dict *d, const struct column *c, uint32_t *to, size_t seen)
@@ -171,7 +173,7 @@ static bool add_texts(struct dict *d, const struct column *c, uint32_t *to, size
     const char *p = c->bytes ? (const char *)c->bytes : "", *end = p + c->n_bytes;
     for (uint32_t i = 0; i < c->n_values; p += c->lens[i++]) {
         to[i] = number_of_text(d, (struct str){p, c->lens[i]}, (size_t)(end - p));
-        if ((i & 1023) == 1023 && !promising(d, seen + i + 1))
+        if (i % FEW == FEW - 1 && !promising(d, seen + i + 1))
             return false;
     }
     return true;
@@ -184,7 +186,7 @@ static bool add_words(struct dict *d, const struct column *c, unsigned width, ui
         uint64_t key;
         memcpy(&key, &c->longs[i], 8);
         to[i] = number_of(d, key, width);
-        if ((i & 1023) == 1023 && !promising(d, seen + i + 1))
+        if (i % FEW == FEW - 1 && !promising(d, seen + i + 1))
             return false;
     }
     return true;

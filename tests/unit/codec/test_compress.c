@@ -123,6 +123,38 @@ static void test_no_match(void **state)
     compress_zstd_free(z);
 }
 
+/* What is stored stays as it is, and what comes after it in the same context gets smaller again. */
+static void test_stored(void **state)
+{
+    static uint8_t in[300000], back[300000];
+    struct compress_zstd *fast = compress_zstd_new(1), *other = compress_zstd_new(3);
+    struct compress_matches m = {0};
+    struct err e = {0};
+    (void)state;
+    seed = 9;
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t) "0123456789abcdef"[below(16)];
+    for (size_t n = 0; n < sizeof in; n = n * 3 + 1) {
+        struct buf packed = {0};
+        assert_int_equal(compress_zstd_stored(fast, &packed, in, n, &m, &e), 0);
+        assert_in_range(packed.n, n, n + 20);
+        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
+        assert_memory_equal(in, back, n);
+        packed.n = 0;
+        compress_matches_begin(&m);
+        assert_int_equal(compress_zstd_matched(fast, &packed, in, n, &m, &e), 0);
+        assert_true(packed.n < n * 6 / 10 + 30);
+        packed.n = 0;
+        assert_int_equal(compress_zstd_stored(other, &packed, in, n, &m, &e), 0); /* it cannot, and tries */
+        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
+        assert_memory_equal(in, back, n);
+        buf_fini(&packed);
+    }
+    compress_matches_fini(&m);
+    compress_zstd_free(fast);
+    compress_zstd_free(other);
+}
+
 static void test_snappy(void **state)
 {
     /* 11 bytes: the literal "abc", then 8 from 3 back */
@@ -158,7 +190,7 @@ static void test_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zstd), cmocka_unit_test(test_matches), cmocka_unit_test(test_no_match),
+        cmocka_unit_test(test_zstd), cmocka_unit_test(test_matches), cmocka_unit_test(test_no_match), cmocka_unit_test(test_stored),
         cmocka_unit_test(test_snappy), cmocka_unit_test(test_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
