@@ -136,6 +136,25 @@ size_t compress_matches_room(struct compress_matches *m, size_t literals, size_t
     return literals;
 }
 
+void compress_matches_repeat(struct compress_matches *m, size_t literals, size_t match, size_t back, size_t times)
+{
+    while (times--) {
+        compress_matches_add(m, literals, match, back);
+        const struct compress_match again = m->each[m->n - 1];
+        size_t size = literals + match, fit = (COMPRESS_BLOCK_MAX - m->block) / size, room = m->cap - m->n;
+        fit = fit < times ? fit : times;
+        fit = fit < room ? fit : room;
+        if (again.match != match)
+            continue; /* the end of a block */
+        for (size_t i = 0; i < fit; i++)
+            m->each[m->n + i] = again;
+        m->n += fit;
+        m->at += fit * size;
+        m->block += fit * size;
+        times -= fit;
+    }
+}
+
 bool compress_zstd_matches(const struct compress_zstd *z)
 {
     return z->matches;

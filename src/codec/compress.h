@@ -55,6 +55,8 @@ static inline void compress_matches_add(struct compress_matches *m, size_t liter
     if (first) /* it is like no other: without it, the rest may be all alike, and then costs no bits */
         compress_matches_end_block(m, 0);
 }
+/* The same again and again. */
+void compress_matches_repeat(struct compress_matches *m, size_t literals, size_t match, size_t back, size_t times);
 /* Whether the library takes matches. */
 bool compress_zstd_matches(const struct compress_zstd *z);
 /* Appends one frame of p, whose matches they are (it adds to them what is left). */

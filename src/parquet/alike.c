@@ -28,18 +28,28 @@ static inline uint64_t word_at(const uint8_t *p)
     return v;
 }
 
+/* How many of 32 bytes are the same from a and b on: without a branch, for it is another number each time. */
+static inline size_t same_of_32(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x = word_at(a) ^ word_at(b), x8 = word_at(a + 8) ^ word_at(b + 8);
+    uint64_t x16 = word_at(a + 16) ^ word_at(b + 16), x24 = word_at(a + 24) ^ word_at(b + 24);
+    uint64_t all8 = -(uint64_t)!x, all16 = all8 & -(uint64_t)!x8, all24 = all16 & -(uint64_t)!x16;
+    uint64_t first = x | (x8 & all8) | (x16 & all16) | (x24 & all24);
+    size_t whole = (all8 & 8) + (all16 & 8) + (all24 & 8) + !first;
+    return whole + (unsigned)__builtin_ctzll(first | (uint64_t)1 << 63) / 8;
+}
+
 /* How many bytes are the same from a and b on. */
 static inline size_t same_start(const uint8_t *a, const uint8_t *b, size_t most)
 {
-    size_t i = 0;
-    while (i < most) {
-        uint64_t x = word_at(a + i) ^ word_at(b + i);
-        if (x) {
-            i += (unsigned)__builtin_ctzll(x) / 8;
-            break;
-        }
-        i += 8;
+    size_t i = 0, n = 32;
+    if (most <= 8) {
+        uint64_t x = word_at(a) ^ word_at(b);
+        i = x ? (unsigned)__builtin_ctzll(x) / 8 : 8;
+        return i < most ? i : most;
     }
+    for (; i < most && n == 32; i += n)
+        n = same_of_32(a + i, b + i);
     return i < most ? i : most;
 }
 
@@ -76,16 +86,29 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
     return !((word_at(a + i) ^ word_at(b + i)) << (64 - 8 * (n - i)));
 }
 
-/* The value at `at` after one of the same size: what most have in common is looked for first. */
-static inline void take_even(struct alike *k, size_t at, size_t size)
+/* What the text at `at` takes; 0: too much. */
+static inline size_t text_at(const struct alike *k, size_t at)
 {
-    size_t from = at - k->end, match = k->start + k->end;
-    if (from < k->taken || from < size + 8 || !same(k->p + from, k->p + from - size, match)) {
-        take(k, at - size, at, size);
-        return;
+    uint32_t length;
+    memcpy(&length, k->p + at, 4);
+    return length <= TEXT_MAX ? (size_t)length + 4 : 0;
+}
+
+/* Values of `size` bytes from `at` on that have in common with the one before what most have, after one that had, too:
+ * the same match again and again. Returns where they end. */
+static inline size_t take_even(struct alike *k, size_t at, size_t size, bool texts)
+{
+    size_t from = at, match = k->start + k->end, times = 0;
+    if (k->taken + size != at + k->start || match > size || at < size + k->end)
+        return at;
+    while (at + size <= k->n && (!texts || text_at(k, at) == size) &&
+           same(k->p + at - k->end, k->p + at - k->end - size, match)) {
+        at += size;
+        times++;
     }
-    compress_matches_add(k->m, from - k->taken, match, size);
-    k->taken = at + k->start;
+    compress_matches_repeat(k->m, size - match, match, size, times);
+    k->taken += at - from;
+    return at;
 }
 
 /* ---- a sample */
@@ -129,14 +152,6 @@ static bool decide(struct alike *k, const struct sample *s)
 
 /* ---- pages */
 
-/* What the text at `at` takes; 0: too much. */
-static inline size_t text_at(const struct alike *k, size_t at)
-{
-    uint32_t length;
-    memcpy(&length, k->p + at, 4);
-    return length <= TEXT_MAX ? (size_t)length + 4 : 0;
-}
-
 static bool look_at_texts(struct sample *s, const struct alike *k, size_t head)
 {
     size_t before = 0, had = 0;
@@ -163,11 +178,15 @@ static bool take_texts(struct alike *k, size_t head)
             return false;
         if (had)
             take(k, at - had + 1, at + 1, size - 1);
-        for (at += size; at + size <= k->n && text_at(k, at) == size; at += size)
-            if (k->even)
-                take_even(k, at, size);
-            else
+        at += size;
+        while (at + size <= k->n && text_at(k, at) == size) {
+            size_t end = k->even ? take_even(k, at, size, true) : at;
+            if (end == at) {
                 take(k, at - size, at, size);
+                end += size;
+            }
+            at = end;
+        }
         had = size;
     }
     return true;
@@ -190,10 +209,12 @@ bool alike_words(struct compress_matches *m, const struct buf *page, size_t head
         look(&s, &k, at - 8, at, 8);
     if (!decide(&k, &s))
         return false;
-    for (size_t at = head + 8; at + 8 <= k.n; at += 8)
-        if (k.even)
-            take_even(&k, at, 8);
-        else
+    for (size_t at = head + 8, end; at + 8 <= k.n; at = end) {
+        end = k.even ? take_even(&k, at, 8, false) : at;
+        if (end == at) {
             take(&k, at - 8, at, 8);
+            end += 8;
+        }
+    }
     return true;
 }

@@ -9,8 +9,10 @@
 #include "base/buf.h"
 #include "codec/compress.h"
 
+#define ALIKE_PAD 32 /* bytes that must be readable past a page's end */
+
 /* Finds the matches of `page`, for compress_zstd_matched. Its values begin at `head` and are texts with their lengths
- * before them, or of 8 bytes. 8 bytes past the page's end must be readable. False: they are not alike. */
+ * before them, or of 8 bytes. False: they are not alike. */
 bool alike_texts(struct compress_matches *m, const struct buf *page, size_t head);
 bool alike_words(struct compress_matches *m, const struct buf *page, size_t head);
 

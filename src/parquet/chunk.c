@@ -25,7 +25,6 @@
 #define COMPARED_BYTES ((size_t)8 << 10) /* of its values */
 #define COMPARE_AGAIN 100
 #define QUICK_MAX 1.06 /* times as large is well worth the time */
-#define PAGE_PAD 8     /* bytes that may be read past a page's end */
 
 enum way {      /* of compression: */
     WAY_SEARCH, /* zstd looks for matches */
@@ -386,7 +385,7 @@ static const struct buf *compressed(struct job *j, enum way way, struct buf *raw
     if (j->c->codec == COMPRESS_NONE)
         return raw;
     int64_t began = timed ? clock_thread_cpu_ns() : 0;
-    memset(buf_reserve(raw, PAGE_PAD), 0, PAGE_PAD);
+    memset(buf_reserve(raw, ALIKE_PAD), 0, ALIKE_PAD);
     if (way == WAY_STORE)
         rc = compress_zstd_stored(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
     else if (way == WAY_ALIKE && find_alike(j, raw, head))
@@ -531,7 +530,7 @@ static const struct buf *first_page(struct job *j)
     bool pack = j->w->o.zstd_level && raw >= PACK_MIN &&
                 worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
-    memset(buf_reserve(&s->page, PAGE_PAD), 0, PAGE_PAD);
+    memset(buf_reserve(&s->page, ALIKE_PAD), 0, ALIKE_PAD);
     if (pack && choose_way(j))
         return NULL;
     if (!(body = compressed(j, j->way, &s->page, j->head, &s->packed)))

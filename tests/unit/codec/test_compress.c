@@ -123,6 +123,42 @@ static void test_no_match(void **state)
     compress_zstd_free(z);
 }
 
+/* The same match over and over, of blocks' sizes and beyond, the first of all among them. */
+static void test_repeat(void **state)
+{
+    size_t max = (size_t)1 << 20;
+    uint8_t *in = mem_alloc(max), *back = mem_alloc(max);
+    struct compress_zstd *z = compress_zstd_new(1);
+    struct compress_matches m = {0};
+    struct err e = {0};
+    (void)state;
+    seed = 10;
+    for (int round = 0; round < 60; round++) {
+        struct buf packed = {0};
+        size_t literals = 3 + any_size(3000), match = 3 + below(literals - 2), n = 0;
+        size_t times = below(max / (literals + match));
+        for (size_t i = 0; i < times; i++) {
+            for (size_t k = 0; k < literals; k++)
+                in[n++] = (uint8_t)below(50);
+            for (size_t k = 0; k < match; k++, n++)
+                in[n] = in[n - literals];
+        }
+        compress_matches_begin(&m);
+        for (size_t left = times, some; left; left -= some) {
+            some = below(3) ? left : 1 + below(left);
+            compress_matches_repeat(&m, literals, match, literals, some);
+        }
+        assert_int_equal(compress_zstd_matched(z, &packed, in, n, &m, &e), 0);
+        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
+        assert_memory_equal(in, back, n);
+        buf_fini(&packed);
+    }
+    compress_matches_fini(&m);
+    compress_zstd_free(z);
+    free(back);
+    free(in);
+}
+
 /* What is stored stays as it is, and what comes after it in the same context gets smaller again. */
 static void test_stored(void **state)
 {
@@ -191,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zstd), cmocka_unit_test(test_matches), cmocka_unit_test(test_no_match), cmocka_unit_test(test_stored),
+        cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_snappy), cmocka_unit_test(test_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

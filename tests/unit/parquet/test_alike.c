@@ -45,7 +45,7 @@ static int packed(struct buf *page, size_t head, bool texts)
     struct err e = {0};
     int share = -1;
     assert_true(compress_zstd_matches(z));
-    memset(buf_reserve(page, 8), 0, 8);
+    memset(buf_reserve(page, ALIKE_PAD), 0, ALIKE_PAD);
     if (texts ? alike_texts(&m, page, head) : alike_words(&m, page, head)) {
         assert_int_equal(compress_zstd_matched(z, &out, page->p, page->n, &m, &e), 0);
         buf_reserve(&back, page->n);
