@@ -13,21 +13,25 @@
 
 #define PATH_MAX_DEPTH 64
 
-/* A leaf of the file and the groups above it, outermost first. */
+/* A struct or list, and in what it lies. */
+struct group {
+    uint32_t up; /* its number; NO_GROUP: at the top */
+    uint8_t depth, def, rep;
+};
+#define NO_GROUP UINT32_MAX
+
 struct leaf {
     int32_t field_id, ours; /* ours: of a column of ours, our id; else 0 */
+    uint32_t group;
     enum col_type type;
     uint8_t max_def, max_rep;
-    uint32_t n_groups;
-    struct {
-        int32_t id;
-        uint8_t def, rep;
-    } groups[PATH_MAX_DEPTH];
 };
 
 struct encode_kept {
-    struct leaf *leaves;
+    struct leaf *leaves; /* of the file, in its order: those of a group side by side */
     uint32_t n_leaves, cap_leaves;
+    struct group *groups;
+    uint32_t n_groups, cap_groups;
     struct leaf_id {
         int32_t field_id;
         uint32_t leaf;
@@ -37,12 +41,19 @@ struct encode_kept {
     struct pq_hints hints;
 };
 
-/* A row set's columns, each at the leaf that the table gives it. */
+/* A column at the leaf that the table gives it. What is to be made of several is made when its leaf comes, and goes
+ * with it: with many row sets and leaves, all that at once would be more than the rows themselves. */
+struct placed {
+    uint32_t leaf;
+    enum { AS_IS, NUMBERS, INEXACT } how; /* NUMBERS: doubles, and longs that are exact; INEXACT: the other longs */
+    const struct column *col, *doubles;   /* `doubles` may be NULL */
+    bool all_exact;
+};
+
 struct set_view {
     struct rowset *set;
-    const struct column **placed; /* as many as leaves; NULL: not met */
-    struct column **owned; /* merged or derived columns, freed after the group */
-    uint32_t n_owned, cap_owned;
+    struct placed *placed; /* by leaf: those that it met */
+    uint32_t n_placed, at; /* `at`: the first that is not before the leaf in hand */
 };
 
 struct build {
@@ -50,9 +61,11 @@ struct build {
     const struct encode_kept *k;
     struct set_view *views;
     size_t n_views;
-    const struct column **placed; /* of all views */
+    struct placed *placed; /* of all views */
     struct pq_piece *pieces;
     size_t n_pieces, cap_pieces;
+    struct column **made; /* for the leaf in hand */
+    size_t n_made, cap_made;
 };
 
 /* ---- the Parquet schema ---- */
@@ -139,6 +152,18 @@ static enum col_type memory_type(enum pq_type t)
     }
 }
 
+static uint32_t add_group(struct encode_kept *k, uint32_t up, uint8_t def, uint8_t rep)
+{
+    uint8_t depth = up == NO_GROUP ? 1 : (uint8_t)(k->groups[up].depth + 1);
+    invariant(depth <= PATH_MAX_DEPTH);
+    if (k->n_groups == k->cap_groups) {
+        k->cap_groups = k->cap_groups * 2 + 8;
+        k->groups = mem_regrow(k->groups, k->cap_groups, sizeof *k->groups);
+    }
+    k->groups[k->n_groups] = (struct group){.up = up, .depth = depth, .def = def, .rep = rep};
+    return k->n_groups++;
+}
+
 /* Walks one node and what is below it; returns the node after them. */
 static uint32_t add_leaves(struct encode_kept *k, const struct pq_schema *s, uint32_t at,
                            struct leaf above)
@@ -147,7 +172,7 @@ static uint32_t add_leaves(struct encode_kept *k, const struct pq_schema *s, uin
     above.max_def = (uint8_t)(above.max_def + !node->required);
     if (node->type != PQ_GROUP && node->type != PQ_LIST) {
         above.field_id = node->field_id;
-        above.ours = above.n_groups ? 0 : schema_ids_ours(&k->ours, node->field_id);
+        above.ours = above.group == NO_GROUP ? schema_ids_ours(&k->ours, node->field_id) : 0;
         above.type = memory_type(node->type);
         if (k->n_leaves == k->cap_leaves) {
             k->cap_leaves = k->cap_leaves * 2 + 16;
@@ -156,10 +181,7 @@ static uint32_t add_leaves(struct encode_kept *k, const struct pq_schema *s, uin
         k->leaves[k->n_leaves++] = above;
         return at;
     }
-    invariant(above.n_groups < PATH_MAX_DEPTH);
-    above.groups[above.n_groups].id = node->field_id;
-    above.groups[above.n_groups].def = above.max_def;
-    above.groups[above.n_groups++].rep = above.max_rep;
+    above.group = add_group(k, above.group, above.max_def, above.max_rep);
     if (node->type == PQ_LIST) {
         above.max_def++;
         above.max_rep++;
@@ -186,6 +208,7 @@ void encode_kept_free(struct encode_kept *k)
         return;
     pq_hints_fini(&k->hints);
     free(k->leaves);
+    free(k->groups);
     free(k->ids);
     free(k);
 }
@@ -198,9 +221,9 @@ static void keep_leaves(struct encode_kept *k, const struct schema *of, const st
     if (ids)
         k->ours = *ids;
     struct pq_schema *schema = encode_schema(of);
-    k->n_leaves = 0;
+    k->n_leaves = k->n_groups = 0;
     for (uint32_t at = 0; at < schema->n_nodes;)
-        at = add_leaves(k, schema, at, (struct leaf){0});
+        at = add_leaves(k, schema, at, (struct leaf){.group = NO_GROUP});
     encode_schema_free(schema);
     k->ids = mem_regrow(k->ids, k->n_leaves + 1u, sizeof *k->ids);
     for (uint32_t i = 0; i < k->n_leaves; i++)
@@ -220,35 +243,40 @@ static uint32_t leaf_of(const struct encode_kept *k, int32_t field_id)
 
 /* ---- columns made here ---- */
 
-static struct column *own_column(struct set_view *v, enum col_type type, unsigned max_def,
-                                 unsigned max_rep)
+static struct column *make_column(struct build *b, enum col_type type, unsigned max_def, unsigned max_rep)
 {
     struct column *c = mem_zalloc(sizeof *c);
     column_init(c, type, max_def, max_rep);
-    if (v->n_owned == v->cap_owned) {
-        v->cap_owned = v->cap_owned * 2 + 8;
-        v->owned = mem_regrow(v->owned, v->cap_owned, sizeof *v->owned);
+    if (b->n_made == b->cap_made) {
+        b->cap_made = b->cap_made * 2 + 8;
+        b->made = mem_regrow(b->made, b->cap_made, sizeof *b->made);
     }
-    v->owned[v->n_owned++] = c;
+    b->made[b->n_made++] = c;
     return c;
 }
 
-/* Joins the longs and doubles seen at one place (either may be NULL): doubles and exact longs into one
- * column, the other longs into a second. Entries of the two match one to one; the shorter is null to
- * its end. */
-static void merge_numbers(struct set_view *v, const struct column *longs,
-                          const struct column *doubles, struct column **out_double,
-                          struct column **out_inexact)
+static void drop_made(struct build *b)
 {
-    const struct column *shape = longs ? longs : doubles;
-    struct column *d = own_column(v, COL_DOUBLE, shape->max_def, shape->max_rep);
-    struct column *x = own_column(v, COL_LONG, shape->max_def, shape->max_rep);
-    uint32_t n_longs = longs ? longs->n_levels : 0, n_doubles = doubles ? doubles->n_levels : 0;
+    while (b->n_made) {
+        struct column *c = b->made[--b->n_made];
+        column_fini(c);
+        free(c);
+    }
+}
+
+/* Of the longs and doubles seen at one place: doubles and exact longs in one column, or the other longs. Entries of
+ * the two match one to one; the shorter is null to its end. */
+static const struct column *merge_numbers(struct build *b, const struct placed *p)
+{
+    const struct column *longs = p->col, *doubles = p->doubles;
+    bool inexact = p->how == INEXACT;
+    struct column *c = make_column(b, inexact ? COL_LONG : COL_DOUBLE, longs->max_def, longs->max_rep);
+    uint32_t n_longs = longs->n_levels, n_doubles = doubles ? doubles->n_levels : 0;
     uint32_t n = n_longs > n_doubles ? n_longs : n_doubles, at_long = 0, at_double = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint8_t def_l = i < n_longs ? longs->def[i] : 0, def_d = i < n_doubles ? doubles->def[i] : 0;
         const struct column *levels = i < n_longs ? longs : doubles;
-        uint8_t rep = levels->rep ? levels->rep[i] : 0, full = shape->max_def;
+        uint8_t rep = levels->rep ? levels->rep[i] : 0, full = longs->max_def;
         uint8_t null_def = def_l == full ? (uint8_t)(full - 1) : def_l;
         if (def_d != full && def_d > null_def)
             null_def = def_d;
@@ -256,24 +284,28 @@ static void merge_numbers(struct set_view *v, const struct column *longs,
         double value = is_double ? doubles->doubles[at_double++] : 0;
         int64_t number = is_long ? longs->longs[at_long++] : 0;
         bool exact = is_long && json_double_holds(number);
-        column_level(d, is_double || exact ? full : null_def, rep);
-        column_level(x, is_long && !exact ? full : null_def, rep);
-        if (is_double || exact)
-            column_real(d, is_double ? value : (double)number);
-        if (is_long && !exact)
-            column_number(x, number);
+        bool there = inexact ? is_long && !exact : is_double || exact;
+        invariant(!p->all_exact || !is_long || exact);
+        column_level(c, there ? full : null_def, rep);
+        if (there && inexact)
+            column_number(c, number);
+        else if (there)
+            column_real(c, is_double ? value : (double)number);
     }
-    *out_double = d;
-    *out_inexact = x;
+    return c;
 }
 
-static void place(const struct encode_kept *k, struct set_view *v, int32_t field_id,
-                  const struct column *col)
+static const struct column *column_of(struct build *b, const struct placed *p)
+{
+    return p->how == AS_IS ? p->col : merge_numbers(b, p);
+}
+
+static void place(const struct encode_kept *k, struct set_view *v, int32_t field_id, struct placed p)
 {
     invariant(field_id > 0); /* the registry agreed every kind that was seen with the table */
-    uint32_t leaf = leaf_of(k, field_id);
-    if (leaf != UINT32_MAX && !v->placed[leaf])
-        v->placed[leaf] = col;
+    p.leaf = leaf_of(k, field_id);
+    if (p.leaf != UINT32_MAX)
+        v->placed[v->n_placed++] = p;
 }
 
 static const struct column *kind_of(const struct rowset *r, const struct rnode *node, enum kind kind)
@@ -284,39 +316,54 @@ static const struct column *kind_of(const struct rowset *r, const struct rnode *
     return NULL;
 }
 
+/* At two leaves at most. */
 static void place_column(const struct encode_kept *k, struct set_view *v, const struct rowset_column *c)
 {
     bool merge = false;
     int32_t inexact = 0;
     if (!c->node) {
-        place(k, v, k->ours.of[c->envelope_id], &c->col);
+        place(k, v, k->ours.of[c->envelope_id], (struct placed){.col = &c->col});
         return;
     }
     int32_t id = registry_target(c->node, c->kind, &merge, &inexact);
-    const struct column *longs = NULL, *doubles = NULL;
-    if (c->kind == KIND_LONG && merge) {
-        longs = &c->col;
-        doubles = kind_of(v->set, c->node, KIND_DOUBLE);
-    } else if (c->kind == KIND_DOUBLE) {
-        const struct column *other = kind_of(v->set, c->node, KIND_LONG);
+    struct placed p = {.col = &c->col};
+    if (c->kind == KIND_DOUBLE) {
         bool other_merges = false;
         int32_t ignored = 0;
-        if (other)
+        if (kind_of(v->set, c->node, KIND_LONG))
             registry_target(c->node, KIND_LONG, &other_merges, &ignored);
         if (other_merges)
             return; /* placed together with the longs */
+    } else if (c->kind == KIND_LONG && merge) {
+        p.how = NUMBERS;
+        p.doubles = kind_of(v->set, c->node, KIND_DOUBLE);
+        p.all_exact = !inexact;
     }
-    if (!longs) {
-        place(k, v, id, &c->col);
-        return;
-    }
-    struct column *d, *x;
-    merge_numbers(v, longs, doubles, &d, &x);
-    place(k, v, id, d);
+    place(k, v, id, p);
+    p.how = INEXACT;
     if (inexact)
-        place(k, v, inexact, x);
-    else
-        invariant(x->n_values == 0);
+        place(k, v, inexact, p);
+}
+
+/* By leaf; those of the same leaf as they came. */
+static int by_leaf(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+    if (x->leaf == y->leaf)
+        return (x->col > y->col) - (x->col < y->col);
+    return x->leaf < y->leaf ? -1 : 1;
+}
+
+static void place_columns(const struct encode_kept *k, struct set_view *v)
+{
+    for (uint32_t c = 0; c < v->set->n_cols; c++)
+        place_column(k, v, &v->set->cols[c]);
+    qsort(v->placed, v->n_placed, sizeof *v->placed, by_leaf);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->n_placed; i++) /* the first of a leaf has it */
+        if (!n || v->placed[n - 1].leaf != v->placed[i].leaf)
+            v->placed[n++] = v->placed[i];
+    v->n_placed = n;
 }
 
 /* ---- pieces ---- */
@@ -333,7 +380,10 @@ static struct pq_piece *add_piece(struct build *b, struct pq_piece piece)
 
 static void add_nulls(struct build *b, uint32_t rows)
 {
-    if (rows)
+    struct pq_piece *last = b->n_pieces ? &b->pieces[b->n_pieces - 1] : NULL;
+    if (last && last->kind == PQ_PIECE_NULLS)
+        last->rows += rows; /* all of a row group are fewer than 2^32: encode_group */
+    else if (rows)
         add_piece(b, (struct pq_piece){.kind = PQ_PIECE_NULLS, .rows = rows});
 }
 
@@ -367,27 +417,42 @@ static void add_by_shard(struct build *b, const struct rowset *r, const char *co
     add_nulls(b, r->rows - rows);
 }
 
-/* The leaf that this row set never met, made from one that it did, below their nearest common group. */
+/* The innermost group that both lie in; NO_GROUP: none. */
+static uint32_t common_group(const struct encode_kept *k, uint32_t a, uint32_t b)
+{
+    while (a != b) {
+        uint8_t da = a == NO_GROUP ? 0 : k->groups[a].depth, db = b == NO_GROUP ? 0 : k->groups[b].depth;
+        if (da >= db)
+            a = k->groups[a].up;
+        if (db >= da)
+            b = k->groups[b].up;
+    }
+    return a;
+}
+
+/* The leaf that this row set never met, made from one that it did, below their nearest common group. Nearest are the
+ * ones before and after it: leaves of a group stand side by side. */
 static const struct column *derive(struct build *b, struct set_view *v, const struct leaf *leaf)
 {
-    for (uint32_t g = leaf->n_groups; g-- > 0;)
-        for (uint32_t l = 0; l < b->k->n_leaves; l++) {
-            const struct leaf *other = &b->k->leaves[l];
-            if (other->n_groups <= g || other->groups[g].id != leaf->groups[g].id)
-                continue;
-            const struct column *like = v->placed[l];
-            if (!like)
-                continue;
-            uint8_t def = leaf->groups[g].def, rep = leaf->groups[g].rep;
-            struct column *made = own_column(v, leaf->type, leaf->max_def, leaf->max_rep);
-            for (uint32_t i = 0; i < like->n_levels; i++) {
-                uint8_t r = like->rep ? like->rep[i] : 0;
-                if (r <= rep)
-                    column_level(made, like->def[i] < def ? like->def[i] : def, r);
-            }
-            return made;
-        }
-    return NULL;
+    const struct placed *near = NULL;
+    const struct group *shared = NULL;
+    for (uint32_t i = v->at ? v->at - 1 : 0; i <= v->at && i < v->n_placed; i++) {
+        uint32_t g = common_group(b->k, leaf->group, b->k->leaves[v->placed[i].leaf].group);
+        if (g == NO_GROUP || (shared && shared->depth >= b->k->groups[g].depth))
+            continue;
+        near = &v->placed[i];
+        shared = &b->k->groups[g];
+    }
+    if (!near)
+        return NULL;
+    const struct column *like = column_of(b, near);
+    struct column *made = make_column(b, leaf->type, leaf->max_def, leaf->max_rep);
+    for (uint32_t i = 0; i < like->n_levels; i++) {
+        uint8_t r = like->rep ? like->rep[i] : 0;
+        if (r <= shared->rep)
+            column_level(made, like->def[i] < shared->def ? like->def[i] : shared->def, r);
+    }
+    return made;
 }
 
 static void event_pieces(struct build *b, struct set_view *v, const struct leaf *leaf)
@@ -400,8 +465,13 @@ static void event_pieces(struct build *b, struct set_view *v, const struct leaf 
     case COL_SHARD: add_by_shard(b, r, b->env->shard_names); return;
     default: break;
     }
-    const struct column *col = v->placed[leaf - b->k->leaves];
-    if (!col && leaf->n_groups)
+    uint32_t number = (uint32_t)(leaf - b->k->leaves);
+    const struct column *col = NULL;
+    while (v->at < v->n_placed && v->placed[v->at].leaf < number)
+        v->at++;
+    if (v->at < v->n_placed && v->placed[v->at].leaf == number)
+        col = column_of(b, &v->placed[v->at]);
+    else if (leaf->group != NO_GROUP)
         col = derive(b, v, leaf);
     if (col)
         add_column(b, col, r->rows);
@@ -431,13 +501,8 @@ static int by_subtype(const void *a, const void *b)
 
 static void build_fini(struct build *b)
 {
-    for (size_t i = 0; i < b->n_views; i++) {
-        for (uint32_t k = 0; k < b->views[i].n_owned; k++) {
-            column_fini(b->views[i].owned[k]);
-            free(b->views[i].owned[k]);
-        }
-        free(b->views[i].owned);
-    }
+    drop_made(b);
+    free(b->made);
     free(b->views);
     free(b->placed);
     free(b->pieces);
@@ -456,6 +521,7 @@ static int write_columns(struct build *b, struct pq_writer *w, uint32_t rows, st
         }
         if (pq_writer_column(w, b->pieces, b->n_pieces, e))
             return -1;
+        drop_made(b);
     }
     return pq_writer_group_end(w, e);
 }
@@ -479,12 +545,15 @@ int encode_group(const struct encode_env *env, struct pq_writer *w, struct rowse
     qsort(sets, n, sizeof *sets, by_subtype);
     keep_leaves(env->kept, env->schema, env->ids);
     b.views = mem_array(n, sizeof *b.views);
-    b.placed = mem_array(n * b.k->n_leaves + 1, sizeof *b.placed);
+    size_t cols = 0;
+    for (size_t i = 0; i < n; i++)
+        cols += sets[i]->n_cols;
+    b.placed = mem_array(cols * 2, sizeof *b.placed);
+    struct placed *at = b.placed;
     for (size_t i = 0; i < n; i++) {
-        b.views[i].set = sets[i];
-        b.views[i].placed = b.placed + i * b.k->n_leaves;
-        for (uint32_t c = 0; c < sets[i]->n_cols; c++)
-            place_column(b.k, &b.views[i], &sets[i]->cols[c]);
+        b.views[i] = (struct set_view){.set = sets[i], .placed = at};
+        place_columns(b.k, &b.views[i]);
+        at += b.views[i].n_placed;
         invariant(!__builtin_add_overflow(rows, sets[i]->rows, &rows));
     }
     int rc = write_columns(&b, w, rows, e);
