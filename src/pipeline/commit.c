@@ -442,10 +442,12 @@ void commit_job_run(struct commit_job *job)
 {
     job->err = (struct err){0};
     switch (job->kind) {
-    case JOB_SETTLE: settle(job); return;
+    case JOB_SETTLE: settle(job); break;
     case JOB_PROBE: job->rc = probe(job, &job->err); break;
     default: job->rc = write_rows(job, &job->err); break;
     }
+    if (job->table->handle)
+        table_rest(job->table->handle, job->rest_above);
     if (job->rc)
         err_wrap(&job->err, "table %s", job->table->st.name);
 }

@@ -570,6 +570,7 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->lake = &r->lake;
     job->config = r->config;
     job->drafts = r->drafts;
+    job->rest_above = BASES_BYTES / router_count(&r->router);
     job->spools = run_endless(r) ? NULL : &r->spools; /* those outlive a full disk: rows stay until they are put */
     job->leases = r->leases;
     job->owner = r->owner;

@@ -17,6 +17,8 @@
 #include "table/table.h"
 
 #define DEAD_LETTERS "inlet_dead_letters"
+#define BASES_BYTES ((size_t)16 << 20) /* of the metadata of tables that nobody is at, about; more is packed */
+#define TABLES_AT_ONCE 16u             /* at the start: each is a tree of JSON */
 
 /* A table of the lake as the pipeline knows it. `st` is what shredders see. Everything else belongs to
  * the coordinator, but for `handle` and `agreed`, which belong to the committer while `busy`. */
@@ -120,6 +122,7 @@ struct commit_job {
     struct lease_store *leases;
     const char *owner;
     struct desks *desks;
+    size_t rest_above;        /* bytes of metadata: table_rest */
     atomic_uint *spools;      /* see files_env */
     bool drafts;              /* new columns are agreed by the commit itself */
     const char **shard_names; /* what _shard says: NULL for files */

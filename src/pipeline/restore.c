@@ -92,6 +92,8 @@ static void restore_table(void *ctx, size_t i)
     else if (s->table && table_files(s->table, t->ids.of[COL_ARRIVED_AT], each_file, s, s->err))
         s->rc = -1;
     table_free(fresh);
+    if (!all->again && t->handle)
+        table_rest(t->handle, BASES_BYTES / router_count(&all->run->router));
 }
 
 int run_restore_dedup(struct run *r, bool again, struct err *e)

@@ -104,8 +104,8 @@ unsigned run_readers(const struct run *r)
 struct loads_of_tables {
     struct run *run;
     char **names;
-    struct table **handles;
-    struct err *errs;
+    struct table *handles[TABLES_AT_ONCE];
+    struct err errs[TABLES_AT_ONCE];
 };
 
 static bool is_ours(const char *name)
@@ -120,39 +120,50 @@ static void load_one(void *ctx, size_t i)
         l->handles[i] = table_load(&l->run->lake, l->names[i], &l->errs[i]);
 }
 
+/* What the lake's table of this name, loaded or not, is to us. */
+static int take_table(struct run *r, const char *name, struct table *handle, size_t n_tables, struct err *why)
+{
+    struct ptable *t = is_ours(name) ? router_table(&r->router, name) : NULL;
+    if (!t) {
+        table_free(handle);
+        return 0;
+    }
+    if (handle && router_bind(t, handle, why) == 0) {
+        table_rest(handle, BASES_BYTES / n_tables);
+        return 0;
+    }
+    t->st.unavailable = t->unopened = true;
+    protocol_quarantine(r->protocol, t->st.number);
+    if (may_pass(why))
+        return err_wrap(why, "table %s", name);
+    log_error("table %s cannot be written: %s; its events go to dead letters (table_unavailable)", name, why->text);
+    return 0;
+}
+
 static int load_tables(struct run *r, struct err *e)
 {
     struct loads_of_tables l = {.run = r};
-    size_t n = 0;
+    char **names;
+    size_t n = 0, loaded = 0;
     int rc = 0;
-    if (lake_tables(&r->lake, &l.names, &n, e))
+    if (lake_tables(&r->lake, &names, &n, e))
         return -1;
-    l.handles = mem_array(n + 1, sizeof *l.handles);
-    l.errs = mem_array(n + 1, sizeof *l.errs);
-    parallel_each(n, run_readers(r), load_one, &l);
-    for (size_t i = 0; i < n; i++) {
-        struct err *why = &l.errs[i];
-        const char *name = l.names[i];
-        struct ptable *t = is_ours(name) ? router_table(&r->router, name) : NULL;
-        struct table *handle = l.handles[i];
-        if (handle && !t)
-            table_free(handle);
-        bool bad = t && (!handle || router_bind(t, handle, why));
-        if (bad && may_pass(why) && !rc) {
-            *e = *why;
-            rc = err_wrap(e, "table %s", name);
-        } else if (bad) {
-            t->st.unavailable = t->unopened = true;
-            protocol_quarantine(r->protocol, t->st.number);
-            log_error("table %s cannot be written: %s; its events go to dead letters "
-                      "(table_unavailable)",
-                      name, why->text);
-        }
-        free(l.names[i]);
+    while (loaded < n && !rc) {
+        size_t some = n - loaded < TABLES_AT_ONCE ? n - loaded : TABLES_AT_ONCE;
+        l.names = names + loaded;
+        memset(l.handles, 0, sizeof l.handles);
+        memset(l.errs, 0, sizeof l.errs);
+        parallel_each(some, run_readers(r), load_one, &l);
+        for (size_t i = 0; i < some; i++)
+            if (take_table(r, l.names[i], l.handles[i], n, &l.errs[i]) && !rc) {
+                *e = l.errs[i];
+                rc = -1;
+            }
+        loaded += some;
     }
-    free(l.names);
-    free(l.handles);
-    free(l.errs);
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
     return rc;
 }
 

@@ -202,14 +202,15 @@ void run_skips_refresh(struct run *r)
 
 struct fresh_tables {
     struct run *run;
-    struct table **tables;
-    struct err *errs;
+    uint32_t first;
+    struct table *tables[TABLES_AT_ONCE];
+    struct err errs[TABLES_AT_ONCE];
 };
 
 static void load_fresh(void *ctx, size_t i)
 {
     struct fresh_tables *f = ctx;
-    struct ptable *t = router_at(&f->run->router, (uint32_t)i);
+    struct ptable *t = router_at(&f->run->router, f->first + (uint32_t)i);
     if (ptable_there(t) && !t->unopened)
         f->tables[i] = table_load(&f->run->lake, t->st.name, &f->errs[i]);
 }
@@ -232,19 +233,20 @@ static int read_positions(struct run *r, uint32_t i, struct table *fresh, struct
 /* All tables read anew; ours to take apart. */
 static int read_all_positions(struct run *r, struct err *e)
 {
-    uint32_t n = router_count(&r->router);
+    uint32_t n = router_count(&r->router), some;
     int rc = 0;
-    struct fresh_tables f = {r, mem_array(n + 1, sizeof *f.tables), mem_array(n + 1, sizeof *f.errs)};
-    parallel_each(n, run_readers(r), load_fresh, &f);
-    for (uint32_t i = 0; i < n; i++) {
-        if (!rc) {
-            *e = f.errs[i];
-            rc = read_positions(r, i, f.tables[i], e);
+    for (uint32_t first = 0; first < n && !rc; first += some) {
+        struct fresh_tables f = {.run = r, .first = first};
+        some = n - first < TABLES_AT_ONCE ? n - first : TABLES_AT_ONCE;
+        parallel_each(some, run_readers(r), load_fresh, &f);
+        for (uint32_t i = 0; i < some; i++) {
+            if (!rc) {
+                *e = f.errs[i];
+                rc = read_positions(r, first + i, f.tables[i], e);
+            }
+            table_free(f.tables[i]);
         }
-        table_free(f.tables[i]);
     }
-    free(f.tables);
-    free(f.errs);
     return rc;
 }
 

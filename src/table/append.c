@@ -171,7 +171,7 @@ static int write_list(struct table *t, struct prepared *p, int64_t snapshot_id, 
     struct iceberg_manifest_entry own = {.uri = p->manifest_uri,
                                          .length = (int64_t)p->manifest.n,
                                          .sequence_number =
-                                             table_json_number(t->meta, "last-sequence-number") + 1,
+                                             table_json_number(table_meta(t), "last-sequence-number") + 1,
                                          .snapshot_id = snapshot_id,
                                          .rows = p->rows,
                                          .spec_id = p->spec.spec_id,

@@ -53,11 +53,23 @@ static void log_base(struct table *t, struct table_change *c, int64_t before)
     }
 }
 
+/* What a change adds to or takes from is its own; all below that is the base's, too. */
+static json_t *copy_of(const json_t *base)
+{
+    static const char *const changed[] = {"properties", "schemas",      "snapshots",  "snapshot-log",
+                                          "refs",       "metadata-log", "statistics", "partition-statistics"};
+    json_t *copy = json_copy((json_t *)(uintptr_t)base);
+    for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
+        if (json_object_get(copy, changed[i]))
+            json_object_set_new(copy, changed[i], json_copy(json_object_get(copy, changed[i])));
+    return copy;
+}
+
 void table_change_begin(struct table *t, struct table_change *c)
 {
     int64_t now = clock_wall_ms(t->lake->clock),
-            before = table_json_number(t->meta, "last-updated-ms");
-    *c = (struct table_change){.meta = json_deep_copy(t->meta),
+            before = table_json_number(table_meta(t), "last-updated-ms");
+    *c = (struct table_change){.meta = copy_of(table_meta(t)),
                                .dropped = json_array(),
                                .requirements = json_array(),
                                .updates = json_array(),
@@ -69,7 +81,7 @@ void table_change_begin(struct table *t, struct table_change *c)
         log_base(t, c, before);
     json_object_set_new(c->meta, "last-updated-ms", json_integer(now > before ? now : before + 1));
     json_object_set(table_require(c, "assert-table-uuid"), "uuid",
-                    json_object_get(t->meta, "table-uuid"));
+                    json_object_get(table_meta(t), "table-uuid"));
 }
 
 /* Puts the metadata beside the base, under the next number, and `with` by its side. */

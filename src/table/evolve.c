@@ -5,17 +5,12 @@
 
 #define UNKNOWN_MAX 4
 
-static int64_t last_column(const struct table *t)
-{
-    return table_json_number(t->meta, "last-column-id");
-}
-
 static int64_t next_schema_id(const struct table *t)
 {
     int64_t id = t->drafted ? t->draft.schema_id : -1;
     size_t i;
     json_t *j;
-    json_array_foreach(json_object_get(t->meta, "schemas"), i, j) if (table_json_number(j, "schema-id") > id) id =
+    json_array_foreach(json_object_get(table_meta(t), "schemas"), i, j) if (table_json_number(j, "schema-id") > id) id =
         table_json_number(j, "schema-id");
     return id + 1;
 }
@@ -24,8 +19,8 @@ static int64_t next_schema_id(const struct table *t)
 static json_t *schema_json(const struct table *t, const struct schema *s)
 {
     json_t *made = iceberg_schema_json(s);
-    const json_t *before = table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id",
-                                            table_json_number(t->meta, "current-schema-id"));
+    const json_t *before = table_json_by_id(json_object_get(table_meta(t), "schemas"), "schema-id",
+                                            table_json_number(table_meta(t), "current-schema-id"));
     if (json_object_get(before, "identifier-field-ids"))
         json_object_set(made, "identifier-field-ids",
                         json_object_get(before, "identifier-field-ids"));
@@ -40,12 +35,12 @@ static void add_schema(struct table *t, struct table_change *c, const struct sch
         json_array_clear(json_object_get(meta, "schemas"));
     json_array_append(json_object_get(meta, "schemas"), made);
     json_object_set_new(meta, "current-schema-id", json_integer(next->schema_id));
-    if (schema_max_id(next) > last_column(t))
+    if (schema_max_id(next) > t->last_column)
         json_object_set_new(meta, "last-column-id", json_integer(schema_max_id(next)));
     json_object_set(table_require(c, "assert-current-schema-id"), "current-schema-id",
-                    json_object_get(t->meta, "current-schema-id"));
+                    json_object_get(table_meta(t), "current-schema-id"));
     json_object_set(table_require(c, "assert-last-assigned-field-id"), "last-assigned-field-id",
-                    json_object_get(t->meta, "last-column-id"));
+                    json_object_get(table_meta(t), "last-column-id"));
     json_t *add = table_update(c, "add-schema");
     json_object_set_new(add, "schema", made);
     json_object_set(add, "last-column-id", json_object_get(meta, "last-column-id"));
@@ -65,7 +60,7 @@ static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, st
     struct schema next;
     struct table_change change;
     bool own = t->own, offered = false;
-    int rc = propose(ctx, &t->schema, (int32_t)last_column(t), &next, e);
+    int rc = propose(ctx, &t->schema, (int32_t)t->last_column, &next, e);
     if (rc <= 0)
         return rc;
     next.schema_id = (int32_t)next_schema_id(t);
@@ -126,8 +121,8 @@ int table_draft(struct table *t, table_propose_fn *propose, void *ctx, struct er
     if (t->broken && table_reload(t, e))
         return -1;
     int64_t last = t->drafted ? schema_max_id(&t->draft) : 0;
-    if (last < last_column(t))
-        last = last_column(t);
+    if (last < t->last_column)
+        last = t->last_column;
     int rc = propose(ctx, table_schema(t), (int32_t)last, &next, e);
     if (rc <= 0)
         return rc;
@@ -135,8 +130,8 @@ int table_draft(struct table *t, table_propose_fn *propose, void *ctx, struct er
     if (t->drafted) {
         schema_fini(&t->draft);
     } else {
-        t->draft_of = table_json_number(t->meta, "current-schema-id");
-        t->draft_last = last_column(t);
+        t->draft_of = table_json_number(table_meta(t), "current-schema-id");
+        t->draft_last = t->last_column;
     }
     t->draft = next;
     t->drafted = true;
@@ -145,8 +140,8 @@ int table_draft(struct table *t, table_propose_fn *propose, void *ctx, struct er
 
 int table_draft_stands(const struct table *t, struct err *e)
 {
-    if (!t->drafted || (table_json_number(t->meta, "current-schema-id") == t->draft_of &&
-                        last_column(t) == t->draft_last))
+    if (!t->drafted || (table_json_number(table_meta(t), "current-schema-id") == t->draft_of &&
+                        t->last_column == t->draft_last))
         return 0;
     return err_set(e, ERR_FENCED, "somebody changed its columns meanwhile; the rows have to be read again");
 }
@@ -169,5 +164,5 @@ json_t *table_schema_json(const struct table *t)
     if (t->drafted)
         return schema_json(t, &t->draft);
     return json_incref(
-        table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id", t->schema.schema_id));
+        table_json_by_id(json_object_get(table_meta(t), "schemas"), "schema-id", t->schema.schema_id));
 }

@@ -22,7 +22,7 @@ static int get_uri(struct table *t, const char *uri, struct buf *out, struct err
 
 static int read_list(struct table *t, struct iceberg_refs *out, struct err *e)
 {
-    const json_t *base = table_current_snapshot(t->meta);
+    const json_t *base = t->current;
     struct buf bytes = {0};
     *out = (struct iceberg_refs){0};
     if (!base)
@@ -60,7 +60,7 @@ static int put_merged(struct table *t, struct iceberg_merge *m,
     char id[37];
     struct buf bytes = {0};
     const json_t *schema =
-        table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id", t->schema.schema_id);
+        table_json_by_id(json_object_get(table_meta(t), "schemas"), "schema-id", t->schema.schema_id);
     t->lake->random(t->lake->random_ctx, sync, sizeof sync);
     table_uuid4(t->lake, id);
     iceberg_manifest_wrap(&bytes, schema, t->spec.json, t->spec.spec_id, t->spec.fields, t->spec.n,
@@ -151,7 +151,7 @@ static void make_list(struct table *t, const struct iceberg_manifest_entry *own,
     char id[37], ids[3][32];
     struct buf bytes = {0}, body = {0};
     int64_t records = own->uri != NULL;
-    const json_t *base = table_current_snapshot(t->meta);
+    const json_t *base = t->current;
     t->lake->random(t->lake->random_ctx, sync, sizeof sync);
     table_uuid4(t->lake, id);
     snprintf(ids[0], 32, "%lld", (long long)own->snapshot_id);
@@ -311,7 +311,7 @@ static bool newest(void *ctx, const struct table_file *f)
 
 int table_facts(struct table *t, struct table_facts *out, struct err *e)
 {
-    const json_t *s = table_current_snapshot(t->meta), *summary = json_object_get(s, "summary");
+    const json_t *s = t->current, *summary = json_object_get(s, "summary");
     const char *rows = table_json_text(summary, "total-records"),
                *files = table_json_text(summary, "total-data-files"),
                *bytes = table_json_text(summary, "total-files-size");
@@ -320,7 +320,7 @@ int table_facts(struct table *t, struct table_facts *out, struct err *e)
                                 .files = files ? atoll(files) : 0,
                                 .bytes = bytes ? atoll(bytes) : 0,
                                 .snapshots =
-                                    (int64_t)json_array_size(json_object_get(t->meta, "snapshots")),
+                                    (int64_t)json_array_size(json_object_get(table_meta(t), "snapshots")),
                                 .newest_event_us = INT64_MIN,
                                 .last_commit_ms = table_json_number(s, "timestamp-ms")};
     const struct field *time = field_child(&t->schema.root, "event_time");

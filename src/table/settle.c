@@ -27,11 +27,11 @@ static bool there(const struct table *t, const struct append_attempt *attempt)
     const char *next = attempt->change->next;
     size_t i;
     json_t *j;
-    if (table_json_by_id(json_object_get(t->meta, "snapshots"), "snapshot-id",
+    if (table_json_by_id(json_object_get(table_meta(t), "snapshots"), "snapshot-id",
                          attempt->snapshot_id) ||
         (next && t->location && strcmp(t->location, next) == 0))
         return true;
-    json_array_foreach(json_object_get(t->meta, "metadata-log"), i, j)
+    json_array_foreach(json_object_get(table_meta(t), "metadata-log"), i, j)
     {
         const char *file = table_json_text(j, "metadata-file");
         if (next && file && strcmp(file, next) == 0)
@@ -50,7 +50,7 @@ static bool passed(const struct table *t, const struct append_attempt *attempt)
         return !t->planned;
     if (!t->lake->catalog->writes_metadata)
         return strcmp(t->location, c->base) != 0;
-    return table_json_number(t->meta, "last-sequence-number") >=
+    return table_json_number(table_meta(t), "last-sequence-number") >=
            table_json_number(c->meta, "last-sequence-number");
 }
 

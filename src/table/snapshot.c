@@ -49,7 +49,7 @@ static void sum_up(json_t *summary, const json_t *parent, const char *total, con
 static json_t *summary_json(struct table *t, const struct append *a, const struct prepared *p)
 {
     json_t *s = json_object();
-    const json_t *parent = json_object_get(table_current_snapshot(t->meta), "summary");
+    const json_t *parent = json_object_get(t->current, "summary");
     json_object_set_new(s, "operation", json_string("append"));
     sum_up(s, parent, "total-data-files", "added-data-files", p->n);
     sum_up(s, parent, "total-records", "added-records", p->rows);
@@ -127,7 +127,7 @@ static json_t *snapshot_json(struct table *t, const json_t *meta, const struct a
                              const struct prepared *p, int64_t snapshot_id, const char *list)
 {
     json_t *s = json_object();
-    const json_t *parent = table_current_snapshot(t->meta);
+    const json_t *parent = t->current;
     json_object_set_new(s, "snapshot-id", json_integer(snapshot_id));
     if (parent)
         json_object_set_new(s, "parent-snapshot-id",
@@ -155,7 +155,7 @@ static json_t *member(json_t *object, const char *key, json_t *otherwise)
  * meanwhile moved the branch. */
 static void require_parent(struct table *t, struct table_change *c)
 {
-    const json_t *parent = table_current_snapshot(t->meta);
+    const json_t *parent = t->current;
     json_t *r = table_require(c, "assert-ref-snapshot-id");
     json_object_set_new(r, "ref", json_string("main"));
     json_object_set_new(r, "snapshot-id",
@@ -201,7 +201,7 @@ static int64_t summary_number(const json_t *summary, const char *key)
 void table_snapshots(const struct table *t, void (*each)(void *, const struct table_snapshot *),
                      void *ctx)
 {
-    const json_t *list = json_object_get(t->meta, "snapshots");
+    const json_t *list = json_object_get(table_meta(t), "snapshots");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *j = json_array_get(list, i), *summary = json_object_get(j, "summary");
         const char *operation = table_json_text(summary, "operation");

@@ -39,7 +39,7 @@ json_t *table_json_by_id(const json_t *list, const char *key, int64_t id)
     return NULL;
 }
 
-json_t *table_current_snapshot(const json_t *meta)
+static json_t *current_snapshot(const json_t *meta)
 {
     const json_t *id = json_object_get(meta, "current-snapshot-id");
     return json_is_integer(id) ? table_json_by_id(json_object_get(meta, "snapshots"), "snapshot-id",
@@ -134,9 +134,9 @@ static bool field_writable(const struct table *t, const struct partition_field *
 static int read_spec(struct table *t, struct err *e)
 {
     struct table_fields *s = &t->spec;
-    s->spec_id = (int32_t)table_json_number(t->meta, "default-spec-id");
+    s->spec_id = (int32_t)table_json_number(table_meta(t), "default-spec-id");
     const json_t *spec =
-        table_json_by_id(json_object_get(t->meta, "partition-specs"), "spec-id", s->spec_id);
+        table_json_by_id(json_object_get(table_meta(t), "partition-specs"), "spec-id", s->spec_id);
     json_t *fields = json_object_get(spec, "fields");
     size_t n = json_array_size(fields);
     json_decref(s->json);
@@ -164,13 +164,13 @@ static int read_spec(struct table *t, struct err *e)
 
 static int read_base(struct table *t, struct err *e)
 {
-    const char *uuid = table_json_text(t->meta, "table-uuid");
-    if (table_json_number(t->meta, "format-version") != 2)
+    const char *uuid = table_json_text(table_meta(t), "table-uuid");
+    if (table_json_number(table_meta(t), "format-version") != 2)
         return err_set(e, ERR_INVALID,
                        "it is of Iceberg format version %lld; inlet writes version 2",
-                       (long long)table_json_number(t->meta, "format-version"));
-    const json_t *schema = table_json_by_id(json_object_get(t->meta, "schemas"), "schema-id",
-                                            table_json_number(t->meta, "current-schema-id"));
+                       (long long)table_json_number(table_meta(t), "format-version"));
+    const json_t *schema = table_json_by_id(json_object_get(table_meta(t), "schemas"), "schema-id",
+                                            table_json_number(table_meta(t), "current-schema-id"));
     if (!schema || !uuid)
         return err_set(e, ERR_INVALID, "its metadata has no %s",
                        schema ? "table-uuid" : "current schema");
@@ -180,15 +180,18 @@ static int read_base(struct table *t, struct err *e)
     if (*t->uuid && strcmp(t->uuid, uuid) != 0)
         return err_set(e, ERR_FENCED, "it was dropped and made anew by somebody");
     snprintf(t->uuid, sizeof t->uuid, "%s", uuid);
+    t->last_column = table_json_number(table_meta(t), "last-column-id");
     return 0;
 }
 
 int table_take_base(struct table *t, json_t *meta, char *location, json_t *config, struct err *e)
 {
     const char *lies = table_json_text(meta, "location");
-    json_decref(t->meta);
+    table_drop_base(t);
     free(t->location);
     t->meta = meta;
+    t->properties = json_incref(json_object_get(meta, "properties"));
+    t->current = json_incref(current_snapshot(meta));
     t->location = location;
     t->broken = true;
     schema_fini(&t->schema);
@@ -249,7 +252,7 @@ int table_reload(struct table *t, struct err *e)
     if (!rc && !meta && (meta = read_metadata(t->lake->store, now.location, e)) == NULL)
         rc = -1;
     if (!rc) {
-        t->own = t->meta == NULL;
+        t->own = !table_has_base(t);
         rc = table_take_base(t, json_incref(meta), now.location, now.config, e);
         now.location = NULL;
     }
@@ -298,7 +301,7 @@ void table_free(struct table *t)
         return;
     if (t->own_store)
         store_close(t->store);
-    json_decref(t->meta);
+    table_drop_base(t);
     json_decref(t->config);
     json_decref(t->spec.json);
     schema_fini(&t->schema);
@@ -339,7 +342,7 @@ int table_schemas(const struct table *t, void (*each)(void *, const struct schem
 {
     size_t i;
     json_t *j;
-    json_array_foreach(json_object_get(t->meta, "schemas"), i, j)
+    json_array_foreach(json_object_get(table_meta(t), "schemas"), i, j)
     {
         struct schema s;
         if (iceberg_schema_read(&s, j, e))
@@ -382,7 +385,7 @@ int table_ids(const struct table *t, const struct schema *ours, struct schema_id
 
 const char *table_property(const struct table *t, const char *key)
 {
-    return table_json_text(json_object_get(t->meta, "properties"), key);
+    return table_json_text(t->properties, key);
 }
 
 void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
@@ -390,7 +393,7 @@ void table_properties(const struct table *t, void (*each)(void *, const char *, 
 {
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(t->meta, "properties"), key, value)
+    json_object_foreach(t->properties, key, value)
         each(ctx, key, json_string_value(value));
 }
 

@@ -84,6 +84,10 @@ int table_reopen(struct table *t, struct err *e);
 /* Before files are put: reloads where the keys that the catalog gave for them will be over soon. */
 int table_renew(struct table *t, struct err *e);
 
+/* Nobody uses the handle for a while: what it knows of the base is packed, if it takes more than about so many bytes,
+ * until the next use. */
+void table_rest(struct table *t, size_t bytes);
+
 const char *table_name(const struct table *t);
 const char *table_uuid(const struct table *t); /* stays with it; a table made anew has another */
 const struct schema *table_schema(const struct table *t); /* the current one, or its draft; valid until reload */

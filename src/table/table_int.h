@@ -20,7 +20,11 @@ struct table_fields { /* a partition spec, as manifests need it */
 struct table {
     const struct lake *lake;
     char *name, *location; /* location: of the metadata file; NULL where REST does not say it */
-    json_t *meta;
+    json_t *meta;      /* the base: only by table_meta, for it may be packed instead */
+    struct buf packed; /* rest.c */
+    size_t packed_from;
+    json_t *properties, *current; /* its own, and its snapshot (NULL: it is empty), as references */
+    int64_t last_column; /* the base's */
     char uuid[40];
     struct schema schema; /* the base's current one */
     struct schema draft;  /* what it is to become with the next append, where `drafted` says so, ... */
@@ -45,6 +49,10 @@ struct table_change;
 struct table *table_new(const struct lake *lake, const char *name);
 /* Takes both; `config` is borrowed. */
 int table_take_base(struct table *t, json_t *meta, char *location, json_t *config, struct err *e);
+/* rest.c. The base; borrowed, until it is replaced or rests. */
+json_t *table_meta(const struct table *t);
+bool table_has_base(const struct table *t);
+void table_drop_base(struct table *t);
 /* The key of a file in `folder` of the table, or in the folder that the property `setting` names. */
 char *table_key(const struct table *t, const char *setting, const char *folder, const char *file);
 /* The credentials that the catalog gave will be over soon. */
@@ -61,7 +69,6 @@ json_t *table_schema_json(const struct table *t); /* table_schema(t); a new refe
 int64_t table_json_number(const json_t *j, const char *key);
 const char *table_json_text(const json_t *j, const char *key);
 json_t *table_json_by_id(const json_t *list, const char *key, int64_t id);
-json_t *table_current_snapshot(const json_t *meta); /* NULL if the table is empty */
 void table_uuid4(const struct lake *lake, char out[37]);
 
 /* One change, made from the base: see change.c. */

@@ -1,161 +1,10 @@
-/* Tables on a local store and a SQLite catalog in a directory of their own; races are staged by a
- * second handle. KEEP_LAKE=DIR leaves the lake there, to be looked at with another reader. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Tables: what they hold after appends, races and lost answers, staged by a second handle or catalog. See lake.h. */
+#include "lake.h"
 
-#include <cmocka.h>
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "base/mem.h"
 #include "iceberg/manifests.h"
-#include "table/table.h"
-
-#define DAY INT64_C(86400000000)
-
-struct env {
-    char *dir;
-    struct store *store;
-    struct catalog *catalog;
-    struct lake lake;
-    uint64_t seed;
-    struct err e;
-    uint32_t n; /* files made */
-};
-
-static void random_bytes(void *ctx, void *p, size_t n)
-{
-    uint64_t *seed = ctx;
-    for (uint8_t *at = p; n--; at++) {
-        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-        *at = (uint8_t)(*seed >> 56);
-    }
-}
-
-static int set_up(void **state)
-{
-    struct env *v = mem_zalloc(sizeof *v);
-    const char *keep = getenv("KEEP_LAKE");
-    char template[] = "/tmp/inlet-table-XXXXXX";
-    v->dir = mem_strdup(keep ? keep : mkdtemp(template));
-    v->seed = (uint64_t)getpid() * 7919 + (uint64_t)clock_mono_ns();
-    char *db = mem_printf("%s/catalog.db", v->dir);
-    v->store = store_local_open(v->dir, false, &v->e);
-    assert_non_null(v->store);
-    v->catalog = catalog_sqlite_open(db, "default", false, &v->e);
-    assert_non_null(v->catalog);
-    assert_int_equal(v->catalog->ops->namespace_ensure(v->catalog, "events", &v->e), 0);
-    v->lake = (struct lake){.store = v->store,
-                            .catalog = v->catalog,
-                            .clock = &clock_system,
-                            .ns = "events",
-                            .engine_version = "0",
-                            .snapshot_age_ms = 86400000,
-                            .snapshots_max = 50,
-                            .random = random_bytes,
-                            .random_ctx = &v->seed};
-    free(db);
-    *state = v;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct env *v = *state;
-    catalog_close(v->catalog);
-    store_close(v->store);
-    char *cmd = mem_printf("rm -rf '%s'", v->dir);
-    if (!getenv("KEEP_LAKE") && system(cmd) != 0)
-        return -1;
-    free(cmd);
-    free(v->dir);
-    free(v);
-    return 0;
-}
-
-static struct table *make_by(struct env *v, const struct lake *lake, const char *name,
-                             struct table *(*way)(const struct lake *, const char *, const struct table_spec *,
-                                                  struct err *))
-{
-    static const char *const properties[] = {"write.metadata.delete-after-commit.enabled", "true",
-                                             NULL};
-    struct schema s;
-    schema_event_base(&s);
-    struct partition_field day = {COL_EVENT_TIME, "event_time_day", "day"};
-    struct sort_field sort[] = {{COL_EVENT_SUBTYPE}, {COL_EVENT_TIME}};
-    struct table_spec spec = {&s, &day, 1, sort, 2, properties};
-    struct table *t = way(lake, name, &spec, &v->e);
-    schema_fini(&s);
-    assert_non_null(t);
-    return t;
-}
-
-static struct table *make(struct env *v, const char *name)
-{
-    return make_by(v, &v->lake, name, table_create);
-}
-
-static int append_to(struct env *v, struct table *t, struct append *a,
-                     struct append_attempt *attempt, int32_t day)
-{
-    struct partition_value part = {.number = day};
-    struct data_leaf leaf = {.field_id = COL_EVENT_TIME,
-                             .column_bytes = 20,
-                             .values = 10,
-                             .nans = -1,
-                             .has_bounds = true};
-    int64_t lower = day * DAY, upper = day * DAY + 10 + v->n, offset = 4;
-    memcpy(leaf.lower, &lower, 8);
-    memcpy(leaf.upper, &upper, 8);
-    leaf.lower_n = leaf.upper_n = 8;
-    struct data_file f = {table_data_key(t, &part, v->n++), 10, 4, &part, &leaf, 1, &offset, 1};
-    assert_int_equal(store_put(v->store, f.key, "PAR1", 4, &v->e), 0);
-    a->files = &f;
-    a->n_files = 1;
-    int rc = table_append(t, a, attempt, &v->e);
-    free(f.key);
-    return rc;
-}
-
-static void append_ok(struct env *v, struct table *t, int32_t day)
-{
-    struct append a = {0};
-    struct append_attempt attempt = {0};
-    if (append_to(v, t, &a, &attempt, day))
-        fail_msg("%s", v->e.text);
-    append_attempt_fini(&attempt);
-}
-
-struct seen {
-    uint32_t n;
-    int64_t rows, last_sequence;
-    bool ordered, bounds;
-};
-
-static bool see(void *ctx, const struct table_file *f)
-{
-    struct seen *s = ctx;
-    s->ordered &= s->n == 0 || f->sequence_number <= s->last_sequence;
-    s->bounds &= f->has_bounds && f->key != NULL;
-    s->last_sequence = f->sequence_number;
-    s->rows += f->rows;
-    s->n++;
-    return true;
-}
-
-static void check_files(struct env *v, struct table *t, uint32_t n)
-{
-    struct seen s = {.ordered = true, .bounds = true};
-    if (table_files(t, COL_EVENT_TIME, see, &s, &v->e))
-        fail_msg("%s", v->e.text);
-    assert_int_equal(s.n, n);
-    assert_int_equal(s.rows, 10 * n);
-    assert_true(s.ordered && s.bounds);
-}
+#include "table/table_int.h"
 
 static void test_create_append_look(void **state)
 {
@@ -193,13 +42,6 @@ static void test_create_append_look(void **state)
     assert_int_equal(v->e.kind, ERR_NOTFOUND);
 }
 
-static void count_json(void *ctx, const char *key, int64_t bytes, int64_t modified_ms)
-{
-    (void)bytes;
-    (void)modified_ms;
-    *(uint32_t *)ctx += strstr(key, ".metadata.json") != NULL;
-}
-
 static void count_avro(void *ctx, const char *key, int64_t bytes, int64_t modified_ms)
 {
     (void)bytes;
@@ -226,26 +68,6 @@ static void test_many_appends_merge_and_trim(void **state)
         v->store->ops->list(v->store, "events/many/metadata/", count_avro, &merged, &v->e), 0);
     assert_int_equal(merged, 2);
     table_free(t);
-}
-
-struct watch {
-    struct env *v;
-    struct table *other;
-    uint32_t calls, rebased, races;
-    enum err_kind answer;
-};
-
-static int validate(void *ctx, const struct table *t, bool rebased, struct err *e)
-{
-    struct watch *w = ctx;
-    assert_non_null(table_name(t));
-    w->calls++;
-    w->rebased += rebased;
-    if (w->answer)
-        return err_set(e, w->answer, "no");
-    if (w->calls <= w->races)
-        append_ok(w->v, w->other, 7);
-    return 0;
 }
 
 static void test_lost_races_are_rebased(void **state)
@@ -279,91 +101,6 @@ static void test_fenced_offers_nothing(void **state)
     assert_false(attempt.offered);
     check_files(v, t, 0);
     table_free(t);
-}
-
-/* ---- answers lost: a catalog between us and the real one */
-
-enum fate { ANSWERED, LOST_AFTER, LOST_BEFORE, REFUSED };
-struct flaky {
-    struct catalog base;
-    struct catalog *real;
-    const enum fate *fates; /* of the next swaps; past `n`: ANSWERED */
-    uint32_t n, at;
-    char *held_base, *held_next; /* the last that was lost before it acted */
-};
-
-static struct flaky *flaky_of(struct catalog *c)
-{
-    return (struct flaky *)(void *)c;
-}
-static int flaky_load(struct catalog *c, const char *ns, const char *table,
-                      struct catalog_table *out, struct err *e)
-{
-    struct catalog *r = flaky_of(c)->real;
-    return r->ops->load(r, ns, table, out, e);
-}
-static int flaky_swap(struct catalog *c, const char *ns, const char *table,
-                      const struct catalog_change *change, struct catalog_table *out, struct err *e)
-{
-    struct flaky *f = flaky_of(c);
-    enum fate fate = f->at < f->n ? f->fates[f->at] : ANSWERED;
-    f->at++;
-    if (fate == REFUSED)
-        return err_set(e, ERR_RETRY, "throttled");
-    if (fate == LOST_BEFORE) {
-        free(f->held_base);
-        free(f->held_next);
-        f->held_base = mem_strdup(change->base);
-        f->held_next = mem_strdup(change->next);
-        return err_set(e, ERR_UNKNOWN, "lost before");
-    }
-    int rc = f->real->ops->swap(f->real, ns, table, change, out, e);
-    return fate == LOST_AFTER ? err_set(e, ERR_UNKNOWN, "lost after") : rc;
-}
-static int flaky_create(struct catalog *c, const char *ns, const char *table,
-                        const struct catalog_change *change, struct catalog_table *out, struct err *e)
-{
-    struct flaky *f = flaky_of(c);
-    enum fate fate = f->at < f->n ? f->fates[f->at] : ANSWERED;
-    f->at++;
-    if (fate == LOST_BEFORE)
-        return err_set(e, ERR_UNKNOWN, "lost before");
-    int rc = f->real->ops->create(f->real, ns, table, change, out, e);
-    return fate == LOST_AFTER ? err_set(e, ERR_UNKNOWN, "lost after") : rc;
-}
-static const struct catalog_ops flaky_ops = {.load = flaky_load, .create = flaky_create, .swap = flaky_swap};
-
-/* What was held back arrives after all. */
-static int arrive(struct flaky *f, const char *table, struct err *e)
-{
-    struct catalog_change change = {.base = f->held_base, .next = f->held_next};
-    struct catalog_table none = {0};
-    return f->real->ops->swap(f->real, "events", table, &change, &none, e);
-}
-
-static struct flaky flaky_begin(struct env *v, const enum fate *fates, uint32_t n)
-{
-    struct flaky f = {.base = {&flaky_ops, false}, .real = v->catalog, .fates = fates, .n = n};
-    return f;
-}
-static void flaky_fini(struct flaky *f)
-{
-    free(f->held_base);
-    free(f->held_next);
-}
-
-/* Appends through the flaky catalog; what settling says. */
-static enum settled append_lost(struct env *v, struct table *t, struct append_attempt *attempt)
-{
-    struct append a = {0};
-    enum settled s = SETTLED_UNKNOWN;
-    assert_int_equal(append_to(v, t, &a, attempt, 7), -1);
-    assert_int_equal(v->e.kind, ERR_UNKNOWN);
-    assert_true(attempt->offered);
-    if (table_settle(t, attempt, &s, &v->e) == 0)
-        return s;
-    assert_int_equal(v->e.kind, ERR_UNKNOWN);
-    return SETTLED_UNKNOWN;
 }
 
 static void test_a_lost_answer_is_settled(void **state)
@@ -419,17 +156,6 @@ static void test_a_lost_answer_is_settled(void **state)
         table_free(other);
         flaky_fini(&f);
     }
-}
-
-static int propose_extra(void *ctx, const struct schema *current, int32_t last, struct schema *out,
-                         struct err *e)
-{
-    (void)ctx, (void)e;
-    if (field_child(&current->root, "extra"))
-        return 0;
-    schema_dup(out, current);
-    field_add(&out->root, last + 1, "extra", "Extra", false, TYPE_LONG);
-    return 1;
 }
 
 static void test_evolving_under_lost_answers(void **state)
@@ -497,20 +223,6 @@ static void test_files_of_another_spec_are_fenced(void **state)
     table_free(t);
 }
 
-static int propose(void *ctx, const struct schema *current, int32_t last, struct schema *out,
-                   struct err *e)
-{
-    const char *name = ctx;
-    (void)e;
-    if (field_child(&current->root, name))
-        return 0;
-    schema_dup(out, current);
-    struct field *f = field_add(&out->root, last + 1, name, "Key", false, TYPE_LIST);
-    struct field *el = field_add(f, last + 2, "element", NULL, false, TYPE_STRUCT);
-    field_add(el, last + 3, "x", NULL, false, TYPE_LONG);
-    return 1;
-}
-
 static void test_evolve(void **state)
 {
     struct env *v = *state;
@@ -528,218 +240,6 @@ static void test_evolve(void **state)
     check_files(v, t, 1);
     table_free(t);
     table_free(other);
-}
-
-static int64_t current_columns(struct env *v, const char *name, int32_t *schema_id)
-{
-    struct table *t = table_load(&v->lake, name, &v->e);
-    assert_non_null(t);
-    int64_t n = table_schema(t)->root.n_children;
-    *schema_id = table_schema(t)->schema_id;
-    table_free(t);
-    return n;
-}
-
-/* A draft is nobody else's business until the append that brings it, and goes along over lost races. */
-static void test_a_draft_comes_with_the_append(void **state)
-{
-    struct env *v = *state;
-    char one[] = "one", two[] = "two";
-    struct table *t = make(v, "draft"), *other = make(v, "draft");
-    int32_t id;
-    append_ok(v, t, 1);
-    assert_int_equal(table_draft(t, propose, one, &v->e), 0);
-    assert_int_equal(table_draft(t, propose, two, &v->e), 0);
-    assert_int_equal(table_draft(t, propose, two, &v->e), 0); /* there already */
-    int32_t drafted = table_schema(t)->schema_id;
-    assert_int_equal(field_child(&table_schema(t)->root, "two")->id, ENVELOPE_COLUMNS + 4);
-    assert_int_equal(current_columns(v, "draft", &id), ENVELOPE_COLUMNS);
-    append_ok(v, other, 2); /* of the same columns: no hindrance */
-    assert_true(table_has_draft(t));
-    append_ok(v, t, 3);
-    assert_false(table_has_draft(t));
-    assert_int_equal(current_columns(v, "draft", &id), ENVELOPE_COLUMNS + 2);
-    assert_int_equal(id, drafted);
-    check_files(v, t, 3);
-    assert_int_equal(table_reload(other, &v->e), 0);
-    assert_true(schema_same(table_schema(t), table_schema(other)));
-    assert_int_equal(table_evolve(other, propose_extra, NULL, &v->e), 0);
-    append_ok(v, t, 4);
-    assert_int_equal(field_child(&table_schema(t)->root, "extra")->id, ENVELOPE_COLUMNS + 7);
-    table_free(t);
-    table_free(other);
-}
-
-/* Ids that somebody else gave meanwhile: not a byte that was made by the draft may go in. */
-static void test_a_draft_is_fenced_by_anothers_columns(void **state)
-{
-    struct env *v = *state;
-    char one[] = "one", two[] = "two";
-    for (int late = 0; late < 2; late++) { /* before the append begins, and in a race with it */
-        const char *name = late ? "late" : "early";
-        struct table *t = make(v, name), *other = make(v, name);
-        struct append a = {0};
-        struct append_attempt attempt = {0};
-        append_ok(v, t, 1);
-        assert_int_equal(table_reload(other, &v->e), 0);
-        assert_int_equal(table_draft(t, propose, one, &v->e), 0);
-        assert_int_equal(table_evolve(other, propose, two, &v->e), 0);
-        if (!late)
-            assert_int_equal(table_reload(t, &v->e), 0);
-        for (int tries = 0; tries < 2; tries++) {
-            assert_int_equal(append_to(v, t, &a, &attempt, 2), -1);
-            assert_int_equal(v->e.kind, ERR_FENCED);
-        }
-        check_files(v, other, 1);
-        assert_int_equal(table_reopen(t, &v->e), 0);
-        assert_false(table_has_draft(t));
-        assert_int_equal(table_draft(t, propose, one, &v->e), 0);
-        assert_int_equal(field_child(&table_schema(t)->root, "one")->id, ENVELOPE_COLUMNS + 4);
-        append_ok(v, t, 3);
-        check_files(v, t, 2);
-        append_attempt_fini(&attempt);
-        table_free(t);
-        table_free(other);
-    }
-}
-
-static void test_a_draft_under_lost_answers(void **state)
-{
-    struct env *v = *state;
-    static const enum fate cases[][2] = {{LOST_AFTER}, {LOST_BEFORE}, {LOST_BEFORE, LOST_AFTER}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char name[16];
-        int32_t id;
-        snprintf(name, sizeof name, "lost%zu", i);
-        table_free(make(v, name));
-        struct flaky f = flaky_begin(v, cases[i], 2);
-        struct lake lake = v->lake;
-        struct append_attempt attempt = {0};
-        enum settled s;
-        lake.catalog = &f.base;
-        struct table *t = table_load(&lake, name, &v->e);
-        assert_int_equal(table_draft(t, propose_extra, NULL, &v->e), 0);
-        if ((s = append_lost(v, t, &attempt)) == SETTLED_UNKNOWN)
-            assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
-        assert_int_equal(s, SETTLED_COMMITTED);
-        assert_false(table_has_draft(t));
-        assert_int_equal(current_columns(v, name, &id), ENVELOPE_COLUMNS + 1);
-        append_ok(v, t, 4);
-        check_files(v, t, 2);
-        append_attempt_fini(&attempt);
-        table_free(t);
-        flaky_fini(&f);
-    }
-}
-
-static void count_schema(void *ctx, const struct schema *s)
-{
-    (void)s;
-    ++*(uint32_t *)ctx;
-}
-
-/* A planned table is nobody else's business until the append that makes it, with the columns drafted by then. */
-static void test_a_planned_table_comes_with_its_first_append(void **state)
-{
-    struct env *v = *state;
-    char one[] = "one";
-    uint32_t jsons = 0, schemas = 0;
-    struct table *t = make_by(v, &v->lake, "planned", table_plan);
-    assert_true(table_planned(t));
-    assert_null(table_load(&v->lake, "planned", &v->e));
-    assert_int_equal(v->e.kind, ERR_NOTFOUND);
-    assert_int_equal(table_draft(t, propose, one, &v->e), 0);
-    append_ok(v, t, 1);
-    assert_false(table_planned(t) || table_has_draft(t));
-    assert_int_equal(v->store->ops->list(v->store, "events/planned/metadata/", count_json, &jsons, &v->e), 0);
-    assert_int_equal(jsons, 1);
-    assert_int_equal(table_schemas(t, count_schema, &schemas, &v->e), 0);
-    assert_int_equal(schemas, 1); /* those before it were drafts */
-    struct table *other = make_by(v, &v->lake, "planned", table_plan);
-    assert_false(table_planned(other));
-    assert_true(schema_same(table_schema(t), table_schema(other)));
-    assert_string_equal(table_uuid(t), table_uuid(other));
-    append_ok(v, other, 2);
-    append_ok(v, t, 3);
-    check_files(v, t, 3);
-    table_free(t);
-    table_free(other);
-}
-
-/* Made by somebody else before the append, or in a race with it. */
-static void test_a_planned_table_is_fenced_by_anothers(void **state)
-{
-    struct env *v = *state;
-    for (int late = 0; late < 2; late++) {
-        const char *name = late ? "theirs_late" : "theirs";
-        struct table *t = make_by(v, &v->lake, name, table_plan);
-        struct table *other = make_by(v, &v->lake, name, table_plan);
-        struct watch w = {.v = v, .other = other, .races = 1};
-        struct append a = {0};
-        struct append_attempt attempt = {0};
-        if (late) {
-            a.validate = validate;
-            a.validate_ctx = &w;
-        } else {
-            append_ok(v, other, 7);
-        }
-        for (int tries = 0; tries < 2; tries++) {
-            assert_int_equal(append_to(v, t, &a, &attempt, 2), -1);
-            assert_int_equal(v->e.kind, ERR_FENCED);
-        }
-        check_files(v, other, 1);
-        a.validate = NULL;
-        assert_int_equal(table_reopen(t, &v->e), 0);
-        assert_string_equal(table_uuid(t), table_uuid(other));
-        append_ok(v, t, 3);
-        check_files(v, t, 2);
-        append_attempt_fini(&attempt);
-        table_free(t);
-        table_free(other);
-    }
-}
-
-static void test_a_planned_table_under_lost_answers(void **state)
-{
-    struct env *v = *state;
-    static const struct {
-        enum fate fates[2];
-        bool other; /* somebody makes it before it is settled */
-        enum settled want;
-    } cases[] = {{{LOST_AFTER}, false, SETTLED_COMMITTED},
-                 {{LOST_BEFORE}, false, SETTLED_COMMITTED},
-                 {{LOST_BEFORE, LOST_AFTER}, false, SETTLED_COMMITTED},
-                 {{LOST_BEFORE}, true, SETTLED_NOT}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "plan%zu", i);
-        struct flaky f = flaky_begin(v, cases[i].fates, 2);
-        struct lake lake = v->lake;
-        struct append_attempt attempt = {0};
-        struct append a = {0};
-        enum settled s = SETTLED_UNKNOWN;
-        lake.catalog = &f.base;
-        struct table *t = make_by(v, &lake, name, table_plan);
-        assert_int_equal(append_to(v, t, &a, &attempt, 7), -1);
-        assert_int_equal(v->e.kind, ERR_UNKNOWN);
-        if (cases[i].other)
-            table_free(make(v, name));
-        if (table_settle(t, &attempt, &s, &v->e)) {
-            assert_int_equal(v->e.kind, ERR_UNKNOWN);
-            assert_int_equal(table_settle(t, &attempt, &s, &v->e), 0);
-        }
-        assert_int_equal(s, cases[i].want);
-        if (s == SETTLED_COMMITTED) {
-            append_ok(v, t, 4);
-            check_files(v, t, 2);
-        } else {
-            assert_int_equal(append_to(v, t, &a, &attempt, 7), -1);
-            assert_int_equal(v->e.kind, ERR_FENCED);
-        }
-        append_attempt_fini(&attempt);
-        table_free(t);
-        flaky_fini(&f);
-    }
 }
 
 static void test_properties_alone_make_no_snapshot(void **state)
@@ -891,6 +391,87 @@ static void test_an_old_base_is_looked_at_again(void **state)
     json_decref(catalog.meta);
 }
 
+static void count_snapshot(void *ctx, const struct table_snapshot *s)
+{
+    (void)s;
+    ++*(uint32_t *)ctx;
+}
+
+static uint32_t snapshots_of(const struct table *t)
+{
+    uint32_t n = 0;
+    table_snapshots(t, count_snapshot, &n);
+    return n;
+}
+
+/* Packed, the base says what it said before, and goes on from there. */
+static void test_a_table_that_rests(void **state)
+{
+    struct env *v = *state;
+    struct table *t = make(v, "rests");
+    static const char *const pairs[] = {"inlet.k", "v", NULL};
+    char one[] = "one";
+    for (int32_t day = 0; day < 5; day++) {
+        struct append a = {.set_properties = pairs};
+        struct append_attempt attempt = {0};
+        assert_int_equal(append_to(v, t, &a, &attempt, day), 0);
+    }
+    table_rest(t, (size_t)1 << 30); /* not worth it */
+    assert_non_null(t->meta);
+    table_rest(t, 0);
+    assert_null(t->meta);
+    table_rest(t, 0);
+    assert_string_equal(table_property(t, "inlet.k"), "v");
+    assert_int_equal(table_reload(t, &v->e), 0); /* nothing new */
+    assert_null(t->meta);
+    assert_int_equal(snapshots_of(t), 5);
+    table_rest(t, 0);
+    append_ok(v, t, 5);
+    table_rest(t, 0);
+    assert_int_equal(table_evolve(t, propose, one, &v->e), 0);
+    table_rest(t, 0);
+    check_files(v, t, 6);
+    table_rest(t, 0);
+    table_free(t);
+    t = make(v, "rests");
+    check_files(v, t, 6);
+    assert_int_equal(snapshots_of(t), 6);
+    table_free(t);
+}
+
+/* An offer shares what it does not change with the base, and a refused one leaves that as it was. */
+static void test_a_refused_offer_changes_nothing(void **state)
+{
+    static const enum fate fates[] = {REFUSED};
+    static const char *const before[] = {"inlet.k", "before", "inlet.l", "before", NULL};
+    static const char *const after[] = {"inlet.k", "after", NULL}, *const gone[] = {"inlet.l", NULL};
+    struct env *v = *state;
+    struct flaky f = flaky_begin(v, fates, 1);
+    struct lake lake = v->lake;
+    struct append a = {.set_properties = before}, refused = {.set_properties = after, .remove_properties = gone};
+    struct append_attempt attempt[5] = {{0}};
+    char one[] = "one";
+    lake.snapshots_max = 2;
+    struct table *t = make(v, "refused");
+    for (int32_t day = 0; day < 3; day++)
+        assert_int_equal(append_to(v, t, &a, &attempt[day], day), 0);
+    table_free(t);
+    lake.catalog = &f.base;
+    t = make_by(v, &lake, "refused", table_create);
+    json_t *base = json_deep_copy(t->meta);
+    assert_int_equal(table_draft(t, propose, one, &v->e), 0);
+    assert_int_equal(append_to(v, t, &refused, &attempt[3], 7), -1);
+    assert_int_equal(v->e.kind, ERR_RETRY);
+    assert_true(json_equal(t->meta, base));
+    assert_int_equal(append_to(v, t, &refused, &attempt[4], 7), 0);
+    assert_int_equal(snapshots_of(t), 2);
+    assert_string_equal(table_property(t, "inlet.k"), "after");
+    assert_null(table_property(t, "inlet.l"));
+    json_decref(base);
+    table_free(t);
+    flaky_fini(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -903,15 +484,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_table_made_anew_fences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_of_another_spec_are_fenced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_evolve, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_draft_comes_with_the_append, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_draft_is_fenced_by_anothers_columns, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_draft_under_lost_answers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_planned_table_comes_with_its_first_append, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_planned_table_is_fenced_by_anothers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_planned_table_under_lost_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_alone_make_no_snapshot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_move_what_is_asserted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_old_base_is_looked_at_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_table_that_rests, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_refused_offer_changes_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
