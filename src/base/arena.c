@@ -158,22 +158,32 @@ static void *take(struct arena *a, size_t n, size_t align)
     return p;
 }
 
+static bool has_own(size_t bytes)
+{
+    return SEPARATE || bytes >= OWN_MIN;
+}
+
+void arena_give(struct arena *a, void *p, size_t bytes)
+{
+    if (p && has_own(bytes))
+        drop_block(a, (struct arena_block *)(void *)((uint8_t *)p - HEAD));
+    else if (p)
+        add_hole(a, p, rounded(bytes));
+}
+
 void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t *n, size_t align)
 {
     size_t had = rounded(old), want = rounded(*n);
-    bool own = SEPARATE || old >= OWN_MIN;
+    bool own = has_own(old);
     invariant(*n <= SIZE_MAX / 4 && align <= HEAD);
     if (p && !own && (uint8_t *)p + had == a->at && *n >= old && *n < OWN_MIN &&
         (size_t)(a->end - a->at) >= want - had) {
         a->at += want - had;
         return p;
     }
-    void *q = SEPARATE || *n >= OWN_MIN ? take_own(a, n) : take(a, *n, align);
+    void *q = has_own(*n) ? take_own(a, n) : take(a, *n, align);
     if (p && used)
         memcpy(q, p, used);
-    if (p && own)
-        drop_block(a, (struct arena_block *)(void *)((uint8_t *)p - HEAD));
-    else if (p)
-        add_hole(a, p, had);
+    arena_give(a, p, old);
     return q;
 }

@@ -23,5 +23,7 @@ void arena_fini(struct arena *a); /* `total` goes down again */
 /* An array of `old` bytes (p may be NULL) of which `used` count, with room for at least *n, and as many as *n
  * says then: moved if need be. `align` is a power of two up to 64. Not zeroed, never NULL. */
 void *arena_regrow(struct arena *a, void *p, size_t old, size_t used, size_t *n, size_t align);
+/* An array of so many bytes goes before the others. */
+void arena_give(struct arena *a, void *p, size_t bytes);
 
 #endif

@@ -363,8 +363,8 @@ static inline const uint8_t *envelope_name(struct fast *f, const uint8_t *p)
 }
 
 /* created_at as nearly all are: seconds in ten digits, and up to seven after the point. Up to six a double
- * holds, divided by a power of ten that is exact; and its text gives them back. created_datetime is left in
- * pieces: what is written here byte by byte would be waited for when it is copied. */
+ * holds, divided by a power of ten that is exact; and its text gives them back. What is not time_us is left to
+ * heads.c. */
 static inline const uint8_t *envelope_time(struct fast *f, const uint8_t *p)
 {
     static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
@@ -374,7 +374,7 @@ static inline const uint8_t *envelope_time(struct fast *f, const uint8_t *p)
     if (f->met_time)
         return NULL;
     f->met_time = true;
-    f->out->fraction = NULL;
+    f->out->form = HEAD_ODD_TIME;
     if (f->s->env.time_unit > UNIT_SECONDS || *p == '0' || bytes_digits16(p, &whole) != 10)
         return fast_time(f, p);
     if (p[10] == '.') {
@@ -383,15 +383,12 @@ static inline const uint8_t *envelope_time(struct fast *f, const uint8_t *p)
             return fast_time(f, p);
     }
     const uint8_t *after = p + 10 + (places ? places + 1 : 0);
-    uint64_t m = whole * tens[places] + part;
     t->exact = true;
-    t->number = (double)m / (double)tens[places];
     if ((*after | 0x20) == 'e' ||
-        (places > 6 && !event_time_nearest(m, places, whole, part, &t->number, &t->exact)))
+        (places > 6 && !event_time_nearest(whole * tens[7] + part, 7, whole, part, &t->number, &t->exact)))
         return fast_time(f, p);
     t->time_us = (int64_t)(whole * 1000000 + (places > 6 ? part / 10 : part * tens[6 - places]));
-    f->out->of_day = event_time_of_day((int64_t)whole, &f->s->times);
-    f->out->fraction = p + 10;
+    f->out->form = places | (places > 6 ? (uint32_t)(part % 10) << 4 : 0);
     f->out->created_at = (struct str){(const char *)p, (size_t)(after - p)};
     return after;
 }

@@ -259,7 +259,7 @@ static void keep_hints(struct shape *sh, const struct rowset *r)
     if (r->rows < sh->hint_rows)
         return;
     sh->hint_rows = r->rows;
-    for (uint32_t i = 0; i < ENV_COLUMNS; i++)
+    for (uint32_t i = ENV_SEQUENCE; i < ENV_COLUMNS; i++)
         learn_hint(&sh->envelope_hints[i], &r->cols[i].col);
     for (uint32_t i = ENV_COLUMNS; i < r->n_cols; i++)
         learn_hint(&sh->columns[i - ENV_COLUMNS].hint, &r->cols[i].col);
@@ -286,6 +286,7 @@ static struct rowset *detach(struct rowset *r)
 static void put_by(struct shredder *s, struct shape *sh, uint32_t i)
 {
     struct rowset *r = sh->sets[i];
+    heads_columns(r, &s->times);
     rows_levels(r, sh);
     sh->sets[i] = sh->sets[--sh->n_sets];
     s->partitions--;
@@ -478,44 +479,30 @@ void shred_roll_back(struct shredder *s)
     memset(s->bits, 0, s->cap_bits * sizeof *s->bits);
 }
 
-/* created_datetime of its pieces: "YYYY-MM-DDT" "HH:MM:SS" ".123456" "Z". */
-static void put_datetime(struct shredder *s, struct column *c, const struct fast_event *ev)
+static void put_head(struct shredder *s, int64_t arrived_us, struct str uuid, const struct fast_event *ev)
 {
-    size_t digits = ev->created_at.n - 10;
-    if (c->cap_bytes - c->n_bytes < 64)
-        column_grow_bytes(c, 64);
-    if (c->n_values == c->cap_values)
-        column_grow_values(c, 1);
-    uint8_t *to = c->bytes + c->n_bytes;
-    memcpy(to, s->times.date, 16);
-    memcpy(to + 11, &ev->of_day, 8);
-    memcpy(to + 19, ev->fraction, 8);
-    to[19 + digits] = 'Z';
-    c->lens[c->n_values++] = (uint32_t)(20 + digits);
-    c->n_bytes += 20 + digits;
+    struct rowset *set = s->set;
+    uint32_t form = ev->form | (ev->key.text ? HEAD_ODD_ID : 0);
+    if (__builtin_expect(set->rows == set->cap_heads, 0))
+        heads_grow(set, s->shape->hint_rows);
+    struct row_head *h = &set->heads[set->rows];
+    __builtin_prefetch(h + 4, 1);
+    *h = (struct row_head){{ev->key.id[0], ev->key.id[1]}, ev->time.time_us, arrived_us, form};
+    if (__builtin_expect(form >= HEAD_ODD_ID, 0))
+        heads_odd(set, form, uuid, &ev->time);
 }
 
-/* The columns that are ours, after the event's own. `pieces` may be NULL. */
-static void finish_row(struct shredder *s, const struct shred_record *r, struct str uuid,
-                       const struct event_time *t, struct str created_at,
-                       const struct fast_event *pieces)
+/* What is ours of the row, after the event's own. */
+static void finish_row(struct shredder *s, const struct shred_record *r, const struct fast_event *ev)
 {
     struct rowset *set = s->set;
     struct rowset_column *c = set->cols;
-    if (!t->exact) {
+    if (!ev->time.exact) {
         s->path[0] = str_of("created_at");
         s->n_path = 1;
-        walk_rescue(s, (const uint8_t *)created_at.p, created_at.n);
+        walk_rescue(s, (const uint8_t *)ev->created_at.p, ev->created_at.n);
     }
-    column_text_padded(&c[ENV_UUID].col, uuid.p, uuid.n);
-    column_real(&c[ENV_CREATED_AT].col, t->number);
-    if (pieces && pieces->fraction)
-        put_datetime(s, &c[ENV_DATETIME].col, pieces);
-    else
-        column_text_padded(&c[ENV_DATETIME].col, t->datetime, t->datetime_n);
-    column_number(&c[ENV_TIME].col, t->time_us);
-    column_number(&c[ENV_ARRIVED].col, r->arrived_us);
-    s->bits[0] |= 1u << ENV_DATETIME | 1u << ENV_ARRIVED;
+    put_head(s, r->arrived_us, ev->uuid, ev);
     if (r->seq_text) {
         column_text(&c[ENV_SEQUENCE].col, r->seq_text, r->seq_text_n);
         rows_set(s->bits, ENV_SEQUENCE);
@@ -534,11 +521,9 @@ static void finish_row(struct shredder *s, const struct shred_record *r, struct 
     s->counts.rows++;
 }
 
-static void put_row(struct shredder *s, const struct shred_record *r, struct str uuid,
-                    const struct event_time *t, const struct json_tok *created_at)
+static void put_row(struct shredder *s, const struct shred_record *r, const struct fast_event *ev)
 {
-    struct rowset *set = shred_set_of(s, s->shape, t->time_us);
-    bool quoted = created_at->kind == TOK_STRING;
+    struct rowset *set = shred_set_of(s, s->shape, ev->time.time_us);
     s->set = set;
     s->row = set->rows;
     s->rescued.n = 0;
@@ -554,10 +539,7 @@ static void put_row(struct shredder *s, const struct shred_record *r, struct str
         s->last_wins = false;
     }
     s->counts.slow_rows++;
-    finish_row(s, r, uuid, t,
-               (struct str){(const char *)s->p + created_at->start - quoted,
-                            created_at->end - created_at->start + 2u * quoted},
-               NULL);
+    finish_row(s, r, ev);
 }
 
 static enum reason parse(struct shredder *s, const struct shred_record *r, char message[256])
@@ -622,10 +604,17 @@ static bool fast_record(struct shredder *s, const struct shred_record *r, uint64
     } else if (is_duplicate(s, r, &ev.key, epoch)) {
         shred_roll_back(s);
     } else {
-        finish_row(s, r, ev.uuid, &ev.time, ev.created_at, &ev);
+        finish_row(s, r, &ev);
         s->counts.fast_rows++;
     }
     return true;
+}
+
+/* A value as it stands in the record, with its quotes. */
+static struct str sent(const struct shredder *s, const struct json_tok *v)
+{
+    bool quoted = v->kind == TOK_STRING;
+    return (struct str){(const char *)s->p + v->start - quoted, v->end - v->start + 2u * quoted};
 }
 
 /* By the general parser; and every dead letter. */
@@ -635,25 +624,26 @@ static void slow_record(struct shredder *s, const struct shred_record *r, uint64
     char message[256] = "";
     struct found found;
     struct buf bufs[3] = {{0}};
-    struct str uuid = {0}, name = {0};
-    struct event_time time;
-    struct dedup_key key;
+    struct str name = {0};
+    struct fast_event ev = {.form = HEAD_ODD_TIME};
     enum reason why = parse(s, r, message);
     if (why == REASON_NONE) {
         find_envelope(s, &bufs[0], &found);
-        why = judge(s, &found, bufs, &uuid, &name, &time);
+        why = judge(s, &found, bufs, &ev.uuid, &name, &ev.time);
     }
     if (why == REASON_NONE) {
-        dedup_key(&key, (const uint8_t *)uuid.p, uuid.n);
+        dedup_key(&ev.key, (const uint8_t *)ev.uuid.p, ev.uuid.n);
         s->shape = shape_of(s, name.p, name.n, &why);
     }
-    if (why != REASON_NONE)
+    if (why != REASON_NONE) {
         dead_letter(s, r, why, message[0] ? message : event_reason_text(why), now_us,
                     check_positions);
-    else if (check_positions && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq))
+    } else if (check_positions && s->env.passed(s->env.ctx, s->shape->table, r->shard, r->seq)) {
         s->counts.skipped++;
-    else if (!is_duplicate(s, r, &key, epoch))
-        put_row(s, r, uuid, &time, found.created_at);
+    } else if (!is_duplicate(s, r, &ev.key, epoch)) {
+        ev.created_at = sent(s, found.created_at);
+        put_row(s, r, &ev);
+    }
     for (int i = 0; i < 3; i++)
         buf_fini(&bufs[i]);
 }
@@ -727,6 +717,7 @@ struct rowset *shredder_cut(struct shredder *s)
         sh->filled = false;
         for (uint32_t i = 0; i < sh->n_sets; i++) {
             keep_hints(sh, sh->sets[i]);
+            heads_columns(sh->sets[i], &s->times);
             rows_levels(sh->sets[i], sh);
             struct rowset *r = detach(sh->sets[i]);
             if (!r)

@@ -60,6 +60,7 @@ struct rowset_column {
 } __attribute__((aligned(64)));
 struct shard_run { uint32_t shard; uint32_t rows; }; /* _shard, in row order, run by run */
 struct row_bits; /* the shredder's: see rows.c */
+struct row_head; /* likewise: see heads.c */
 
 struct rowset {
     struct shred_table *table; /* NULL: dead letters */
@@ -78,6 +79,10 @@ struct rowset {
     struct row_bits *bits;     /* the shredder's, likewise */
     uint32_t n_bits;
     uint32_t rows_before;      /* likewise: at the last shredder_shed */
+    uint32_t cap_heads;
+    struct row_head *heads;
+    uint8_t *odds;
+    size_t n_odds, cap_odds;
     struct shard_run *shards;
     uint32_t n_shards;
     struct arena arena;        /* of the columns and their arrays */

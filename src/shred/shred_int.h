@@ -172,9 +172,8 @@ void shred_roll_back(struct shredder *s); /* what the row in hand has so far, of
  * finished or rolled back. False: nothing remains, the general parser is to judge. */
 struct fast_event {
     struct str uuid, created_at;
-    struct event_time time; /* where `fraction` is set, without datetime: that is, in pieces, */
-    uint64_t of_day;        /* event_time_of_day */
-    const uint8_t *fraction; /* and what of created_at comes after ten digits, with its point */
+    struct event_time time; /* of it time_us and exact alone, but for HEAD_ODD_TIME */
+    uint32_t form;          /* see heads.c */
     struct dedup_key key;
 };
 const struct fast_level *fast_choose(unsigned level); /* see shred_env.fast_level */
@@ -196,6 +195,21 @@ void rows_end(struct shredder *s);                   /* the row in hand is compl
 /* How many of the structs from `n` up were there in a row before. */
 uint8_t rows_structs(const struct rowset *r, const struct lnode *n, uint32_t row);
 void rows_levels(struct rowset *r, const struct shape *sh); /* of all its columns */
+
+
+/* heads.c: what of a row is the same for all events, side by side in one place. */
+#define HEAD_ODD_ID 256u
+#define HEAD_ODD_TIME 512u
+struct row_head {
+    uint64_t id[2]; /* of a canonical uuid: its bytes */
+    int64_t time_us, arrived_us;
+    uint32_t form; /* created_at's digits behind the point, up to 7; the seventh << 4; or HEAD_ODD_TIME; and HEAD_ODD_ID */
+};
+void heads_grow(struct rowset *r, uint32_t hint); /* room for one more */
+/* What `form` says that is not in the head of the row in hand: the id's text, `t` as a whole. */
+void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct event_time *t);
+/* The columns of all rows, made of it; nothing of it is left. */
+void heads_columns(struct rowset *r, struct event_time_cache *times);
 
 /* lines.c */
 void lines_forget(struct lines *l); /* shapes are about to go */

@@ -107,11 +107,21 @@ static void test_an_arena_keeps_what_it_is_given(void **state)
         for (size_t k = t->n; k < n; k++)
             t->p[k] = same->p[k] = (uint8_t)rnd(&seed, 256);
         t->n = n;
+        if (step % 50 == 0) { /* one goes: the others are what they were, and it is room for the next */
+            arena_give(&a, t->p, t->n);
+            free(same->p);
+            *t = *same = (struct taken){0};
+        }
         if (step % 100 == 0)
             for (int k = 0; k < 40; k++)
                 assert_true(!arrays[k].n || memcmp(arrays[k].p, naive[k].p, arrays[k].n) == 0);
         assert_int_equal(total, 7 + a.bytes);
     }
+    size_t held = a.bytes, n = 100000; /* a large one is the system's again at once */
+    void *large = arena_regrow(&a, NULL, 0, 0, &n, 64);
+    assert_true(a.bytes >= held + 100000);
+    arena_give(&a, large, n);
+    assert_int_equal(a.bytes, held);
     arena_fini(&a);
     assert_int_equal(total, 7);
     for (int i = 0; i < 40; i++)

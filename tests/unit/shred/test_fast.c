@@ -364,6 +364,39 @@ static void test_wide_objects(void **state)
     buf_fini(&inner);
 }
 
+/* created_at with so many digits behind the point, of every day and hour, and ids of either kind: the fast path keeps
+ * them in a form of its own until the cut. */
+static void test_each_form_of_time_and_id(void **state)
+{
+    (void)state;
+    struct side fast, general;
+    struct batch batch = {0};
+    struct buf text = {0};
+    static const uint8_t zeros[64];
+    seed = 99;
+    side_init(&fast, 0);
+    side_init(&general, FAST_LEVEL_NONE);
+    for (uint32_t i = 0; i < 2000; i++) {
+        unsigned places = i % 10;
+        text.n = 0;
+        buf_printf(&text, "{\"event_uuid\":\"%s-%04x-4000-8000-%04x%08x\",\"event_name\":\"t\",\"created_at\":%u",
+                   rnd(4) ? "0123abcd" : rnd(2) ? "0123ABCD" : "x", rnd(65536), rnd(65536), i, 1000000000 + rnd(2000000000));
+        for (unsigned k = 0; k < places; k++)
+            buf_printf(&text, "%s%u", k ? "" : ".", rnd(10));
+        buf_puts(&text, "}");
+        add(&batch, text.p, text.n, 5, zeros);
+        feed(&fast, &batch);
+        feed(&general, &batch);
+        empty(&batch);
+        same_counts(fast.shredder, general.shredder, buf_cstr(&text));
+    }
+    assert_true(shredder_counts(fast.shredder)->fast_rows > 1900);
+    same_lists(shredder_cut(fast.shredder), shredder_cut(general.shredder));
+    side_fini(&fast);
+    side_fini(&general);
+    buf_fini(&text);
+}
+
 /* Lines in groups by name, against the same one by one. */
 static void test_the_order_within_a_name(void **state)
 {
@@ -405,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_name),
                                        cmocka_unit_test(test_many_names),
                                        cmocka_unit_test(test_wide_objects),
+                                       cmocka_unit_test(test_each_form_of_time_and_id),
                                        cmocka_unit_test(test_the_order_within_a_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

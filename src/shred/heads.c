@@ -1,0 +1,193 @@
+/* A row's id and times, until its row set is cut: one entry of 40 bytes, instead of five columns' places. Rows of a hundred names
+ * come to ever other places, which are in no near cache; and what is kept until the cut is half as much. The columns are
+ * made of it in the end, set by set, where what is read and written is at hand. */
+#include <stdlib.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "base/err.h"
+#include "shred/shred_int.h"
+
+#define ROWS_MIN 16
+#define DATETIME_MOST 28 /* with seven digits */
+
+void heads_grow(struct rowset *r, uint32_t hint)
+{
+    size_t one = sizeof *r->heads, cap = r->cap_heads, rows = cap + cap / 2 + ROWS_MIN;
+    if (cap < hint)
+        rows = hint / 8 <= cap ? hint + hint / 16 + ROWS_MIN : cap * 4 + ROWS_MIN;
+    size_t bytes = rows * one;
+    r->heads = arena_regrow(&r->arena, r->heads, cap * one, cap * one, &bytes, 64);
+    r->cap_heads = (uint32_t)(bytes / one);
+}
+
+/* ---- what does not fit: for each odd row, in order, the id's length and text, then the number, and the datetime's
+ * length and text */
+
+static void put_odd(struct rowset *r, const void *p, size_t n)
+{
+    if (r->cap_odds - r->n_odds < n) {
+        size_t cap = r->cap_odds + r->cap_odds / 2 + n + 64;
+        r->odds = arena_regrow(&r->arena, r->odds, r->cap_odds, r->n_odds, &cap, 8);
+        r->cap_odds = cap;
+    }
+    memcpy(r->odds + r->n_odds, p, n);
+    r->n_odds += n;
+}
+
+void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct event_time *t)
+{
+    uint16_t n = (uint16_t)uuid.n;
+    if (form & HEAD_ODD_ID) {
+        put_odd(r, &n, sizeof n);
+        put_odd(r, uuid.p, n);
+    }
+    if (form & HEAD_ODD_TIME) {
+        put_odd(r, &t->number, sizeof t->number);
+        put_odd(r, &t->datetime_n, 1);
+        put_odd(r, t->datetime, t->datetime_n);
+    }
+}
+
+/* ---- columns */
+
+static void put_text(struct column *c, const void *p, size_t n)
+{
+    memcpy(c->bytes + c->n_bytes, p, n);
+    c->lens[c->n_values] = (uint32_t)n;
+    c->n_bytes += n;
+}
+
+/* 16 bytes as 32 lower-case digits. */
+static inline void hex(const uint64_t id[2], uint8_t out[32])
+{
+#if defined(__SSE2__)
+    const __m128i low = _mm_set1_epi8(0x0f), nine = _mm_set1_epi8(9), zero = _mm_set1_epi8('0'),
+                  letters = _mm_set1_epi8('a' - '9' - 1);
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)id), half[2];
+    __m128i ones = _mm_and_si128(v, low), tens = _mm_and_si128(_mm_srli_epi16(v, 4), low);
+    half[0] = _mm_unpacklo_epi8(tens, ones);
+    half[1] = _mm_unpackhi_epi8(tens, ones);
+    for (int i = 0; i < 2; i++) {
+        __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(half[i], nine), letters);
+        _mm_storeu_si128((__m128i *)(void *)(out + 16 * i), _mm_add_epi8(_mm_add_epi8(half[i], zero), letter));
+    }
+#else
+    const uint8_t *bytes = (const uint8_t *)id;
+    for (int i = 0; i < 16; i++) {
+        out[2 * i] = (uint8_t)"0123456789abcdef"[bytes[i] >> 4];
+        out[2 * i + 1] = (uint8_t)"0123456789abcdef"[bytes[i] & 15];
+    }
+#endif
+}
+
+static inline void put_id(struct column *c, const uint64_t id[2])
+{
+    uint8_t digits[32], *to = c->bytes + c->n_bytes;
+    hex(id, digits);
+    memcpy(to, digits, 8);
+    memcpy(to + 9, digits + 8, 4);
+    memcpy(to + 14, digits + 12, 4);
+    memcpy(to + 19, digits + 16, 4);
+    memcpy(to + 24, digits + 20, 12);
+    to[8] = to[13] = to[18] = to[23] = '-';
+    c->lens[c->n_values] = 36;
+    c->n_bytes += 36;
+}
+
+/* ".123456" and the seventh digit. */
+static inline uint64_t fraction(uint32_t micros, uint32_t seventh)
+{
+    uint64_t pairs = micros / 10000 | (uint64_t)(micros / 100 % 100) << 16 | (uint64_t)(micros % 100) << 32;
+    uint64_t tens = (pairs * 103 >> 10) & UINT64_C(0x000f000f000f), ones = pairs - tens * 10;
+    return '.' | ((tens | ones << 8) + UINT64_C(0x303030303030)) << 8 | (uint64_t)('0' + seventh) << 56;
+}
+
+/* created_at and created_datetime, of seconds in ten digits. */
+static inline void put_times(struct rowset *r, const struct row_head *h, struct event_time_cache *times)
+{
+    struct column *number = &r->cols[ENV_CREATED_AT].col, *text = &r->cols[ENV_DATETIME].col;
+    static const uint64_t tens[] = {1000000, 100000, 10000, 1000, 100, 10, 1};
+    uint64_t us = (uint64_t)h->time_us, whole = us / 1000000;
+    uint32_t micros = (uint32_t)(us - whole * 1000000), places = h->form & 15, seventh = h->form >> 4 & 15;
+    uint64_t of_day = event_time_of_day((int64_t)whole, times), digits = fraction(micros, seventh);
+    double *d = &number->doubles[number->n_values];
+    bool exact;
+    if (places > 6)
+        event_time_nearest(us * 10 + seventh, 7, whole, (uint64_t)micros * 10 + seventh, d, &exact);
+    else /* both exact, or as it always was: the nearest */
+        *d = (double)(us / tens[places]) / (double)(1000000 / tens[places]);
+    uint8_t *to = text->bytes + text->n_bytes;
+    uint32_t n = places ? places + 1 : 0;
+    memcpy(to, times->date, 16);
+    memcpy(to + 11, &of_day, 8);
+    memcpy(to + 19, &digits, 8);
+    to[19 + n] = 'Z';
+    text->lens[text->n_values] = 20 + n;
+    text->n_bytes += 20 + n;
+}
+
+static const uint8_t *put_odd_id(struct column *c, const uint8_t *odd)
+{
+    uint16_t n;
+    memcpy(&n, odd, sizeof n);
+    put_text(c, odd + sizeof n, n);
+    return odd + sizeof n + n;
+}
+
+static const uint8_t *put_odd_times(struct rowset *r, const uint8_t *odd)
+{
+    struct column *number = &r->cols[ENV_CREATED_AT].col, *text = &r->cols[ENV_DATETIME].col;
+    memcpy(&number->doubles[number->n_values], odd, sizeof(double));
+    odd += sizeof(double);
+    put_text(text, odd + 1, *odd);
+    return odd + 1 + *odd;
+}
+
+static void room(struct rowset *r, int col, size_t width, size_t text)
+{
+    struct column *c = &r->cols[col].col;
+    size_t bytes = width * r->rows;
+    c->values = arena_regrow(&r->arena, NULL, 0, 0, &bytes, 64);
+    c->cap_values = r->rows;
+    if (text) {
+        c->cap_bytes = text;
+        c->bytes = arena_regrow(&r->arena, NULL, 0, 0, &c->cap_bytes, 64);
+    }
+}
+
+void heads_columns(struct rowset *r, struct event_time_cache *times)
+{
+    struct rowset_column *c = r->cols;
+    const uint8_t *odd = r->odds;
+    if (!r->rows)
+        return;
+    room(r, ENV_UUID, sizeof *c->col.lens, (size_t)36 * r->rows + r->n_odds + 16);
+    room(r, ENV_CREATED_AT, sizeof *c->col.doubles, 0);
+    room(r, ENV_DATETIME, sizeof *c->col.lens, (size_t)DATETIME_MOST * r->rows + r->n_odds + 16);
+    room(r, ENV_TIME, sizeof *c->col.longs, 0);
+    room(r, ENV_ARRIVED, sizeof *c->col.longs, 0);
+    for (uint32_t i = 0; i < r->rows; i++) {
+        const struct row_head *h = &r->heads[i];
+        if (h->form & HEAD_ODD_ID)
+            odd = put_odd_id(&c[ENV_UUID].col, odd);
+        else
+            put_id(&c[ENV_UUID].col, h->id);
+        if (h->form & HEAD_ODD_TIME)
+            odd = put_odd_times(r, odd);
+        else
+            put_times(r, h, times);
+        c[ENV_TIME].col.longs[i] = h->time_us;
+        c[ENV_ARRIVED].col.longs[i] = h->arrived_us;
+        for (int k = ENV_UUID; k <= ENV_ARRIVED; k++)
+            c[k].col.n_values = i + 1;
+    }
+    arena_give(&r->arena, r->heads, r->cap_heads * sizeof *r->heads);
+    arena_give(&r->arena, r->odds, r->cap_odds);
+    r->heads = NULL;
+    r->odds = NULL;
+    r->cap_heads = 0;
+    r->n_odds = r->cap_odds = 0;
+}
