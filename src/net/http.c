@@ -223,7 +223,7 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     if (bundle && *bundle)
         curl_easy_setopt(c, CURLOPT_CAINFO, bundle);
     curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L << 10);
+    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 64L << 10); /* copied from: should stay in the nearer caches */
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(q->connect_timeout_ms ? q->connect_timeout_ms : CONNECT_TIMEOUT_MS));
     if (q->direct)

@@ -21,9 +21,10 @@ static void space(struct scan *s)
         s->p++;
 }
 
-static bool eat(struct scan *s, char c)
+static inline bool eat(struct scan *s, char c)
 {
-    space(s);
+    if (s->p < s->end && *s->p != c) /* AWS sends no space */
+        space(s);
     if (s->p >= s->end || *s->p != c)
         return false;
     s->p++;
