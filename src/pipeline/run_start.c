@@ -263,6 +263,7 @@ static int open_sources(struct run *r, struct err *e)
                              .budget = r->fetched,
                              .clock = r->clock,
                              .record_bytes_max = RECORD_BYTES_MAX,
+                             .window_max = c->memory_bytes / 2,
                              .follow = c->follow && !c->stream};
     size_t objects = c->stream ? 0 : source_objects_count(c->objects);
     r->n_sources = c->stream ? 1 : c->n_files + objects;

@@ -445,6 +445,8 @@ static void *file_thread(void *arg)
     struct err e = {0};
     f->in = f->object.store ? input_open_object(&f->object, f->path, &f->stop)
                             : input_open(f->fd, f->path, &f->stop);
+    if (f->env.window_max)
+        input_limit_window(f->in, f->env.window_max);
     int rc = resume(f, &e);
     while (rc == 0 && !(f->eof && f->n == 0)) {
         rc = read_batch(f, &e);

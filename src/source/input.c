@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/mem.h"
 #include "store/s3.h"
@@ -17,6 +18,9 @@
 #define RAW_BYTES ((size_t)256 << 10)
 #define POLL_MS 100
 #define RANGE_BYTES ((size_t)2 << 20)
+
+#define WINDOW_LOG_MIN 23 /* 8 MB: what every decoder has (RFC 8878) */
+#define WINDOW_LOG_MAX 31 /* zstd's own */
 
 enum input_kind { INPUT_UNKNOWN, INPUT_PLAIN, INPUT_GZIP, INPUT_ZSTD };
 
@@ -36,6 +40,7 @@ struct input {
     z_stream z;
     bool in_member; /* gzip: inside a member; zstd: inside a frame */
     ZSTD_DStream *zs;
+    int window_log; /* the largest window */
 };
 
 struct input *input_open(int fd, const char *name, const atomic_bool *stop)
@@ -44,6 +49,7 @@ struct input *input_open(int fd, const char *name, const atomic_bool *stop)
     struct stat st;
     in->fd = fd;
     in->name = name;
+    in->window_log = WINDOW_LOG_MAX;
     in->stop = stop;
     in->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     in->raw = mem_alloc(RAW_BYTES);
@@ -57,11 +63,18 @@ struct input *input_open_object(const struct input_object *o, const char *name,
     in->fd = -1;
     in->object = *o;
     in->name = name;
+    in->window_log = WINDOW_LOG_MAX;
     in->stop = stop;
     in->regular = true;
     in->raw = mem_alloc(RAW_BYTES);
     in->range = mem_alloc(o->bytes < (int64_t)RANGE_BYTES ? (size_t)o->bytes + 1 : RANGE_BYTES);
     return in;
+}
+
+void input_limit_window(struct input *in, size_t bytes)
+{
+    while (in->window_log > WINDOW_LOG_MIN && (size_t)1 << in->window_log > bytes)
+        in->window_log--;
 }
 
 void input_close(struct input *in)
@@ -164,7 +177,7 @@ static int64_t detect(struct input *in, int wait_ms, struct err *e)
     } else if (skippable || (in->n >= 4 && memcmp(in->raw, zstd_magic, 4) == 0)) {
         in->zs = ZSTD_createDStream();
         invariant(in->zs != NULL);
-        ZSTD_DCtx_setParameter(in->zs, ZSTD_d_windowLogMax, 31);
+        ZSTD_DCtx_setParameter(in->zs, ZSTD_d_windowLogMax, in->window_log);
         in->kind = INPUT_ZSTD;
     } else {
         in->kind = INPUT_PLAIN;
@@ -239,6 +252,11 @@ static int64_t read_zstd(struct input *in, uint8_t *out, size_t cap, int wait_ms
             return 0;
         size_t rc = ZSTD_decompressStream(in->zs, &dst, &src);
         in->at = src.pos;
+        if (ZSTD_isError(rc) && ZSTD_getErrorCode(rc) == ZSTD_error_frameParameter_windowTooLarge)
+            return err_set(e, ERR_INVALID,
+                           "%s: its zstd data needs a window of more than %zu MB (zstd --long, --ultra), which is more "
+                           "than half of the memory: give more (--memory), or decompress it before",
+                           in->name, ((size_t)1 << in->window_log) >> 20);
         if (ZSTD_isError(rc))
             return err_set(e, ERR_INVALID, "%s: damaged zstd data: %s", in->name,
                            ZSTD_getErrorName(rc));

@@ -26,6 +26,9 @@ struct input_object {
  * ERR_CONFLICT. */
 struct input *input_open_object(const struct input_object *o, const char *name,
                                 const atomic_bool *stop);
+/* zstd data that needs a larger window than so many bytes (some power of two below) is refused: ERR_INVALID. Before
+ * the first input_read. */
+void input_limit_window(struct input *in, size_t bytes);
 void input_close(struct input *in);
 /* Up to `cap` bytes; 0 at the end of the file. -1 on failure (ERR_STOPPED when told to stop). With
  * `wait_ms` >= 0, a pipe that stays silent so long gives INPUT_IDLE. */

@@ -317,3 +317,20 @@ def test_a_full_disk(lake, tmp_path):
     assert left == []
     load(lake, path)
     check(lake, events)
+
+
+def zstd_frame(data, window_log):
+    """One raw block in a frame that asks for such a window (RFC 8878)."""
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([window_log - 10 << 3]) + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
+def test_zstd_windows_have_room_in_the_memory(lake, tmp_path):
+    """110 KB that decompress to a gigabyte of window: no file decides what the process holds."""
+    for log, memory, taken in ((23, "64MB", True), (27, "256MB", True), (27, "200MB", False), (30, "256MB", False), (30, "2GB", True)):
+        path = tmp_path / f"{log}-{memory}.zst"
+        line = json.dumps({"event_uuid": f"{log}", "event_name": "payment:x", "created_at": 1, "n": log}).encode()
+        path.write_bytes(zstd_frame(line + b"\n", log))
+        r = lake.load(path, "--memory", memory, check=False)
+        assert (r.returncode == 0) == taken, (log, memory, r.stderr)
+        assert taken or b"window" in r.stderr and b"--memory" in r.stderr
+    assert sorted(r["n"] for r in lake.rows("payment")) == [23, 27, 30]

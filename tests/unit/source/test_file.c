@@ -59,7 +59,8 @@ static void collect(struct result *r, const struct source_batch *b, struct sourc
 static struct result run(size_t batch, size_t max, uint64_t after, const char *note)
 {
     struct result r = {0};
-    struct source_env env = {queue_new(4), budget_new(1 << 20), &clock_system, batch, max, false};
+    struct source_env env = {.inbox = queue_new(4), .budget = budget_new(1 << 20), .clock = &clock_system,
+                             .batch_bytes = batch, .record_bytes_max = max};
     struct source *s = source_file_open(path, &env, &r.error);
     assert_non_null(s);
     assert_int_equal(s->ops->start(s, "0", 3, 9, seq_of(after), note, &r.error), 0);

@@ -144,7 +144,8 @@ static struct source *open_stream(struct source_env *env)
     struct err e = {0};
     struct kinesis_options o = {.stream = "s", .region = "eu-west-1", .endpoint = peer.endpoint,
                                 .reads_per_second = 100};
-    *env = (struct source_env){queue_new(2), budget_new(8 << 20), &clock_system, 1 << 20, 10 << 20, false};
+    *env = (struct source_env){.inbox = queue_new(2), .budget = budget_new(8 << 20), .clock = &clock_system,
+                               .batch_bytes = 1 << 20, .record_bytes_max = 10 << 20};
     struct source *s = source_kinesis_open(&o, env, &e);
     if (!s)
         fail_msg("%s", e.text);
