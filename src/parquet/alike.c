@@ -10,15 +10,16 @@
 #define SAMPLE 64u            /* values that tell whether and how they are alike */
 #define ALIKE_MAX 64u         /* bytes */
 #define TEXT_MAX ((uint32_t)8 << 10)
+#define OTHER_MAX 12u         /* bytes in which a value is another, half of them at most, are sure to be left over */
 #define TEXT_MATCH_MIN 4u     /* bytes of a match, where not all are the same: it has its price */
 
-struct alike {
+struct finder {
     struct compress_matches *m;
     const uint8_t *p;
     size_t n, taken;          /* all; up to where matches reach */
     size_t least;             /* bytes of a match that is worth it */
     size_t start, end;        /* what a match takes of values at most, and where `even` mostly */
-    bool even;
+    bool even, sure;
 };
 
 static inline uint64_t word_at(const uint8_t *p)
@@ -62,7 +63,7 @@ static inline size_t same_end(const uint8_t *a, const uint8_t *b, size_t most)
 }
 
 /* The value at `at`, whose bytes to compare begin there, after one that begins at `before`. */
-static inline void take(struct alike *k, size_t before, size_t at, size_t size)
+static inline void take(struct finder *k, size_t before, size_t at, size_t size)
 {
     const uint8_t *a = k->p + at, *b = k->p + before;
     size_t start = same_start(a, b, size < k->start ? size : k->start), end = 0;
@@ -87,7 +88,7 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
 }
 
 /* What the text at `at` takes; 0: too much. */
-static inline size_t text_at(const struct alike *k, size_t at)
+static inline size_t text_at(const struct finder *k, size_t at)
 {
     uint32_t length;
     memcpy(&length, k->p + at, 4);
@@ -96,7 +97,7 @@ static inline size_t text_at(const struct alike *k, size_t at)
 
 /* Values of `size` bytes from `at` on that have in common with the one before what most have, after one that had, too:
  * the same match again and again. Returns where they end. */
-static inline size_t take_even(struct alike *k, size_t at, size_t size, bool texts)
+static inline size_t take_even(struct finder *k, size_t at, size_t size, bool texts)
 {
     size_t from = at, match = k->start + k->end, times = 0;
     if (k->taken + size != at + k->start || match > size || at < size + k->end)
@@ -115,15 +116,19 @@ static inline size_t take_even(struct alike *k, size_t at, size_t size, bool tex
 
 struct sample {
     unsigned n, starts[ALIKE_MAX + 1], ends[9], bytes;
+    size_t size; /* of a value */
+    bool varied; /* it is another for each */
 };
 
-static void look(struct sample *s, const struct alike *k, size_t before, size_t at, size_t size)
+static void look(struct sample *s, const struct finder *k, size_t before, size_t at, size_t size)
 {
     size_t start = same_start(k->p + at, k->p + before, size < ALIKE_MAX ? size : ALIKE_MAX);
     size_t end = before >= 8 ? same_end(k->p + at, k->p + before, 8) : 0;
     s->starts[start]++;
     s->ends[end]++;
     s->bytes += (unsigned)(start + end);
+    s->varied |= s->n && size != s->size;
+    s->size = size;
     s->n++;
 }
 
@@ -137,7 +142,7 @@ static size_t most_have(const unsigned *counts, size_t max, unsigned n)
 }
 
 /* False: they are not alike. */
-static bool decide(struct alike *k, const struct sample *s)
+static bool decide(struct finder *k, const struct sample *s)
 {
     size_t start = most_have(s->starts, ALIKE_MAX, s->n), end = most_have(s->ends, 8, s->n);
     if (!s->n)
@@ -147,12 +152,14 @@ static bool decide(struct alike *k, const struct sample *s)
     k->end = k->even ? end : 8;
     if (k->even && k->least > start + end)
         k->least = start + end;
+    k->sure = k->even && !s->varied && s->n == SAMPLE && s->size <= start + end + OTHER_MAX &&
+              s->size <= 2 * (start + end);
     return k->even || s->bytes >= s->n * k->least;
 }
 
 /* ---- pages */
 
-static bool look_at_texts(struct sample *s, const struct alike *k, size_t head)
+static bool look_at_texts(struct sample *s, const struct finder *k, size_t head)
 {
     size_t before = 0, had = 0;
     for (size_t at = head, size; at < k->n && s->n < SAMPLE; at += size) {
@@ -169,7 +176,7 @@ static bool look_at_texts(struct sample *s, const struct alike *k, size_t head)
 
 /* Where lengths differ, they do mostly in their first byte. Texts of the same one come by themselves: where the next
  * one is need not be read then. */
-static bool take_texts(struct alike *k, size_t head)
+static bool take_texts(struct finder *k, size_t head)
 {
     size_t had = 0;
     for (size_t at = head; at < k->n;) {
@@ -192,23 +199,25 @@ static bool take_texts(struct alike *k, size_t head)
     return true;
 }
 
-bool alike_texts(struct compress_matches *m, const struct buf *page, size_t head)
+enum alike alike_texts(struct compress_matches *m, const struct buf *page, size_t head)
 {
-    struct alike k = {.m = m, .p = page->p, .n = page->n, .least = TEXT_MATCH_MIN};
+    struct finder k = {.m = m, .p = page->p, .n = page->n, .least = TEXT_MATCH_MIN};
     struct sample s = {0};
     compress_matches_begin(m);
-    return look_at_texts(&s, &k, head) && decide(&k, &s) && take_texts(&k, head);
+    if (!look_at_texts(&s, &k, head) || !decide(&k, &s) || !take_texts(&k, head))
+        return ALIKE_NOT;
+    return k.sure ? ALIKE_SURE : ALIKE_SOME;
 }
 
-bool alike_words(struct compress_matches *m, const struct buf *page, size_t head)
+enum alike alike_words(struct compress_matches *m, const struct buf *page, size_t head)
 {
-    struct alike k = {.m = m, .p = page->p, .n = page->n, .least = COMPRESS_MATCH_MIN};
+    struct finder k = {.m = m, .p = page->p, .n = page->n, .least = COMPRESS_MATCH_MIN};
     struct sample s = {0};
     compress_matches_begin(m);
     for (size_t at = head + 8; at + 8 <= k.n && s.n < SAMPLE; at += 8)
         look(&s, &k, at - 8, at, 8);
     if (!decide(&k, &s))
-        return false;
+        return ALIKE_NOT;
     for (size_t at = head + 8, end; at + 8 <= k.n; at = end) {
         end = k.even ? take_even(&k, at, 8, false) : at;
         if (end == at) {
@@ -216,5 +225,5 @@ bool alike_words(struct compress_matches *m, const struct buf *page, size_t head
             end += 8;
         }
     }
-    return true;
+    return k.sure ? ALIKE_SURE : ALIKE_SOME;
 }

@@ -12,8 +12,13 @@
 #define ALIKE_PAD 32 /* bytes that must be readable past a page's end */
 
 /* Finds the matches of `page`, for compress_zstd_matched. Its values begin at `head` and are texts with their lengths
- * before them, or of 8 bytes. False: they are not alike. */
-bool alike_texts(struct compress_matches *m, const struct buf *page, size_t head);
-bool alike_words(struct compress_matches *m, const struct buf *page, size_t head);
+ * before them, or of 8 bytes. */
+enum alike {
+    ALIKE_NOT,  /* there are none worth it */
+    ALIKE_SOME, /* zstd's own may be better, or worse */
+    ALIKE_SURE  /* of nearly all values so much is the same that it cannot find much more */
+};
+enum alike alike_texts(struct compress_matches *m, const struct buf *page, size_t head);
+enum alike alike_words(struct compress_matches *m, const struct buf *page, size_t head);
 
 #endif

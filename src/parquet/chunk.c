@@ -367,11 +367,12 @@ static void keep_range(struct leaf *l, const struct range *r)
 
 /* ---- pages ---- */
 
-static bool find_alike(struct job *j, const struct buf *raw, size_t head)
+static enum alike find_alike(struct job *j, const struct buf *raw, size_t head)
 {
     struct pq_scratch *s = j->w->s;
     return j->l->type == COL_BYTES ? alike_texts(&s->matches, raw, head)
-                                   : j->l->width == 8 && alike_words(&s->matches, raw, head);
+           : j->l->width == 8      ? alike_words(&s->matches, raw, head)
+                                   : ALIKE_NOT;
 }
 
 /* Compresses, if the chunk is, into `packed`; the bytes to write. Values begin at `head`. */
@@ -388,7 +389,7 @@ static const struct buf *compressed(struct job *j, enum way way, struct buf *raw
     memset(buf_reserve(raw, ALIKE_PAD), 0, ALIKE_PAD);
     if (way == WAY_STORE)
         rc = compress_zstd_stored(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
-    else if (way == WAY_ALIKE && find_alike(j, raw, head))
+    else if (way == WAY_ALIKE && find_alike(j, raw, head) != ALIKE_NOT)
         rc = compress_zstd_matched(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
     else
         rc = compress_zstd_put(s->zstd, packed, raw->p, raw->n, j->e);
@@ -483,8 +484,9 @@ static int compare_ways(struct job *j)
     size_t alike;
     int64_t began = clock_thread_cpu_ns();
     j->hint->compared = COMPARE_AGAIN;
-    j->hint->alike = false;
-    if (!find_alike(j, &few, 0))
+    enum alike found = find_alike(j, &few, 0);
+    j->hint->alike = found == ALIKE_SURE;
+    if (found != ALIKE_SOME)
         return 0;
     s->packed.n = 0;
     if (compress_zstd_matched(s->zstd, &s->packed, few.p, few.n, &s->matches, j->e))
