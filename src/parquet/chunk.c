@@ -17,7 +17,6 @@
 
 #define SHRINK_MIN 0.95 /* a first page that stays above this share of its size: no compression */
 #define PACK_MIN 1000   /* bytes of a first page, with its dictionary, that are worth compressing */
-#define TIMED_MIN 4096  /* bytes of a page whose compression takes longer than telling the time */
 #define TRIED_MIN 100   /* values of a chunk that teaches the next ones, */
 #define TRIED_MORE 4    /* ... but not those of so many times as many, which may have more repeats */
 #define TRY_AGAIN 15    /* chunks until what did not pay is tried again */
@@ -379,13 +378,12 @@ static enum alike find_alike(struct job *j, const struct buf *raw, size_t head)
 static const struct buf *compressed(struct job *j, enum way way, struct buf *raw, size_t head,
                                     struct buf *packed)
 {
-    bool timed = raw->n >= TIMED_MIN;
     struct pq_scratch *s = j->w->s;
     int rc;
     packed->n = 0;
     if (j->c->codec == COMPRESS_NONE)
         return raw;
-    int64_t began = timed ? clock_thread_cpu_ns() : 0;
+    int64_t began = clock_mono_ns();
     memset(buf_reserve(raw, ALIKE_PAD), 0, ALIKE_PAD);
     if (way == WAY_STORE)
         rc = compress_zstd_stored(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
@@ -395,8 +393,7 @@ static const struct buf *compressed(struct job *j, enum way way, struct buf *raw
         rc = compress_zstd_put(s->zstd, packed, raw->p, raw->n, j->e);
     if (rc)
         return NULL;
-    if (timed)
-        j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
+    j->w->cost->compress_ns += clock_mono_ns() - began;
     return packed;
 }
 
@@ -482,7 +479,7 @@ static int compare_ways(struct job *j)
     struct pq_scratch *s = j->w->s;
     struct buf few = {.p = s->page.p + j->head, .n = some_values(j, &s->page, j->head)};
     size_t alike;
-    int64_t began = clock_thread_cpu_ns();
+    int64_t began = clock_mono_ns();
     j->hint->compared = COMPARE_AGAIN;
     enum alike found = find_alike(j, &few, 0);
     j->hint->alike = found == ALIKE_SURE;
@@ -495,7 +492,7 @@ static int compare_ways(struct job *j)
     if (compress_zstd_put(s->zstd, &s->packed, few.p, few.n, j->e))
         return -1;
     j->hint->alike = (double)alike <= QUICK_MAX * (double)(s->packed.n - alike);
-    j->w->cost->compress_ns += clock_thread_cpu_ns() - began;
+    j->w->cost->compress_ns += clock_mono_ns() - began;
     return 0;
 }
 

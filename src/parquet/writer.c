@@ -244,7 +244,8 @@ void pq_writer_group_begin(struct pq_writer *w, uint32_t rows)
 void pq_writer_group_begin_with(struct pq_writer *w, uint32_t rows, struct pq_scratch *scratch)
 {
     invariant(!w->in_group);
-    w->began_ns = clock_thread_cpu_ns();
+    w->began_ns = clock_mono_ns();
+    w->began_cpu_ns = clock_thread_cpu_ns();
     w->packing_ns = w->cost->compress_ns;
     w->groups = mem_regrow(w->groups, w->n_groups + 1, sizeof *w->groups);
     w->groups[w->n_groups] =
@@ -294,6 +295,17 @@ int pq_writer_column(struct pq_writer *w, const struct pq_piece *pieces, size_t 
     return 0;
 }
 
+/* Pages are timed by the wall's clock, for the thread's own is a system call: what that says of the whole group is
+ * shared out in proportion. */
+static void end_cost(struct pq_writer *w)
+{
+    int64_t cpu = clock_thread_cpu_ns() - w->began_cpu_ns, all = clock_mono_ns() - w->began_ns;
+    double packing = (double)(w->cost->compress_ns - w->packing_ns) / (double)(all > 0 ? all : 1);
+    int64_t packing_cpu = (int64_t)((double)cpu * (packing < 1 ? packing : 1));
+    w->cost->compress_ns = w->packing_ns + packing_cpu;
+    w->cost->encode_ns += cpu - packing_cpu;
+}
+
 int pq_writer_group_end(struct pq_writer *w, struct err *e)
 {
     if (w->leaf != w->n_leaves)
@@ -301,8 +313,7 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
     w->rows += w->groups[w->n_groups++].rows;
     w->in_group = false;
     scratch_end(w);
-    int64_t packing = w->cost->compress_ns - w->packing_ns;
-    w->cost->encode_ns += clock_thread_cpu_ns() - w->began_ns - packing;
+    end_cost(w);
     return 0;
 }
 

@@ -85,7 +85,7 @@ struct pq_writer {
     struct pq_leaf_stats *stats;
     int64_t *splits;
     struct pq_scratch *s, *own_scratch; /* while in a group; where the caller gave none */
-    int64_t began_ns, packing_ns;       /* of the group */
+    int64_t began_ns, began_cpu_ns, packing_ns; /* of the group */
 };
 
 /* writer.c: what is known of a field, made if need be. */
