@@ -250,6 +250,14 @@ struct rnode *registry_child(struct registry *r, struct rnode *parent, const cha
     return &x->pub;
 }
 
+struct rnode *registry_find(struct registry *r, const struct rnode *parent, const char *key, size_t n)
+{
+    pthread_mutex_lock(&r->lock);
+    struct node *x = map_get(&((const struct node *)(const void *)parent)->children, key, n);
+    pthread_mutex_unlock(&r->lock);
+    return x ? &x->pub : NULL;
+}
+
 /* Shredders read it meanwhile, without the lock. */
 static void add_kind(uint32_t *kinds, enum kind kind)
 {
@@ -452,6 +460,23 @@ static bool has_leaf(const struct node *x)
         if (has_leaf(x->order[i]))
             return true;
     return false;
+}
+
+static struct node *first_leaf(struct node *x)
+{
+    bool column = x->pub.place == PLACE_SCALAR || x->pub.place == PLACE_DECLARED;
+    struct node *found = column && x->pub.kinds ? x : NULL;
+    for (uint32_t i = 0; i < x->n_order && !found; i++)
+        found = first_leaf(x->order[i]);
+    return found;
+}
+
+struct rnode *registry_leaf(struct registry *r, struct rnode *node)
+{
+    pthread_mutex_lock(&r->lock);
+    struct node *x = first_leaf((struct node *)node);
+    pthread_mutex_unlock(&r->lock);
+    return x ? &x->pub : NULL;
 }
 
 static bool name_free(const struct field *parent, const char *name)

@@ -85,6 +85,9 @@ struct rnode *registry_root(struct registry *r);
  * win) unless they are the event's own three keys, which the shredder handles itself. */
 struct rnode *registry_child(struct registry *r, struct rnode *parent, const char *key, size_t n,
                              enum place place, enum kind kind);
+struct rnode *registry_find(struct registry *r, const struct rnode *parent, const char *key, size_t n); /* or NULL */
+/* The first place with a column at or below a node; NULL if there is none yet. */
+struct rnode *registry_leaf(struct registry *r, struct rnode *node);
 /* Adds a scalar kind to a scalar node. False: beyond a limit, rescue the value. */
 bool registry_add_kind(struct registry *r, struct rnode *node, enum kind kind);
 /* A long that no double holds, for an element of a list: false where longs and doubles of that list are to

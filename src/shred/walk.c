@@ -463,11 +463,14 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
         up->expect = c->index + 1;
         return c;
     }
-    if (!can_make(s->p, s->tape.toks, at) || !may_learn(s))
-        return NULL;
     const struct json_tok *v = &s->tape.toks[at];
-    struct rnode *r = registry_child(s->shape->table->registry, up->r, key, n, place_of(v), kind_of(v));
-    if (r->place == PLACE_RESCUE && !r->parent)
+    struct registry *registry = s->shape->table->registry;
+    bool makes = can_make(s->p, s->tape.toks, at);
+    if (makes ? !may_learn(s) : v->kind != TOK_ARRAY) /* an empty list has a place where there is one */
+        return NULL;
+    struct rnode *r = makes ? registry_child(registry, up->r, key, n, place_of(v), kind_of(v))
+                            : registry_find(registry, up->r, key, n);
+    if (!r || (r->place == PLACE_RESCUE && !r->parent))
         return NULL;
     c = lnode_new(r, up);
     if (c->place == PLACE_STRUCT && !c->max_rep) {
@@ -485,6 +488,15 @@ void walk_close(struct shredder *s, const struct place_in *in)
             walk_put_nulls(s, in->node->children[i], in->node->r->max_def, in->rep);
 }
 
+/* Of a key, in place or unescaped into `out`. */
+static struct str content_of(const struct shredder *s, const struct json_tok *key, struct buf *out)
+{
+    if (!(key->flags & TOK_ESCAPED))
+        return (struct str){(const char *)s->p + key->start, key->end - key->start};
+    json_unescape(s->p + key->start, key->end - key->start, out);
+    return (struct str){out->p ? (const char *)out->p : "", out->n};
+}
+
 /* The members of an object, into the instance in[depth]. Answers whether anything was stored. */
 static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth, uint32_t at)
 {
@@ -494,16 +506,12 @@ static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth,
     here->node->expect = 0;
     for (uint32_t k = at + 1; k < toks[at].next && !s->again; k = toks[k + 1].next) {
         const struct json_tok *key = &toks[k];
-        const char *text = (const char *)s->p + key->start;
-        size_t n = key->end - key->start;
         struct buf unescaped = {0};
         if (key->flags & TOK_SUPERSEDED)
             continue;
-        if (key->flags & TOK_ESCAPED) {
-            json_unescape(s->p + key->start, n, &unescaped);
-            text = unescaped.p ? (const char *)unescaped.p : "";
-            n = unescaped.n;
-        }
+        const struct str name = content_of(s, key, &unescaped);
+        const char *text = name.p;
+        size_t n = name.n;
         if (depth == 0 && walk_envelope_key(text, n)) {
             buf_fini(&unescaped);
             continue;
@@ -551,31 +559,67 @@ static bool put_struct(struct shredder *s, struct place_in *in, uint32_t depth, 
     return stored;
 }
 
-/* A list that begins with nulls, whose columns this row set does not have: makes the column of its first
- * scalar. */
-static bool open_element(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
-                         uint32_t at)
+/* The element that a list's values are, made for this one if need be. */
+static struct lnode *element_of(struct shredder *s, struct lnode *n, uint32_t at)
 {
-    const struct json_tok *toks = s->tape.toks;
-    uint32_t k = at + 1;
-    while (k < toks[at].next && toks[k].kind == TOK_NULL)
-        k = toks[k].next;
-    if (k >= toks[at].next || place_of(&toks[k]) != PLACE_SCALAR || !can_make(s->p, toks, k))
+    return n->n_children ? n->children[0] : child_of(s, n, "", 0, at);
+}
+
+/* Makes the places of a value down to its first scalar that can be stored: false if it has none. */
+static bool learn_first(struct shredder *s, struct lnode *n, uint32_t at)
+{
+    const struct json_tok *toks = s->tape.toks, *v = &toks[at];
+    if (place_of(v) != n->place)
         return false;
-    struct lnode *c = n->n_children ? n->children[0] : child_of(s, n, "", 0, k);
-    enum kind kind = kind_of(&toks[k]);
-    if (!c || c->place != PLACE_SCALAR || !(rnode_kinds(c->r) & 1u << kind))
+    if (n->place == PLACE_SCALAR)
+        return can_make(s->p, toks, at) && rnode_kinds(n->r) & 1u << kind_of(v);
+    bool members = n->place == PLACE_STRUCT, found = false;
+    for (uint32_t k = at + 1; k < v->next && !found && !s->again; k = toks[k].next) {
+        const struct json_tok *key = &toks[k];
+        struct buf text = {0};
+        k += members;
+        if (toks[k].kind == TOK_NULL || (members && key->flags & (TOK_SUPERSEDED | TOK_UNSAFE)))
+            continue;
+        struct str name = members ? content_of(s, key, &text) : str_of("");
+        struct lnode *c = members ? child_of(s, n, name.p, name.n, k) : element_of(s, n, k);
+        found = c && learn_first(s, c, k);
+        buf_fini(&text);
+    }
+    return found;
+}
+
+/* The node of a place below n; what it stands in is an instance of its own, in[*depth] at last. */
+static struct lnode *reach(struct shredder *s, struct place_in *in, uint32_t *depth, struct lnode *n, struct rnode *r)
+{
+    if (r == n->r)
+        return n;
+    struct lnode *up = reach(s, in, depth, n, r->parent);
+    in[++*depth] = (struct place_in){up, ++s->instance, 0};
+    struct lnode *c = map_get(&up->by_key, r->key, r->key_len);
+    return c ? c : lnode_new(r, up);
+}
+
+/* A list whose first element makes no column (null, empty, or there is none), and whose columns this row set does not
+ * have: opens one of those that the table has, or else that its elements make. Only a column can say where nulls were. */
+static bool open_list(struct shredder *s, const struct place_in *in, uint32_t depth, struct lnode *n, uint32_t at)
+{
+    struct registry *registry = s->shape->table->registry;
+    struct place_in below[DEPTH_MAX];
+    struct rnode *leaf = registry_leaf(registry, n->r);
+    if (!leaf && learn_first(s, n, at))
+        leaf = registry_leaf(registry, n->r);
+    if (!leaf || depth + leaf->depth + 1 >= DEPTH_MAX)
         return false;
-    in[depth + 1] = (struct place_in){n, ++s->instance, 0};
-    struct column *made = open_column(s, c, kind, in, depth + 1);
+    memcpy(below, in, (depth + 1) * sizeof *in);
+    uint32_t d = depth, kinds = rnode_table_kinds(leaf);
+    struct lnode *c = reach(s, below, &d, n, leaf);
+    struct column *made = open_column(s, c, (enum kind)__builtin_ctz(kinds ? kinds : rnode_kinds(leaf)), below, d);
     if (depth == 0)
         column_pad(made, s->row);
     return true;
 }
 
-/* A list whose columns this row set does not have, and whose first element cannot make them (an empty one, or
- * null before a struct), is rescued whole: there would be nowhere to say that its first elements were
- * null. */
+/* A list of which nothing makes a column is rescued whole: there would be nowhere to say what of it was null. */
 static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, struct lnode *n,
                      uint32_t at, uint8_t rep)
 {
@@ -583,8 +627,8 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
     bool fresh = !walk_has_leaf(s, n), stored = false;
     uint32_t index = 0;
     size_t rescued = s->rescued.n;
-    if (fresh && !(toks[at].next > at + 1 && (can_make(s->p, toks, at + 1) ||
-                                              open_element(s, in, depth, n, at)))) {
+    bool plain = toks[at].next > at + 1 && place_of(&toks[at + 1]) == PLACE_SCALAR && can_make(s->p, toks, at + 1);
+    if (fresh && !plain && !open_list(s, in, depth, n, at)) {
         rescue_value(s, &toks[at]);
         return false;
     }
@@ -597,7 +641,7 @@ static bool put_list(struct shredder *s, struct place_in *in, uint32_t depth, st
         char number[16];
         uint8_t element_rep = index ? (uint8_t)(n->r->max_rep + 1) : rep;
         in[depth + 1] = (struct place_in){n, ++s->instance, element_rep};
-        struct lnode *c = n->n_children ? n->children[0] : child_of(s, n, "", 0, k);
+        struct lnode *c = element_of(s, n, k);
         push_step(s, number, (size_t)snprintf(number, sizeof number, "%u", index));
         bool one = false;
         if (toks[k].kind != TOK_NULL && c)

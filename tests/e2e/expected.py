@@ -293,12 +293,13 @@ class Table:
 
     def list(self, place, value, path, rescued):
         fresh, before = not self.has_leaf(place), dict(rescued)
-        if fresh and not (value and (storable(value[0]) or self.opens(place, value))):
+        plain = value and kind_of(value[0]) in KINDS and storable(value[0])
+        if fresh and not plain and not self.opens(place, value):
             rescued[pointer(path)] = value
             return None
         out = []
         for i, v in enumerate(value):
-            c = next(iter(place.children.values()), None) or self.child(place, "", v)
+            c = self.element(place, v)
             cell = {}
             if v is not None:
                 if c:
@@ -314,15 +315,31 @@ class Table:
         return out
 
     def opens(self, place, value):
-        """Nulls, then a scalar that has or makes a column: that says where the nulls were."""
-        first = next((v for v in value if v is not None), None)
-        if first is None or kind_of(first) not in KINDS or not storable(first):
+        """A column of the list that there is, or that its elements make, says where the nulls were."""
+        leaf = self.leaf(place) or self.learn(place, value) and self.leaf(place)
+        if leaf:
+            self.seen.add((leaf, leaf.kinds[0]))
+        return bool(leaf)
+
+    def leaf(self, place):
+        return place if place.kinds else next(filter(None, map(self.leaf, place.children.values())), None)
+
+    def learn(self, place, value):
+        """Makes the places of a value down to its first scalar that can be stored."""
+        if kind_of(value) != place.kind if place.kind in ("struct", "list") else kind_of(value) in ("struct", "list"):
             return False
-        c = next(iter(place.children.values()), None) or self.child(place, "", first)
-        if not c or c.kind != "scalar" or kind_of(first) not in c.kinds:
-            return False
-        self.seen.add((c, kind_of(first)))
-        return True
+        if place.kind == "scalar":
+            return storable(value) and kind_of(value) in place.kinds
+        for key, v in value.items() if place.kind == "struct" else enumerate(value):
+            if v is None or place.kind == "struct" and unsafe(key):
+                continue
+            c = self.child(place, key, v) if place.kind == "struct" else self.element(place, v)
+            if c and self.learn(c, v):
+                return True
+        return False
+
+    def element(self, place, value):
+        return next(iter(place.children.values()), None) or self.child(place, "", value)
 
     # ---- what the table then is
 

@@ -122,20 +122,4 @@ def same_cell(a, b):
     return type(a) is type(b) and a == b
 
 
-def free_lists(got, want):
-    """A list whose first element is not stored is rescued whole, or element by element, as its event name happens to have its
-    columns: the columns in which such a list stands; None where more than that differs. (That nothing is lost is checked apart.)"""
-    differ = {p for p in got.keys() | want.keys() if p not in got or p not in want or got[p] != want[p]}
-    whole = set()
-    for one, other in ((got, want), (want, got)):
-        for p in differ & one.keys():
-            v = one[p]
-            if isinstance(v, list) and p not in other and (not v or v[0] is None or any(
-                    q == p + "/0" or q.startswith(p + "/0/") for q in other)):
-                whole.add(p)
-    if any(p not in whole and not any(p.startswith(w + "/") for w in whole) for p in differ):
-        return None
-    return {expected.column_name(p.split("/")[1].replace("~1", "/").replace("~0", "~")) for p in whole}
-
-
 ALL = {"pyiceberg": pyiceberg, "duckdb": duckdb, "pyarrow": pyarrow}

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import model
+import pyarrow.parquet
 import pytest
 from conftest import INLET, ndjson
 from test_load import event, load
@@ -55,6 +56,69 @@ def test_a_list_that_begins_with_null(lake, value):
     assert rows[events[3]["event_uuid"]]["o"]["at"] == [None, value]
     assert all(r["_rescued"] is None for r in rows.values())
     model.check(lake, events)
+
+
+LISTS = [  # as they come first; what of them no column holds
+    ([None, {"a": 1}], {}),
+    ([None, None, {"a": {"b": "x"}}, None], {}),
+    ([None, {"z": None, "a": [None, {"c": 1.5}]}], {}),
+    ([None, [1]], {}),
+    ([[], [None, {"a": 1}]], {}),
+    ([[None], [None, {"a": 1}]], {}),
+    ([{}, {"a": 1}], {"/at/0": {}}),
+    ([None, {"x": {}}, {"a": 1}], {"/at/1/x": {}}),
+]
+
+
+@pytest.mark.parametrize("value,rest", LISTS)
+def test_a_list_whose_first_element_makes_no_column(lake, value, rest):
+    """As DuckDB and pyarrow see it: PyIceberg makes structs without members of null ones."""
+    events = [event(), event(at=value), event(), event(o={"at": value}), event(o={"z": 1}), event(at=value)]
+    load(lake, events)
+    check_lists(lake, events, value, rest)
+
+
+def check_lists(lake, events, value, rest):
+    def plain(v):
+        """Without what is null or empty, in structs."""
+        if isinstance(v, list):
+            return [plain(e) for e in v]
+        if not isinstance(v, dict):
+            return v
+        return {k: plain(e) for k, e in v.items() if e not in (None, {})} or None
+
+    for read in (lake.rows, arrow_rows(lake)):
+        rows = {r["event_uuid"]: r for r in read("payment")}
+        for e in events:
+            row = rows[e["event_uuid"]]
+            if "at" in e:
+                assert plain(row["at"]) == plain(value)
+            if "at" in e.get("o", {}):
+                assert plain(row["o"]["at"]) == plain(value)
+            prefix = "/o" if "o" in e else ""
+            want = {prefix + k: v for k, v in rest.items()} if e.get("at") or e.get("o", {}).get("at") else {}
+            assert json.loads(row["_rescued"] or "{}") == want
+
+
+def arrow_rows(lake):
+    def read(table):
+        files = [t.file.file_path.removeprefix("file://") for t in lake.pyiceberg(table).scan().plan_files()]
+        return [row for f in files for row in pyarrow.parquet.ParquetFile(f).read().to_pylist()]
+    return read
+
+
+@pytest.mark.parametrize("known", [[1], [1.5], ["x"], [{"a": 1, "b": 2}], [[1]]])
+@pytest.mark.parametrize("value", [[], [None], [None, None]])
+def test_lists_without_values_have_a_column_where_the_table_has_one(lake, known, value):
+    """Also in a process, and of an event name, that has met none with values."""
+    load(lake, [event(at=known, o={"at": known})])
+    more = [event(at=value, o={"at": value, "n": 1}), event(at=known)]
+    load(lake, more)
+    for read in (lake.rows, arrow_rows(lake)):
+        rows = {r["event_uuid"]: r for r in read("payment")}
+        assert rows[more[0]["event_uuid"]]["at"] == rows[more[0]["event_uuid"]]["o"]["at"] == value
+        assert rows[more[1]["event_uuid"]]["at"] == known
+        assert all(r["_rescued"] is None for r in rows.values())
 
 
 def test_a_dropped_column_stays_dropped(lake):
