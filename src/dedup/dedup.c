@@ -57,16 +57,17 @@ struct entry {
     uint32_t epoch;   /* EPOCH_*, or EPOCH_FIRST + (epoch - base) */
 };
 
-struct stripe {
+struct stripe { /* what each check touches lies in the first line */
     pthread_spinlock_t lock;
     uint32_t slots;
     uint32_t *index;
-    uint32_t used, used_max; /* slots that are not free, stale ones too; when it is made anew */
-    bool tight;    /* ring, index and texts exceed the limit: make_room has to look */
     struct entry *ring;
-    uint32_t cap, head, count, dead;
-    size_t text_bytes;
     int64_t newest_us;
+    uint32_t used, used_max; /* slots that are not free, stale ones too; when it is made anew */
+    uint32_t cap, head, count;
+    bool tight; /* ring, index and texts exceed the limit: make_room has to look */
+    uint32_t dead;
+    size_t text_bytes;
     uint64_t evicted_early;
 } __attribute__((aligned(64)));
 
@@ -477,6 +478,7 @@ void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
     uint32_t slots = atomic_load_explicit(&place->slots, memory_order_relaxed);
     uintptr_t at = (uintptr_t)index + (uintptr_t)home_of(k->hash, slots) * sizeof *index;
     __builtin_prefetch((const void *)at, 1);
+    __builtin_prefetch(stripe_of(d, k->hash), 1); /* another core may have written it last */
 }
 
 /* An epoch in 32 bits, counted from a little below the first one seen. */
