@@ -46,6 +46,7 @@ static void drop(struct shredder *s)
 {
     for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
         next = r->next;
+        rowset_columns(r); /* as is done before they are read */
         rowset_free(r);
     }
 }

@@ -551,6 +551,7 @@ int encode_group(const struct encode_env *env, struct pq_writer *w, struct rowse
     b.placed = mem_array(cols * 2, sizeof *b.placed);
     struct placed *at = b.placed;
     for (size_t i = 0; i < n; i++) {
+        rowset_columns(sets[i]);
         b.views[i] = (struct set_view){.set = sets[i], .placed = at};
         place_columns(b.k, &b.views[i]);
         at += b.views[i].n_placed;

@@ -1,6 +1,6 @@
-/* A row's id and times, until its row set is cut: one entry of 40 bytes, instead of five columns' places. Rows of a hundred names
- * come to ever other places, which are in no near cache; and what is kept until the cut is half as much. The columns are
- * made of it in the end, set by set, where what is read and written is at hand. */
+/* A row's id and times, until they are encoded: one entry of 40 bytes, instead of five columns' places. Rows of a hundred
+ * names come to ever other places, which are in no near cache; and what is kept until then is half as much. The columns are
+ * made of it in the end, set by set, where what is written is read at once. */
 #include <stdlib.h>
 #include <string.h>
 #if defined(__SSE2__)
@@ -146,9 +146,17 @@ static const uint8_t *put_odd_times(struct rowset *r, const uint8_t *odd)
     return odd + 1 + *odd;
 }
 
+/* All rows have a value. */
 static void room(struct rowset *r, int col, size_t width, size_t text)
 {
     struct column *c = &r->cols[col].col;
+    c->rows = c->n_levels = r->rows;
+    if (c->max_def) {
+        size_t levels = r->rows;
+        c->def = arena_regrow(&r->arena, NULL, 0, 0, &levels, 8);
+        c->cap_levels = r->rows;
+        memset(c->def, c->max_def, r->rows);
+    }
     size_t bytes = width * r->rows;
     c->values = arena_regrow(&r->arena, NULL, 0, 0, &bytes, 64);
     c->cap_values = r->rows;
@@ -158,11 +166,12 @@ static void room(struct rowset *r, int col, size_t width, size_t text)
     }
 }
 
-void heads_columns(struct rowset *r, struct event_time_cache *times)
+void rowset_columns(struct rowset *r)
 {
+    struct event_time_cache times = {0};
     struct rowset_column *c = r->cols;
     const uint8_t *odd = r->odds;
-    if (!r->rows)
+    if (!r->heads) /* dead letters, or it is done */
         return;
     room(r, ENV_UUID, sizeof *c->col.lens, (size_t)36 * r->rows + r->n_odds + 16);
     room(r, ENV_CREATED_AT, sizeof *c->col.doubles, 0);
@@ -178,7 +187,7 @@ void heads_columns(struct rowset *r, struct event_time_cache *times)
         if (h->form & HEAD_ODD_TIME)
             odd = put_odd_times(r, odd);
         else
-            put_times(r, h, times);
+            put_times(r, h, &times);
         c[ENV_TIME].col.longs[i] = h->time_us;
         c[ENV_ARRIVED].col.longs[i] = h->arrived_us;
         for (int k = ENV_UUID; k <= ENV_ARRIVED; k++)

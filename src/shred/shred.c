@@ -286,7 +286,6 @@ static struct rowset *detach(struct rowset *r)
 static void put_by(struct shredder *s, struct shape *sh, uint32_t i)
 {
     struct rowset *r = sh->sets[i];
-    heads_columns(r, &s->times);
     rows_levels(r, sh);
     sh->sets[i] = sh->sets[--sh->n_sets];
     s->partitions--;
@@ -717,7 +716,6 @@ struct rowset *shredder_cut(struct shredder *s)
         sh->filled = false;
         for (uint32_t i = 0; i < sh->n_sets; i++) {
             keep_hints(sh, sh->sets[i]);
-            heads_columns(sh->sets[i], &s->times);
             rows_levels(sh->sets[i], sh);
             struct rowset *r = detach(sh->sets[i]);
             if (!r)

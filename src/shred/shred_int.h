@@ -208,8 +208,6 @@ struct row_head {
 void heads_grow(struct rowset *r, uint32_t hint); /* room for one more */
 /* What `form` says that is not in the head of the row in hand: the id's text, `t` as a whole. */
 void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct event_time *t);
-/* The columns of all rows, made of it; nothing of it is left. */
-void heads_columns(struct rowset *r, struct event_time_cache *times);
 
 /* lines.c */
 void lines_forget(struct lines *l); /* shapes are about to go */

@@ -61,6 +61,7 @@ static struct shred_counts shred(const uint8_t *p, size_t n, unsigned level)
         struct rowset *next;
         for (struct rowset *r = shredder_cut(s); r; r = next) {
             next = r->next;
+            rowset_columns(r);
             check(r);
             rowset_free(r);
         }

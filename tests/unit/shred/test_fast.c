@@ -191,9 +191,10 @@ static void free_list(struct rowset *r)
 static void same_lists(struct rowset *a, struct rowset *b)
 {
     uint32_t n = 0, m = 0;
-    for (struct rowset *x = b; x; x = x->next)
-        m++;
+    for (struct rowset *x = b; x; x = x->next, m++)
+        rowset_columns(x);
     for (struct rowset *x = a; x; x = x->next, n++) {
+        rowset_columns(x);
         struct rowset *y = b;
         while (y && !(x->time_partition == y->time_partition &&
                       (!x->name ? !y->name : y->name && strcmp(x->name, y->name) == 0)))

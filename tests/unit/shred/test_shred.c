@@ -250,6 +250,7 @@ static void check_cut(struct shredder *s)
 {
     for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
         next = r->next;
+        rowset_columns(r);
         struct reader *at = mem_array(r->n_cols, sizeof *at);
         for (uint32_t i = 0; i < r->n_cols; i++)
             check_column(&r->cols[i].col, r->rows);
@@ -427,6 +428,7 @@ static void broken_records_are_dead_letters(void **state)
         if (i % 500 == 0) {
             for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
                 next = r->next;
+                rowset_columns(r);
                 for (uint32_t k = 0; k < r->n_cols; k++)
                     check_column(&r->cols[k].col, r->rows);
                 rowset_free(r);
@@ -730,6 +732,7 @@ static void many_dates_do_not_close_what_others_write(void **state)
     int rows = 0, odd = 0, sets = 0;
     for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
         next = r->next;
+        rowset_columns(r);
         rows += (int)r->rows;
         odd += r->subtype_n == 3;
         sets += r->subtype_n == 1;
