@@ -374,58 +374,86 @@ static enum alike find_alike(struct job *j, const struct buf *raw, size_t head)
                                    : ALIKE_NOT;
 }
 
-/* Compresses, if the chunk is, into `packed`; the bytes to write. Values begin at `head`. */
-static const struct buf *compressed(struct job *j, enum way way, struct buf *raw, size_t head,
-                                    struct buf *packed)
+/* Appends the page's bytes, compressed, to the file. Values begin at `head`. */
+static int put_compressed(struct job *j, enum way way, struct buf *page, size_t head)
 {
     struct pq_scratch *s = j->w->s;
-    int rc;
-    packed->n = 0;
-    if (j->c->codec == COMPRESS_NONE)
-        return raw;
+    struct buf *out = j->w->out;
     int64_t began = clock_mono_ns();
-    memset(buf_reserve(raw, ALIKE_PAD), 0, ALIKE_PAD);
+    int rc;
+    memset(buf_reserve(page, ALIKE_PAD), 0, ALIKE_PAD);
     if (way == WAY_STORE)
-        rc = compress_zstd_stored(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
-    else if (way == WAY_ALIKE && find_alike(j, raw, head) != ALIKE_NOT)
-        rc = compress_zstd_matched(s->zstd, packed, raw->p, raw->n, &s->matches, j->e);
+        rc = compress_zstd_stored(s->zstd, out, page->p, page->n, &s->matches, j->e);
+    else if (way == WAY_ALIKE && find_alike(j, page, head) != ALIKE_NOT)
+        rc = compress_zstd_matched(s->zstd, out, page->p, page->n, &s->matches, j->e);
     else
-        rc = compress_zstd_put(s->zstd, packed, raw->p, raw->n, j->e);
-    if (rc)
-        return NULL;
+        rc = compress_zstd_put(s->zstd, out, page->p, page->n, j->e);
     j->w->cost->compress_ns += clock_mono_ns() - began;
-    return packed;
+    return rc;
 }
 
-static int put_page(struct job *j, enum footer_page type, uint32_t values, const struct buf *raw,
-                    const struct buf *body, struct err *e)
+static size_t put_head(struct buf *out, enum footer_page type, bool dictionary, uint32_t values,
+                       size_t raw, size_t packed)
 {
-    struct pq_writer *w = j->w;
-    struct thrift t = {.out = w->out};
-    size_t before = w->out->n;
+    struct thrift t = {.out = out};
+    size_t before = out->n;
     bool data = type == PAGE_DATA;
-    if (raw->n > INT32_MAX || body->n > INT32_MAX)
-        return err_set(e, ERR_INVALID, "a page of %zu bytes", raw->n);
     thrift_i32(&t, 1, (int32_t)type);
-    thrift_i32(&t, 2, (int32_t)raw->n);
-    thrift_i32(&t, 3, (int32_t)body->n);
+    thrift_i32(&t, 2, (int32_t)raw);
+    thrift_i32(&t, 3, (int32_t)packed);
     thrift_open(&t, data ? 5 : 7);
     thrift_i32(&t, 1, (int32_t)values);
-    thrift_i32(&t, 2, data && j->c->dictionary ? ENCODING_RLE_DICTIONARY : ENCODING_PLAIN);
+    thrift_i32(&t, 2, data && dictionary ? ENCODING_RLE_DICTIONARY : ENCODING_PLAIN);
     if (data) {
         thrift_i32(&t, 3, ENCODING_RLE);
         thrift_i32(&t, 4, ENCODING_RLE);
     }
     thrift_close(&t);
     thrift_close(&t);
-    size_t head = w->out->n - before;
-    buf_put(w->out, body->p, body->n);
-    j->c->raw += (int64_t)(head + raw->n);
-    j->c->packed += (int64_t)(head + body->n);
-    w->offset += (int64_t)(head + body->n);
-    w->cost->encoded_bytes += (int64_t)raw->n;
-    w->cost->compressed_bytes += (int64_t)body->n;
-    return 0;
+    return out->n - before;
+}
+
+/* Puts the head that tells the page's size before it, in the place of `head` bytes at `at` that guessed it. */
+static size_t mend_head(struct job *j, enum footer_page type, uint32_t values, size_t raw, size_t at, size_t head)
+{
+    struct buf *out = j->w->out, *h = &j->w->s->head;
+    size_t size = out->n - at - head;
+    h->n = 0;
+    size_t n = put_head(h, type, j->c->dictionary, values, raw, size);
+    if (n != head) {
+        if (n > head)
+            buf_reserve(out, n - head);
+        memmove(out->p + at + n, out->p + at + head, size);
+        out->n = at + n + size;
+    }
+    memcpy(out->p + at, h->p, n);
+    return n;
+}
+
+/* Appends a page to the file, compressed if its chunk is; how many bytes its body takes, or -1. */
+static int64_t put_page(struct job *j, enum footer_page type, uint32_t values, enum way way, struct buf *page,
+                        size_t values_at)
+{
+    struct pq_writer *w = j->w;
+    struct buf *out = w->out;
+    size_t at = out->n;
+    bool pack = j->c->codec != COMPRESS_NONE;
+    if (page->n > INT32_MAX / 2)
+        return err_set(j->e, ERR_INVALID, "a page of %zu bytes", page->n);
+    size_t head = put_head(out, type, j->c->dictionary, values, page->n, pack ? page->n / 2 : page->n);
+    if (!pack)
+        buf_put(out, page->p, page->n);
+    else if (put_compressed(j, way, page, values_at))
+        return -1;
+    else
+        head = mend_head(j, type, values, page->n, at, head);
+    int64_t body = (int64_t)(out->n - at - head);
+    j->c->raw += (int64_t)(head + page->n);
+    j->c->packed += (int64_t)head + body;
+    w->offset += (int64_t)head + body;
+    w->cost->encoded_bytes += (int64_t)page->n;
+    w->cost->compressed_bytes += body;
+    return body;
 }
 
 static void encode_dictionary(struct job *j)
@@ -515,49 +543,58 @@ static int choose_way(struct job *j)
     return 0;
 }
 
-/* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
-static const struct buf *first_page(struct job *j)
+/* A chunk's first data page, after its dictionary: their bodies' bytes, or -1. */
+static int64_t put_first(struct job *j, uint32_t entries, int64_t *body)
 {
     struct pq_scratch *s = j->w->s;
     struct chunk *c = j->c;
-    const struct buf *body, *dict = NULL;
-    size_t raw = s->page.n;
+    int64_t dict = 0;
+    if (c->dictionary) {
+        bool words = c->codec && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
+        c->dict_offset = j->w->offset;
+        dict = put_page(j, PAGE_DICTIONARY, s->dict.n, words ? WAY_ALIKE : WAY_SEARCH, &s->dict_page, 0);
+    }
+    c->data_offset = j->w->offset;
+    *body = dict < 0 ? -1 : put_page(j, PAGE_DATA, entries, j->way, &s->page, j->head);
+    return *body < 0 ? -1 : dict + *body;
+}
+
+/* The first data page decides on the chunk's codec, with the dictionary that comes before it. */
+static int first_page(struct job *j, uint32_t entries)
+{
+    struct pq_writer *w = j->w;
+    struct pq_scratch *s = w->s;
+    struct chunk *c = j->c;
+    size_t raw = s->page.n, at = w->out->n;
+    int64_t body, offset = w->offset;
     if (c->dictionary) {
         encode_dictionary(j);
         raw += s->dict_page.n;
     }
-    bool pack = j->w->o.zstd_level && raw >= PACK_MIN &&
-                worth_trying(&j->hint->no_compression, j->values);
+    bool pack =
+        w->o.zstd_level && raw >= PACK_MIN && worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
     memset(buf_reserve(&s->page, ALIKE_PAD), 0, ALIKE_PAD);
     if (pack && choose_way(j))
-        return NULL;
-    if (!(body = compressed(j, j->way, &s->page, j->head, &s->packed)))
-        return NULL;
-    if (c->dictionary) {
-        bool words = pack && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
-        dict = compressed(j, words ? WAY_ALIKE : WAY_SEARCH, &s->dict_page, 0, &s->dict_packed);
-        if (!dict)
-            return NULL;
-    }
-    size_t packed = body->n + (dict ? dict->n : 0);
+        return -1;
+    struct pq_cost cost = *w->cost;
+    int64_t packed = put_first(j, entries, &body);
+    if (packed < 0)
+        return -1;
     if (pack && c->dictionary && j->values >= TRIED_MIN && j->way == WAY_SEARCH &&
-        (double)body->n > SHRINK_MIN * (double)s->page.n)
+        (double)body > SHRINK_MIN * (double)s->page.n)
         j->hint->store_indices = TRY_AGAIN;
-    if (pack && (double)packed > SHRINK_MIN * (double)raw) {
-        if (j->values >= TRIED_MIN)
-            j->hint->no_compression = TRY_AGAIN;
-        c->codec = COMPRESS_NONE;
-        body = &s->page;
-        dict = &s->dict_page;
-    }
-    if (c->dictionary) {
-        c->dict_offset = j->w->offset;
-        if (put_page(j, PAGE_DICTIONARY, s->dict.n, &s->dict_page, dict, j->e))
-            return NULL;
-    }
-    c->data_offset = j->w->offset;
-    return body;
+    if (!pack || (double)packed <= SHRINK_MIN * (double)raw)
+        return 0;
+    if (j->values >= TRIED_MIN)
+        j->hint->no_compression = TRY_AGAIN;
+    w->out->n = at; /* once more, as they are */
+    w->offset = offset;
+    w->cost->encoded_bytes = cost.encoded_bytes;
+    w->cost->compressed_bytes = cost.compressed_bytes;
+    c->raw = c->packed = 0;
+    c->codec = COMPRESS_NONE;
+    return put_first(j, entries, &body) < 0 ? -1 : 0;
 }
 
 static struct page_entry *add_page(struct chunk *c)
@@ -592,16 +629,13 @@ static int end_page(struct job *j)
         encode_indices(j);
     else if (j->l->type == COL_BOOL)
         plain_bools(&w->s->page, w->s->segments, w->s->n_segments);
-    const struct buf *body = c->n_pages ? compressed(j, j->way, &w->s->page, j->head, &w->s->packed)
-                                         : first_page(j);
-    if (!body)
+    int64_t offset = w->offset;
+    if (!c->n_pages ? first_page(j, entries) : put_page(j, PAGE_DATA, entries, j->way, &w->s->page, j->head) < 0)
         return -1;
     struct page_entry *p = add_page(c);
-    p->offset = w->offset;
+    p->offset = c->n_pages > 1 ? offset : c->data_offset;
     p->first_row = j->first_row;
     p->nulls = (int64_t)entries - values;
-    if (put_page(j, PAGE_DATA, entries, &w->s->page, body, j->e))
-        return -1;
     p->size = (int32_t)(w->offset - p->offset);
     page_bounds(j, p, &r, values);
     range_merge(&j->range, &r, j->l->type);

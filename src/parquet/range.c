@@ -128,32 +128,57 @@ static inline unsigned __int128 head_of(const uint8_t *p, size_t n, size_t room)
     return (unsigned __int128)(word_at(p) & word_at(mask)) << 64 | (word_at(p + 8) & word_at(mask + 8));
 }
 
+/* A text of which `room` bytes may be read, and its first 32 bytes: more than that is seldom looked at. */
+struct bound {
+    struct str text;
+    unsigned __int128 first, second;
+};
+
+static struct bound bound_of(struct str text, size_t room)
+{
+    const uint8_t *p = (const uint8_t *)text.p;
+    struct bound b = {.text = text, .first = head_of(p, text.n, room)};
+    if (text.n > 16)
+        b.second = head_of(p + 16, text.n - 16, room - 16);
+    return b;
+}
+
+/* < 0, 0, > 0, for a text whose first bytes are `first`. */
+static inline int against(struct str text, unsigned __int128 first, size_t room, const struct bound *b)
+{
+    if (first != b->first)
+        return first < b->first ? -1 : 1;
+    if (text.n > 16 && b->text.n > 16) {
+        unsigned __int128 second = head_of((const uint8_t *)text.p + 16, text.n - 16, room - 16);
+        if (second != b->second)
+            return second < b->second ? -1 : 1;
+    }
+    return compare(text, b->text);
+}
+
 void range_texts(struct range *r, const uint8_t *bytes, const uint8_t *end, const uint32_t *lens, size_t n)
 {
-    unsigned __int128 least = 0, most = 0;
     size_t i = 0;
     if (n && !r->any) {
         range_text(r, (struct str){(const char *)bytes, lens[0]});
         bytes += lens[i++];
     }
-    if (i < n) {
-        least = head((const uint8_t *)r->min_text.p, r->min_text.n);
-        most = head((const uint8_t *)r->max_text.p, r->max_text.n);
-    }
+    if (i == n)
+        return;
+    struct bound least = bound_of(r->min_text, r->min_text.n), most = bound_of(r->max_text, r->max_text.n);
     for (; i < n; bytes += lens[i++]) {
-        unsigned __int128 h = head_of(bytes, lens[i], (size_t)(end - bytes));
-        if (h > least && h < most)
-            continue; /* most are here: no bound by their heads alone */
+        size_t room = (size_t)(end - bytes);
         struct str text = {(const char *)bytes, lens[i]};
-        if (h < least || (h == least && compare(text, r->min_text) < 0)) {
-            r->min_text = text;
-            least = h;
-        }
-        if (h > most || (h == most && compare(text, r->max_text) > 0)) {
-            r->max_text = text;
-            most = h;
-        }
+        unsigned __int128 first = head_of(bytes, text.n, room);
+        if (first > least.first && first < most.first)
+            continue; /* most are here: no bound by their heads alone */
+        if (against(text, first, room, &least) < 0)
+            least = bound_of(text, room);
+        if (against(text, first, room, &most) > 0)
+            most = bound_of(text, room);
     }
+    r->min_text = least.text;
+    r->max_text = most.text;
 }
 
 void range_merge(struct range *into, const struct range *from, enum col_type type)

@@ -135,7 +135,7 @@ struct pq_scratch *pq_scratch_new(void)
 
 static void scratch_empty(struct pq_scratch *s)
 {
-    struct buf *bufs[] = {&s->page, &s->packed, &s->dict_page, &s->dict_packed, &s->seen};
+    struct buf *bufs[] = {&s->page, &s->dict_page, &s->head, &s->packed, &s->seen};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
         buf_fini(bufs[i]);
     compress_zstd_free(s->zstd);
@@ -168,7 +168,7 @@ static void scratch_end(struct pq_writer *w)
 {
     struct pq_scratch *s = w->s;
     w->s = NULL;
-    if (s && s->page.cap + s->packed.cap + s->dict_page.cap + s->dict_packed.cap + s->seen.cap +
+    if (s && s->page.cap + s->dict_page.cap + s->head.cap + s->packed.cap + s->seen.cap +
                      dict_bytes(&s->dict) + s->cap_segments * sizeof *s->segments +
                      s->matches.cap * sizeof *s->matches.each >
                  SCRATCH_MAX)

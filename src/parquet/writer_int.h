@@ -65,7 +65,7 @@ struct pq_scratch {
     struct dict dict;
     struct segment *segments;
     uint32_t n_segments, cap_segments;
-    struct buf page, packed, dict_page, dict_packed, seen;
+    struct buf page, dict_page, head, packed, seen;
     struct compress_zstd *zstd;
     struct compress_matches matches;
     int zstd_level;
