@@ -1,6 +1,7 @@
 /* See alike.h. A match begins before a value's bound, with the end that the last value has in common with the one
  * before it, and goes on with the value's beginning. Most values of ids are alike in as many bytes: then more are
- * not taken even where there are, for sequences that are all the same cost nothing. */
+ * not taken even where there are, for sequences that are all the same cost nothing. Words that are not alike may have
+ * the lower half of one further back. */
 #include "parquet/alike.h"
 
 #include <string.h>
@@ -11,6 +12,8 @@
 #define ALIKE_MAX 64u         /* bytes */
 #define TEXT_MAX ((uint32_t)8 << 10)
 #define OTHER_MAX 12u         /* bytes in which a value is another, half of them at most, are sure to be left over */
+#define RECENT 1024u
+#define RECENT_TRIED 512u     /* words, of half of which the lower half has to be found */
 #define TEXT_MATCH_MIN 4u     /* bytes of a match, where not all are the same: it has its price */
 
 struct finder {
@@ -209,6 +212,25 @@ enum alike alike_texts(struct compress_matches *m, const struct buf *page, size_
     return k.sure ? ALIKE_SURE : ALIKE_SOME;
 }
 
+/* Words whose lower half is that of an earlier one: of doubles with few decimals there are not many. */
+static bool take_recent(struct finder *k, size_t head)
+{
+    uint32_t last[RECENT] = {0}; /* where such a half was seen, + 1 */
+    size_t n = 0, found = 0;
+    for (size_t at = head; at + 8 <= k->n; at += 8) {
+        uint32_t half = (uint32_t)word_at(k->p + at), *seen = &last[half * 0x9e3779b1u / (UINT32_MAX / RECENT + 1)];
+        size_t before = *seen;
+        *seen = (uint32_t)at + 1;
+        if (before-- && (uint32_t)word_at(k->p + before) == half) {
+            take(k, before, at, 8);
+            found++;
+        }
+        if (++n == RECENT_TRIED && found < n / 2)
+            return false;
+    }
+    return found && found >= n / 2;
+}
+
 enum alike alike_words(struct compress_matches *m, const struct buf *page, size_t head)
 {
     struct finder k = {.m = m, .p = page->p, .n = page->n, .least = COMPRESS_MATCH_MIN};
@@ -217,7 +239,7 @@ enum alike alike_words(struct compress_matches *m, const struct buf *page, size_
     for (size_t at = head + 8; at + 8 <= k.n && s.n < SAMPLE; at += 8)
         look(&s, &k, at - 8, at, 8);
     if (!decide(&k, &s))
-        return ALIKE_NOT;
+        return take_recent(&k, head) ? ALIKE_SOME : ALIKE_NOT;
     for (size_t at = head + 8, end; at + 8 <= k.n; at = end) {
         end = k.even ? take_even(&k, at, 8, false) : at;
         if (end == at) {

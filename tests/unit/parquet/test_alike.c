@@ -117,6 +117,24 @@ static void test_times(void **state)
     buf_fini(&page);
 }
 
+/* Of prices many have the lower half of an earlier one; 17 bits are all there is in them. */
+static void test_prices(void **state)
+{
+    struct buf page = {0};
+    (void)state;
+    seed = 6;
+    buf_put(&page, "head", 4);
+    for (int i = 0; i < VALUES; i++) {
+        double price = (double)(next() % 100000) / 100;
+        int64_t bits;
+        memcpy(&bits, &price, 8);
+        put_word(&page, bits);
+    }
+    assert_in_range(packed(&page, 4, false), 300, 450);
+    assert_int_equal(found, ALIKE_SOME);
+    buf_fini(&page);
+}
+
 static void test_the_unlike(void **state)
 {
     struct buf page = {0};
@@ -214,7 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ids), cmocka_unit_test(test_times), cmocka_unit_test(test_the_unlike),
-        cmocka_unit_test(test_few), cmocka_unit_test(test_all_but_few), cmocka_unit_test(test_any),
+        cmocka_unit_test(test_prices), cmocka_unit_test(test_few), cmocka_unit_test(test_all_but_few), cmocka_unit_test(test_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
