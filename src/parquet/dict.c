@@ -16,8 +16,6 @@
 #define FEW 256u     /* values after which at most 15 of 16 may have been new, */
 #define FIRST 1024u  /* ... three of four, */
 #define SAMPLE 4096u /* ... and half */
-#define ENTRY_BITS 17u
-#define ENTRY_MASK ((1u << ENTRY_BITS) - 1)
 #define SHORT 15u /* bytes of a text that its key has all of */
 
 void dict_fini(struct dict *d)
@@ -40,15 +38,10 @@ static inline uint64_t hash_key(struct dict_key key)
     return (key.high * 0xbf58476d1ce4e5b9u ^ key.low) * 0x9e3779b97f4a7c15u;
 }
 
-/* Where an entry of that hash is looked for first, by the bits that depend on all others; what of it is beside
- * the entry's number. */
+/* Where an entry of that hash is looked for first: by the bits that depend on all others. */
 static inline uint32_t place(const struct dict *d, uint64_t hash)
 {
     return (uint32_t)(hash >> d->shift);
-}
-static inline uint32_t tag(uint64_t hash)
-{
-    return (uint32_t)(hash >> 15) & ~ENTRY_MASK;
 }
 
 /* An empty table of so many slots, with what has an entry already. */
@@ -68,7 +61,7 @@ static void set_slots(struct dict *d, uint32_t slots)
         uint32_t at = place(d, hash);
         while (d->slots[at])
             at = (at + 1) & d->mask;
-        d->slots[at] = tag(hash) | (i + 1);
+        d->slots[at] = i + 1;
     }
 }
 
@@ -78,7 +71,7 @@ struct value {
     struct str text;
 };
 
-static uint32_t add_entry(struct dict *d, uint32_t at, const struct value *v, size_t bytes)
+static __attribute__((noinline)) uint32_t add_entry(struct dict *d, uint32_t at, const struct value *v, size_t bytes)
 {
     if (((at - place(d, v->hash)) & d->mask) > PROBES_MAX)
         d->limit = 0; /* values made to meet in one place: no dictionary */
@@ -90,7 +83,7 @@ static uint32_t add_entry(struct dict *d, uint32_t at, const struct value *v, si
     d->keys[d->n] = v->key;
     d->texts[d->n] = v->text;
     d->bytes += bytes;
-    d->slots[at] = tag(v->hash) | ++d->n;
+    d->slots[at] = ++d->n;
     if (d->n * 2 > d->mask)
         set_slots(d, (d->mask + 1) * 2);
     return d->n - 1;
@@ -101,7 +94,7 @@ static inline uint32_t number_of(struct dict *d, uint64_t word, unsigned width)
     struct dict_key key = {.low = word};
     uint64_t hash = hash_key(key);
     for (uint32_t at = place(d, hash);; at = (at + 1) & d->mask) {
-        uint32_t slot = d->slots[at], entry = (slot & ENTRY_MASK) - 1;
+        uint32_t slot = d->slots[at], entry = slot - 1;
         if (!slot) {
             struct value v = {.hash = hash, .key = key};
             return add_entry(d, at, &v, width);
@@ -145,17 +138,17 @@ static inline bool same_text(const struct dict *d, uint32_t entry, const struct 
            (s.n <= SHORT || memcmp(d->texts[entry].p, s.p, s.n) == 0);
 }
 
-static inline uint32_t number_of_text(struct dict *d, struct str s, size_t room)
+static inline __attribute__((always_inline)) uint32_t number_of_text(struct dict *d, struct str s, size_t room)
 {
     struct dict_key key = key_of(s, room);
     uint64_t hash = hash_key(key);
     for (uint32_t at = place(d, hash);; at = (at + 1) & d->mask) {
-        uint32_t slot = d->slots[at], entry = (slot & ENTRY_MASK) - 1;
+        uint32_t slot = d->slots[at], entry = slot - 1;
         if (!slot) {
             struct value v = {.hash = hash, .key = key, .text = s};
             return add_entry(d, at, &v, 4 + s.n);
         }
-        if ((slot & ~ENTRY_MASK) == tag(hash) && same_text(d, entry, &key, s))
+        if (same_text(d, entry, &key, s))
             return entry;
     }
 }

@@ -7,7 +7,7 @@
 #include "parquet/parquet.h"
 
 struct dict { /* zero to start */
-    uint32_t *slots; /* an entry's number + 1, below bits of its hash; 0: free */
+    uint32_t *slots; /* an entry's number + 1; 0: free */
     unsigned shift; /* of a hash, to what the mask leaves */
     uint32_t mask, cap_slots, n, cap;
     struct dict_key { /* of each entry: the bits of a long or a double, a text's bytes or hash, and length */

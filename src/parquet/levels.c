@@ -35,7 +35,8 @@ static inline uint8_t *next_groups(struct levels_out *o, unsigned n)
 {
     if (o->groups + n > GROUPS_MAX)
         end_groups(o);
-    uint8_t *to = buf_reserve(o->out, (size_t)o->width * n + 17);
+    size_t more = (size_t)o->width * n + 17;
+    uint8_t *to = o->out->cap - o->out->n >= more ? o->out->p + o->out->n : buf_reserve(o->out, more);
     if (!o->groups) {
         o->head = o->out->n++;
         to++;
@@ -69,7 +70,7 @@ static inline uint64_t four(const uint32_t *v, unsigned width)
            (uint64_t)v[3] << 3 * width;
 }
 
-static void put_group(struct levels_out *o, const uint32_t *v)
+static inline void put_group(struct levels_out *o, const uint32_t *v)
 {
     unsigned width = o->width;
     uint8_t *to = next_groups(o, 1);
