@@ -23,6 +23,7 @@
 #define COMPARED_MIN ((size_t)4 << 10) /* bytes of a page that tells which way of compression is the better */
 #define COMPARED_BYTES ((size_t)8 << 10) /* of its values */
 #define COMPARE_AGAIN 100
+#define TAKEN_OVER 25  /* chunks for which another table's column of that name is believed to be like this one */
 #define QUICK_MAX 1.06 /* times as large is well worth the time */
 
 enum way {      /* of compression: */
@@ -520,6 +521,8 @@ static int compare_ways(struct job *j)
     if (compress_zstd_put(s->zstd, &s->packed, few.p, few.n, j->e))
         return -1;
     j->hint->alike = (double)alike <= QUICK_MAX * (double)(s->packed.n - alike);
+    s->ways[j->l->path_hash % WAYS_KEPT].path_hash = j->l->path_hash;
+    s->ways[j->l->path_hash % WAYS_KEPT].alike = j->hint->alike;
     j->w->cost->compress_ns += clock_mono_ns() - began;
     return 0;
 }
@@ -535,6 +538,12 @@ static int choose_way(struct job *j)
         j->way = may && !worth_trying(&h->store_indices, j->values) ? WAY_STORE : WAY_SEARCH;
         return 0;
     }
+    uint32_t kept = j->l->path_hash % WAYS_KEPT;
+    if (!h->way_known && s->ways[kept].path_hash == j->l->path_hash) {
+        h->alike = s->ways[kept].alike;
+        h->compared = TAKEN_OVER;
+    }
+    h->way_known = true;
     bool compare = may && j->l->type != COL_BOOL && s->page.n >= COMPARED_MIN &&
                    worth_trying(&h->compared, j->values);
     if (compare && compare_ways(j))

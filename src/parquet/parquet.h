@@ -70,6 +70,7 @@ struct pq_hint {
     uint8_t no_dictionary, no_compression;
     uint32_t without; /* how many values the chunk had for which a dictionary did not pay */
     uint8_t alike, compared; /* the way of compression; for so many chunks it stands */
+    bool way_known;          /* it was tried, or taken over from another table's column of that name */
     uint8_t store_indices;   /* for so many chunks those of a dictionary are not compressed */
 };
 struct pq_hints {

@@ -41,6 +41,15 @@ static void leaf_types(struct leaf *l)
     }
 }
 
+/* FNV-1a. */
+static uint64_t hash_of(const char *p, size_t n)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ (uint8_t)p[i]) * 0x100000001b3u;
+    return hash;
+}
+
 /* Adds the leaves at and under node `at`; returns the node after it. */
 static uint32_t add_leaves(struct pq_writer *w, uint32_t at, unsigned def, unsigned rep,
                            struct buf *path)
@@ -62,6 +71,7 @@ static uint32_t add_leaves(struct pq_writer *w, uint32_t at, unsigned def, unsig
         *l = (struct leaf){.node = n, .max_def = (uint8_t)def, .max_rep = (uint8_t)rep};
         l->path = mem_strndup((const char *)path->p, path->n);
         l->path_n = (uint32_t)path->n;
+        l->path_hash = hash_of(l->path, l->path_n);
         leaf_types(l);
     }
     path->n = mark;

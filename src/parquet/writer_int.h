@@ -20,6 +20,7 @@ struct leaf {
     uint8_t width; /* of a fixed value in the file, in bytes; 0 for texts */
     char *path;    /* names, each ended by NUL */
     uint32_t path_n;
+    uint64_t path_hash;
     struct range file; /* its texts lie in `kept` */
     uint8_t kept[2][KEPT_TEXT_MAX];
 };
@@ -61,7 +62,12 @@ struct segment {
     const uint32_t *index; /* dictionary: of the piece's first value; for a constant its one */
 };
 
+#define WAYS_KEPT 256u
 struct pq_scratch {
+    struct { /* what suited columns of that name */
+        uint64_t path_hash;
+        bool alike;
+    } ways[WAYS_KEPT];
     struct dict dict;
     struct segment *segments;
     uint32_t n_segments, cap_segments;

@@ -411,6 +411,52 @@ static int64_t tenths_of_a_byte(const char *format, bool words)
     return st.column_bytes * 10 / 20000;
 }
 
+/* Writes a column of random ids; for how many chunks the way that was chosen stands. */
+static int chunks_of_the_way(struct pq_scratch *kept, const char *called, bool alike)
+{
+    char name[8];
+    struct pq_node node = {name, 1, PQ_STRING, false, 0, 0, 0};
+    struct pq_schema one = {&node, 1, 1};
+    struct pq_hints h = {0};
+    struct pq_options o = {.zstd_level = 1, .hints = &h};
+    struct buf out = {0};
+    struct err e = {0};
+    struct column c;
+    snprintf(name, sizeof name, "%s", called);
+    column_init(&c, COL_BYTES, 1, 0);
+    for (int i = 0; i < 1000; i++) {
+        char text[64];
+        int n = snprintf(text, sizeof text, "%08x-%04x-%04x-%08x%08x", rnd(UINT32_MAX), rnd(65536), rnd(65536),
+                         rnd(UINT32_MAX), rnd(UINT32_MAX));
+        column_text(&c, text, (size_t)n);
+        column_level(&c, 1, 0);
+    }
+    struct pq_writer *w = pq_writer_new(&one, &o, &out, NULL);
+    struct pq_piece p = {.kind = PQ_PIECE_COLUMN, .col = &c};
+    pq_writer_group_begin_with(w, c.rows, kept);
+    assert_int_equal(pq_writer_column(w, &p, 1, &e), 0);
+    assert_int_equal(pq_writer_group_end(w, &e), 0);
+    assert_int_equal(h.n, 1);
+    assert_int_equal(h.each[0].alike, alike);
+    int chunks = h.each[0].compared;
+    pq_writer_free(w);
+    pq_hints_fini(&h);
+    column_fini(&c);
+    buf_fini(&out);
+    return chunks;
+}
+
+/* Another table's column of the same name is taken to be like this one, for a while. */
+static void test_way_taken_over(void **state)
+{
+    struct pq_scratch *kept = pq_scratch_new();
+    (void)state;
+    assert_int_equal(chunks_of_the_way(kept, "id", true), 100);
+    assert_in_range(chunks_of_the_way(kept, "id", true), 1, 30);
+    assert_int_equal(chunks_of_the_way(kept, "other", true), 100);
+    pq_scratch_free(kept);
+}
+
 /* Few texts, whatever their lengths and what comes after them, take two bits each. */
 static void test_dictionary_of_texts(void **state)
 {
@@ -631,7 +677,7 @@ static void test_describe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_dictionary_of_texts), cmocka_unit_test(test_ways_of_compression),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_dictionary_of_texts), cmocka_unit_test(test_way_taken_over), cmocka_unit_test(test_ways_of_compression),
         cmocka_unit_test(test_text_bounds),
         cmocka_unit_test(test_number_bounds), cmocka_unit_test(test_refuses_wrong_pieces),
         cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_describe),
