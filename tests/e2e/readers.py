@@ -1,7 +1,6 @@
 """A table as each reader that we did not write sees it: ({column: type}, {event_uuid: {column: cell}}).
 
 Types are texts, a dict for a struct's fields, [type] for a list's. Times are microseconds."""
-import expected
 import pyarrow as pa
 import pyarrow.parquet as pq
 
