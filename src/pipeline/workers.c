@@ -20,8 +20,7 @@ struct worker {
     struct source_cursor *cursor;
     uint64_t epoch;
     struct shred_line *lines; /* files: SHRED_LINES_MAX; streams: */
-    struct source_record *in; /* ... RECORDS_AT_ONCE of each */
-    struct shred_record *records;
+    struct record *records;    /* ... RECORDS_AT_ONCE of each */
     struct rowset *detached;
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
@@ -118,7 +117,7 @@ static struct shard_counts since(const struct shred_counts *now, const struct sh
 static void shred_lines(struct worker *w, const struct work_item *item, uint32_t n, int64_t now_us)
 {
     const struct source_batch *b = item->batch;
-    const struct shred_record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
+    const struct record like = {.shard = b->shard, .arrived_us = b->arrived_us, .sub = -1};
     uint32_t again = 0;
     while (item->again && again < n && seq_le(w->lines[again].seq, item->again_upto))
         again++;
@@ -147,27 +146,12 @@ static void shred_records(struct worker *w, const struct work_item *item, uint32
         shredder_records(w->shredder, w->records + again, w->lines, n - again, epoch, item->check_positions, now_us);
 }
 
-static struct shred_record of_source(const struct source_record *in, uint32_t shard)
-{
-    return (struct shred_record){.payload = in->payload,
-                                 .n = in->n,
-                                 .shard = shard,
-                                 .seq = in->seq,
-                                 .seq_text = in->seq_text,
-                                 .seq_text_n = in->seq_text_n,
-                                 .sub = in->sub,
-                                 .arrived_us = in->arrived_us,
-                                 .defect = in->defect};
-}
-
 /* All of a GetRecords answer. */
 static void shred_answer(struct worker *w, const struct work_item *item, int64_t now_us)
 {
     uint32_t n;
     source_cursor_start(w->cursor, item->batch);
-    while ((n = source_cursor_records(w->cursor, w->in, RECORDS_AT_ONCE))) {
-        for (uint32_t i = 0; i < n; i++)
-            w->records[i] = of_source(&w->in[i], item->batch->shard);
+    while ((n = source_cursor_records(w->cursor, w->records, RECORDS_AT_ONCE))) {
         shred_records(w, item, n, now_us);
         shredder_shed(w->shredder, w->all->env.partitions_max);
     }
@@ -187,20 +171,19 @@ static uint32_t add_lines(struct worker *w, uint32_t n)
 /* All of a file's batch, likewise. */
 static void shred_file(struct worker *w, const struct work_item *item, int64_t now_us)
 {
-    struct source_record in;
+    struct record *in = w->records;
     uint32_t n = 0, before = 0;
     source_cursor_start(w->cursor, item->batch);
     for (;;) {
         n = add_lines(w, before = n);
         if (n == before) {
-            if (!source_cursor_next(w->cursor, &in))
+            if (!source_cursor_next(w->cursor, in))
                 break;
-            if (!in.defect && in.n <= UINT32_MAX) { /* stays where it is */
-                w->lines[n++] = (struct shred_line){in.payload, (uint32_t)in.n, 0, in.seq};
+            if (!in->defect && in->n <= UINT32_MAX) { /* stays where it is */
+                w->lines[n++] = (struct shred_line){in->payload, (uint32_t)in->n, 0, in->seq};
             } else {
                 shred_lines(w, item, n, now_us);
                 n = 0;
-                w->records[0] = of_source(&in, item->batch->shard);
                 shred_records(w, item, 1, now_us);
                 shredder_shed(w->shredder, w->all->env.partitions_max);
             }
@@ -274,7 +257,6 @@ struct workers *workers_start(const struct workers_env *env)
         one->shredder = shredder_new(&w->env.shred);
         one->cursor = source_cursor_new();
         one->lines = mem_array(SHRED_LINES_MAX, sizeof *one->lines);
-        one->in = mem_array(RECORDS_AT_ONCE, sizeof *one->in);
         one->records = mem_array(RECORDS_AT_ONCE, sizeof *one->records);
         invariant(pthread_create(&one->thread, NULL, worker_main, one) == 0);
     }
@@ -371,7 +353,6 @@ void workers_stop(struct workers *w)
         shredder_free(one->shredder);
         source_cursor_free(one->cursor);
         free(one->lines);
-        free(one->in);
         free(one->records);
         pthread_mutex_destroy(&one->lock);
     }

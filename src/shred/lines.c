@@ -161,10 +161,10 @@ static void look_ahead(const struct shred_line *lines, const uint32_t *order, ui
 }
 
 void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
-                    const struct shred_record *like, uint64_t epoch, bool check_positions,
+                    const struct record *like, uint64_t epoch, bool check_positions,
                     int64_t now_us)
 {
-    struct shred_record r = *like;
+    struct record r = *like;
     const uint32_t *order = in_order(s, lines, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct shred_line *line = &lines[order[i]];
@@ -176,7 +176,7 @@ void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
     }
 }
 
-void shredder_records(struct shredder *s, const struct shred_record *each, struct shred_line *lines, uint32_t n,
+void shredder_records(struct shredder *s, const struct record *each, struct shred_line *lines, uint32_t n,
                       uint64_t epoch, bool check_positions, int64_t now_us)
 {
     for (uint32_t i = 0; i < n; i++)

@@ -139,7 +139,7 @@ static struct rowset *dead_of_day(struct shredder *s, int32_t day)
     return d;
 }
 
-static void dead_letter(struct shredder *s, const struct shred_record *r, enum reason why,
+static void dead_letter(struct shredder *s, const struct record *r, enum reason why,
                         const char *message, int64_t now_us, bool check)
 {
     char id[40];
@@ -492,7 +492,7 @@ static void put_head(struct shredder *s, int64_t arrived_us, struct str uuid, co
 }
 
 /* What is ours of the row, after the event's own. */
-static void finish_row(struct shredder *s, const struct shred_record *r, const struct fast_event *ev)
+static void finish_row(struct shredder *s, const struct record *r, const struct fast_event *ev)
 {
     struct rowset *set = s->set;
     struct rowset_column *c = set->cols;
@@ -520,7 +520,7 @@ static void finish_row(struct shredder *s, const struct shred_record *r, const s
     s->counts.rows++;
 }
 
-static void put_row(struct shredder *s, const struct shred_record *r, const struct fast_event *ev)
+static void put_row(struct shredder *s, const struct record *r, const struct fast_event *ev)
 {
     struct rowset *set = shred_set_of(s, s->shape, ev->time.time_us);
     s->set = set;
@@ -541,7 +541,7 @@ static void put_row(struct shredder *s, const struct shred_record *r, const stru
     finish_row(s, r, ev);
 }
 
-static enum reason parse(struct shredder *s, const struct shred_record *r, char message[256])
+static enum reason parse(struct shredder *s, const struct record *r, char message[256])
 {
     size_t where = 0;
     enum json_status status;
@@ -568,7 +568,7 @@ static enum reason parse(struct shredder *s, const struct shred_record *r, char 
 #define DEDUP_TIMED 64     /* one record in so many tells the time for all, */
 #define DEDUP_NS_MAX 20000 /* ... unless the thread was interrupted */
 
-static bool is_duplicate(struct shredder *s, const struct shred_record *r,
+static bool is_duplicate(struct shredder *s, const struct record *r,
                          const struct dedup_key *key, uint64_t epoch)
 {
     bool timed = s->counts.records % DEDUP_TIMED == 0;
@@ -590,7 +590,7 @@ static bool is_duplicate(struct shredder *s, const struct shred_record *r,
 }
 
 /* A record that is as it was learned. */
-static bool fast_record(struct shredder *s, const struct shred_record *r, uint64_t epoch, bool check)
+static bool fast_record(struct shredder *s, const struct record *r, uint64_t epoch, bool check)
 {
     struct fast_event ev;
     if (r->defect || r->n > s->env.record_bytes_max ||
@@ -617,7 +617,7 @@ static struct str sent(const struct shredder *s, const struct json_tok *v)
 }
 
 /* By the general parser; and every dead letter. */
-static void slow_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+static void slow_record(struct shredder *s, const struct record *r, uint64_t epoch,
                         bool check_positions, int64_t now_us)
 {
     char message[256] = "";
@@ -647,7 +647,7 @@ static void slow_record(struct shredder *s, const struct shred_record *r, uint64
         buf_fini(&bufs[i]);
 }
 
-void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+void shredder_record(struct shredder *s, const struct record *r, uint64_t epoch,
                      bool check_positions, int64_t now_us)
 {
     s->counts.records++;

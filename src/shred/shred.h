@@ -15,6 +15,7 @@
 #include "base/seq.h"
 #include "dedup/dedup.h"
 #include "event/event.h"
+#include "event/record.h"
 #include "parquet/column.h"
 #include "schema/registry.h"
 
@@ -108,26 +109,13 @@ struct shred_counts { /* added up; the consumer reads them with shredder_counts 
     uint64_t dedup_ns; /* about */
 };
 
-struct shred_record {
-    const uint8_t *payload; /* 64 readable bytes past n */
-    size_t n;
-    uint32_t shard;
-    struct seq seq;
-    const char *seq_text;   /* NULL: _sequence is null */
-    size_t seq_text_n;
-    int32_t sub;            /* within an aggregate, -1 if none; of no account without seq_text */
-    int64_t arrived_us;
-    const char *defect;     /* not NULL: dead letter at once */
-    bool last_unterminated; /* unused by most */
-};
-
 struct shredder *shredder_new(const struct shred_env *env);
 void shredder_free(struct shredder *s);
 /* Around the records of a batch. */
 void shredder_begin(struct shredder *s);
 void shredder_end(struct shredder *s);
 /* One record, of a batch handed out in `epoch`. `check_positions`: see env.passed. */
-void shredder_record(struct shredder *s, const struct shred_record *r, uint64_t epoch,
+void shredder_record(struct shredder *s, const struct record *r, uint64_t epoch,
                      bool check_positions, int64_t now_us);
 /* Lines of a file that came together: as shredder_record with each, but those of one event name one after the
  * other, each name at the place of its first: what they touch is then in the caches, and what they do is
@@ -140,10 +128,10 @@ struct shred_line {
 };
 #define SHRED_LINES_MAX 4096
 void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
-                    const struct shred_record *like, uint64_t epoch, bool check_positions,
+                    const struct record *like, uint64_t epoch, bool check_positions,
                     int64_t now_us);
 /* The same of records of a stream. `lines` is room for n. */
-void shredder_records(struct shredder *s, const struct shred_record *each, struct shred_line *lines, uint32_t n,
+void shredder_records(struct shredder *s, const struct record *each, struct shred_line *lines, uint32_t n,
                       uint64_t epoch, bool check_positions, int64_t now_us);
 /* Detaches all rowsets with rows (a list), keeps what was learned of shapes; routes are asked anew. */
 struct rowset *shredder_cut(struct shredder *s);

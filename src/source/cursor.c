@@ -68,11 +68,11 @@ static size_t first_of_joined(const uint8_t *p, size_t n)
 }
 
 /* The next object of the line whose record `out` is, or was. */
-static bool next_joined(struct source_cursor *c, struct source_record *out)
+static bool next_joined(struct source_cursor *c, struct record *out)
 {
     size_t end = first_of_joined(c->part, c->n_part), n = end ? end : c->n_part;
-    *out = (struct source_record){.payload = c->part, .n = n, .seq = c->seq, .arrived_us = c->b->arrived_us,
-                                  .sub = c->sub++};
+    *out = (struct record){.payload = c->part, .n = n, .seq = c->seq, .arrived_us = c->b->arrived_us,
+                           .shard = c->b->shard, .sub = c->sub++};
     c->part += n;
     c->n_part -= n;
     return true;
@@ -113,7 +113,7 @@ uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOU
     return count;
 }
 
-static bool next_line(struct source_cursor *c, struct source_record *out)
+static bool next_line(struct source_cursor *c, struct record *out)
 {
     const struct source_batch *b = c->b;
     if (c->n_part)
@@ -138,11 +138,12 @@ static bool next_line(struct source_cursor *c, struct source_record *out)
             c->seq = seq_of(end);
             return next_joined(c, out);
         }
-        *out = (struct source_record){
+        *out = (struct record){
             .payload = line,
             .n = n,
             .seq = cut ? b->last : seq_of(end),
             .arrived_us = b->arrived_us,
+            .shard = b->shard,
             .sub = -1,
             .defect = cut ? "the line is longer than the limit for one record; this is its beginning"
                           : NULL,
@@ -195,13 +196,14 @@ static bool decode(struct source_cursor *c, bool first, struct str *out, const c
     return true;
 }
 
-static void fill(struct source_cursor *c, struct str payload, int32_t sub, struct source_record *out)
+static void fill(struct source_cursor *c, struct str payload, int32_t sub, struct record *out)
 {
-    *out = (struct source_record){
+    *out = (struct record){
         .payload = (const uint8_t *)payload.p,
         .n = payload.n,
         .seq = c->seq,
         .arrived_us = c->record.arrived_us ? c->record.arrived_us : c->b->arrived_us,
+        .shard = c->b->shard,
         .sub = sub,
         .seq_text = c->record.sequence.p,
         .seq_text_n = c->record.sequence.n,
@@ -218,7 +220,7 @@ static void fill(struct source_cursor *c, struct str payload, int32_t sub, struc
 enum next { NEXT_ONE, NEXT_END, NEXT_FULL };
 
 /* A part of the aggregate. There is room for one at least, in a window that begins with it. */
-static enum next next_part(struct source_cursor *c, bool first, struct source_record *out)
+static enum next next_part(struct source_cursor *c, bool first, struct record *out)
 {
     struct str part;
     int32_t sub;
@@ -249,7 +251,7 @@ static bool next_of_body(struct source_cursor *c)
     return rc > 0;
 }
 
-static enum next next_record(struct source_cursor *c, bool first, struct source_record *out)
+static enum next next_record(struct source_cursor *c, bool first, struct record *out)
 {
     struct str payload;
     for (;;) {
@@ -278,7 +280,7 @@ static enum next next_record(struct source_cursor *c, bool first, struct source_
     }
 }
 
-uint32_t source_cursor_records(struct source_cursor *c, struct source_record *out, uint32_t most)
+uint32_t source_cursor_records(struct source_cursor *c, struct record *out, uint32_t most)
 {
     uint32_t n = 0;
     if (c->b->format == BATCH_GET_RECORDS)
@@ -287,7 +289,7 @@ uint32_t source_cursor_records(struct source_cursor *c, struct source_record *ou
     return n;
 }
 
-bool source_cursor_next(struct source_cursor *c, struct source_record *out)
+bool source_cursor_next(struct source_cursor *c, struct record *out)
 {
     return c->b->format == BATCH_NDJSON ? next_line(c, out) : source_cursor_records(c, out, 1) == 1;
 }

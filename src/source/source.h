@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/queue.h"
 #include "base/seq.h"
+#include "event/record.h"
 
 #define SOURCE_PAD 64 /* readable bytes past the end of every record's payload */
 
@@ -67,26 +68,13 @@ void source_spares_give(struct source_spares *s, uint8_t *p);
 void source_batch_free(struct source_batch *b); /* does not touch the budget */
 void source_batch_finish(struct source_batch *b); /* gives back what it was charged, and frees it */
 
-/* One user record. payload points into the batch or the cursor's scratch, has SOURCE_PAD readable
- * bytes after it, and lives until the next call. */
-struct source_record {
-    const uint8_t *payload;
-    size_t n;
-    struct seq seq;          /* of the stream's record (an aggregate's for all its parts);
-                                files: offset just past this line's newline */
-    const char *seq_text;    /* Kinesis: as sent, "seq" or "seq/sub"; NULL for files */
-    size_t seq_text_n;
-    int64_t arrived_us;
-    int32_t sub;             /* sub-sequence inside an aggregate, or a line of joined objects; -1 if none */
-    const char *defect;      /* set when the record itself cannot be had (bad base64, a line over the
-                                limit): a dead letter with the bytes there are; else NULL */
-};
+/* What it gives points into the batch or its scratch, and lives until the next call. */
 struct source_cursor; /* one per shredder thread, reused over batches; owns scratch */
 struct source_cursor *source_cursor_new(void);
 void source_cursor_free(struct source_cursor *c);
 void source_cursor_start(struct source_cursor *c, const struct source_batch *b);
 /* False at the end. Empty lines are skipped and not counted. */
-bool source_cursor_next(struct source_cursor *c, struct source_record *out);
+bool source_cursor_next(struct source_cursor *c, struct record *out);
 /* Of a file's batch: the next lines at once, as source_cursor_next gives them one by one. 0: that is to be asked, for
  * what comes next is not a whole line, or the lines may hold several objects. */
 #define SOURCE_LINES 256
@@ -98,7 +86,7 @@ struct source_line {
 uint32_t source_cursor_lines(struct source_cursor *c, struct source_line out[SOURCE_LINES]);
 /* Of a GetRecords answer: the next records at once, up to `most`, as source_cursor_next gives them one by one; those there
  * is room for in what the caches hold. What they point to lives until the next call. 0 at the end. */
-uint32_t source_cursor_records(struct source_cursor *c, struct source_record *out, uint32_t most);
+uint32_t source_cursor_records(struct source_cursor *c, struct record *out, uint32_t most);
 
 enum source_event_kind {
     SOURCE_BATCH,     /* batch */

@@ -12,7 +12,7 @@
 static void records_of(struct source_batch *b, struct buf *out)
 {
     struct source_cursor *c = source_cursor_new();
-    struct source_record r;
+    struct record r;
     source_cursor_start(c, b);
     while (source_cursor_next(c, &r)) {
         volatile uint8_t pad = r.payload[r.n + SOURCE_PAD - 1];

@@ -26,7 +26,7 @@ static void feed(struct shredder *s, const uint8_t *p, size_t n)
     uint8_t *padded = mem_zalloc(n + 64);
     if (n)
         memcpy(padded, p, n);
-    struct shred_record r = {.payload = padded, .n = n, .seq = seq_of(5), .arrived_us = 1000000};
+    struct record r = {.payload = padded, .n = n, .seq = seq_of(5), .arrived_us = 1000000};
     shredder_begin(s);
     shredder_record(s, &r, 1, false, 2000000);
     shredder_end(s);

@@ -29,7 +29,7 @@ static void read_back(const struct lambda_batch *b, struct seq after, struct buf
 {
     struct source_batch batch = {.format = BATCH_GET_RECORDS};
     struct source_cursor *c = source_cursor_new();
-    struct source_record r;
+    struct record r;
     struct buf body = {0};
     lambda_batch_body(b, after, &body);
     batch.data = body.p;

@@ -104,7 +104,7 @@ static void add(struct batch *b, const uint8_t *p, size_t n, uint32_t seq, const
 
 static void feed(struct side *s, struct batch *b)
 {
-    struct shred_record like = {.arrived_us = 1000000, .sub = -1};
+    struct record like = {.arrived_us = 1000000, .sub = -1};
     shredder_lines(s->shredder, b->lines, b->n, &like, 1, true, 2000000);
 }
 
@@ -418,7 +418,7 @@ static void test_the_order_within_a_name(void **state)
         buf_reserve(&line, 128);
         memset(line.p + line.n, 0, 64);
         add(&batch, line.p, line.n - 1, 5, line.p + line.n);
-        struct shred_record r = {.payload = line.p, .n = line.n - 1, .seq = seq_of(5), .arrived_us = 1000000};
+        struct record r = {.payload = line.p, .n = line.n - 1, .seq = seq_of(5), .arrived_us = 1000000};
         shredder_record(records.shredder, &r, 1, true, 2000000);
         if (batch.n == BATCH) {
             feed(&lines, &batch);

@@ -62,7 +62,7 @@ static void feed(struct shredder *s, const char *p, size_t n)
 {
     uint8_t *padded = mem_zalloc(n + 64);
     memcpy(padded, p, n);
-    struct shred_record r = {.payload = padded, .n = n, .seq = seq_of(5), .arrived_us = 1000000};
+    struct record r = {.payload = padded, .n = n, .seq = seq_of(5), .arrived_us = 1000000};
     shredder_record(s, &r, 1, true, 2000000);
     free(padded);
 }
@@ -484,7 +484,7 @@ static void dead_letters_stand_by_their_day_of_arrival(void **state)
     uint8_t bad[80] = "bad";
     unsigned sets = 0, rows = 0;
     for (size_t i = 0; i < 4; i++) {
-        struct shred_record r = {.payload = bad, .n = 3, .seq = seq_of(5), .seq_text = "5/7", .seq_text_n = 3, .sub = 7,
+        struct record r = {.payload = bad, .n = 3, .seq = seq_of(5), .seq_text = "5/7", .seq_text_n = 3, .sub = 7,
                                  .arrived_us = days[i] * 86400000000 + 1};
         shredder_record(s, &r, 1, false, 0);
     }
@@ -523,7 +523,7 @@ static void duplicates_are_counted_and_positions_skip(void **state)
     uint8_t padded[256] = {0};
     memcpy(padded, one, strlen(one));
     padded[16] = '9';
-    struct shred_record r = {.payload = padded, .n = strlen(one), .seq = seq_of(1)};
+    struct record r = {.payload = padded, .n = strlen(one), .seq = seq_of(1)};
     shredder_record(s, &r, 1, true, 0);
     assert_int_equal(c->skipped, 1);
     shredder_record(s, &r, 1, false, 0);

@@ -31,7 +31,7 @@ static void put_data(struct buf *out, const void *p, size_t n, bool escape)
 static char *records_of(struct source_batch *b)
 {
     struct source_cursor *c = source_cursor_new();
-    struct source_record r;
+    struct record r;
     struct buf out = {0};
     source_cursor_start(c, b);
     while (source_cursor_next(c, &r)) {
@@ -183,7 +183,7 @@ static void put_random(struct buf *body, int number)
     buf_fini(&data);
 }
 
-static void note_record(struct buf *out, const struct source_record *r)
+static void note_record(struct buf *out, const struct record *r)
 {
     uint32_t sum = 0;
     for (size_t i = 0; i < r->n; i++)
@@ -199,9 +199,9 @@ static void note_record(struct buf *out, const struct source_record *r)
 static void records_at_once(void **state)
 {
     (void)state;
-    static struct source_record at_once[1000];
+    static struct record at_once[1000];
     struct source_cursor *c = source_cursor_new();
-    struct source_record r;
+    struct record r;
     struct buf body = {0}, one = {0}, many = {0};
     size_t windows = 0;
     srand(7);
@@ -241,7 +241,7 @@ static void lines_at_once(void **state)
     static const char *const pieces[] = {"{\"a\":1}", "{}", "", " ", "\t ", "x", "\r", " {} "};
     struct source_cursor *c = source_cursor_new();
     struct source_line lines[SOURCE_LINES];
-    struct source_record r;
+    struct record r;
     struct buf text = {0}, one = {0}, many = {0};
     size_t together = 0;
     srand(5);

@@ -36,7 +36,7 @@ static void put(const void *p, size_t n)
 
 static void collect(struct result *r, const struct source_batch *b, struct source_cursor *c)
 {
-    struct source_record rec;
+    struct record rec;
     source_cursor_start(c, b);
     struct seq last = SEQ_NONE;
     while (source_cursor_next(c, &rec)) {

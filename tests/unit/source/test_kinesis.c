@@ -180,7 +180,7 @@ static void survives(void **state)
         notices += ev->kind == SOURCE_NOTICE;
         if (ev->kind == SOURCE_BATCH) {
             struct source_cursor *c = source_cursor_new();
-            struct source_record r;
+            struct record r;
             source_cursor_start(c, ev->batch);
             while (source_cursor_next(c, &r))
                 strncat(seqs, r.seq_text, r.seq_text_n);
