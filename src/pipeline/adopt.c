@@ -30,18 +30,25 @@ static const char *identity_of(const struct run *r, size_t i)
     return r->sources[i]->ops->identity(r->sources[i]);
 }
 
-bool adopt_may(const struct run *r, const char *identity)
+/* The last source that has the identity's path, counted from 1; r->same_path leads on. 0: there is none. */
+static size_t last_of(const struct run *r, const char *identity)
 {
     size_t n = path_of(identity);
-    return n && map_get(&r->paths, identity, n);
+    return n ? (uintptr_t)map_get(&r->paths, identity, n) : 0;
+}
+
+bool adopt_may(const struct run *r, const char *identity)
+{
+    return last_of(r, identity) != 0;
 }
 
 static void learn_paths(struct run *r)
 {
+    r->same_path = mem_array(r->n_sources + 1, sizeof *r->same_path);
     for (size_t i = 0; i < r->n_sources; i++) {
         size_t n = path_of(identity_of(r, i));
         if (n)
-            map_set(&r->paths, identity_of(r, i), n, r);
+            r->same_path[i] = (uintptr_t)map_set(&r->paths, identity_of(r, i), n, (void *)(uintptr_t)(i + 1));
     }
 }
 
@@ -49,6 +56,7 @@ void adopt_free(struct run *r)
 {
     map_fini(&r->paths);
     map_fini(&r->leased_before);
+    free(r->same_path);
 }
 
 /* ---- of what is in the lake ---- */
@@ -108,10 +116,11 @@ static void adopt_known(struct run *r, const struct map *found, bool *adopted)
     while ((entry = map_next(found, &at)))
         sorted[n++] = entry;
     qsort(sorted, n, sizeof *sorted, longest_first);
-    for (size_t i = 0; i < r->n_sources; i++)
-        for (size_t k = 0; k < n && !adopted[i] && !r->sources[i]->once; k++) {
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = last_of(r, sorted[k]->key); i-- > 0; i = r->same_path[i]) {
             const struct candidate *c = sorted[k]->value;
-            adopted[i] = source_file_adopt(r->sources[i], sorted[k]->key, seq_low(c->at), c->note);
+            if (!adopted[i] && !r->sources[i]->once)
+                adopted[i] = source_file_adopt(r->sources[i], sorted[k]->key, seq_low(c->at), c->note);
         }
     free(sorted);
 }
@@ -178,22 +187,21 @@ static int owned_first(const void *a, const void *b)
 
 static bool fits(struct run *r, size_t i, const struct lease *l)
 {
-    return !r->sources[i]->once && adopt_may(r, l->stream) &&
+    return !r->sources[i]->once &&
            source_file_fits(r->sources[i], l->stream, seq_low(l->checkpoint), l->note);
 }
 
 /* Somebody may be loading it, who has committed nothing yet; or has, since we looked. That it was once seen empty
  * and nobody is at work on it tells nothing. */
-static void adopt_leased(struct run *r, const struct lease *leases, size_t n, const bool *adopted)
+static void adopt_leased(struct run *r, const struct lease *leases, size_t n, bool *adopted)
 {
-    for (size_t i = 0; i < r->n_sources; i++)
-        for (size_t k = 0; k < n && !adopted[i]; k++) {
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = last_of(r, leases[k].stream); i-- > 0; i = r->same_path[i]) {
+            const struct lease *l = &leases[k];
             size_t hashed;
-            parts(leases[k].stream, &hashed);
-            if ((hashed || leases[k].owner) && fits(r, i, &leases[k])) {
-                source_file_adopt(r->sources[i], leases[k].stream, seq_low(leases[k].checkpoint), leases[k].note);
-                break;
-            }
+            parts(l->stream, &hashed);
+            if (!adopted[i] && !r->sources[i]->once && (hashed || l->owner))
+                adopted[i] = source_file_adopt(r->sources[i], l->stream, seq_low(l->checkpoint), l->note);
         }
 }
 
@@ -237,7 +245,7 @@ int adopt_check(struct run *r, struct err *e)
     size_t n = 0;
     int rc = list_leases(r, &leases, &n, e);
     for (size_t k = 0; k < n && !rc; k++)
-        for (size_t i = 0; i < r->n_sources && !rc; i++)
+        for (size_t i = last_of(r, leases[k].stream); i-- > 0 && !rc; i = r->same_path[i])
             if (strcmp(identity_of(r, i), leases[k].stream) != 0 && fits(r, i, &leases[k]))
                 rc = check_other(r, &leases[k], e);
     lease_list_free(leases, n);

@@ -70,6 +70,7 @@ struct run {
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */
     struct map paths, leased_before; /* adopt.c: their paths; identities that had leases before ours were taken */
+    size_t *same_path; /* of each source, the one before of the same path, counted from 1; 0: none */
 };
 
 /* It ends when it is told to, not at the end of its input. */

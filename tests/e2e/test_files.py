@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -296,10 +297,27 @@ def test_loads_that_begin_together_while_a_file_grows(lake, tmp_path):
     assert refused
 
 
+def test_many_files_are_told_apart_in_linear_time(lake, tmp_path):
+    """Which identity each goes by is found by its path, not by a look at each of the others."""
+    paths = []
+    for i in range(2000):
+        paths.append(tmp_path / f"{i}.ndjson")
+        paths[i].write_bytes(ndjson([{"event_uuid": f"u{i}", "event_name": "order:a", "created_at": 1700000000 + i}]))
+
+    def seconds(n):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert load(lake, paths[0], *paths[1:n])["already_loaded"] == n
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    load(lake, paths[0], *paths[1:])
+    few = min(seconds(250) for _ in range(3))
+    assert min(seconds(2000) for _ in range(3)) < 20 * few  # 8 times as many; by pairs it was 40 and more
+
+
 def test_a_full_disk(lake, tmp_path):
     """Files are written while they are encoded: where that fails, the load does, leaves nothing lying about, and a second one
     is as good as ever. (No file may grow beyond 2 MB: to a program that is like a full disk.)"""
-    import resource
     path = tmp_path / "big.ndjson"
     events = make(30000)
     for e in events:
