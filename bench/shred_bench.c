@@ -94,7 +94,7 @@ int main(int argc, char **argv)
             }
             if (!count)
                 break;
-            struct shred_record like = {.arrived_us = 1, .sub = -1};
+            struct record like = {.arrived_us = 1, .sub = -1};
             shredder_lines(s, lines, count, &like, 1, false, 1);
             events += count;
             if ((since += (size_t)(p - from)) > CUT_BYTES) {
