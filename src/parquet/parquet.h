@@ -143,7 +143,7 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e);
  * beside old ones in one struct or list. -1: the file is broken. */
 int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct err *e);
 
-/* Page indexes, footer, magic. After it, the statistics and split offsets may be asked for; they
+/* Page indexes, footer, magic. After it, only the statistics and split offsets, rows and sizes may be asked for; they
  * belong to the writer. */
 int pq_writer_finish(struct pq_writer *w, struct err *e);
 const struct pq_leaf_stats *pq_writer_stats(const struct pq_writer *w, uint32_t *n);

@@ -214,15 +214,25 @@ struct pq_hint *hint_of(struct pq_hints *h, int32_t field_id)
     return &h->each[low];
 }
 
+/* What only the file's end needs. */
+static void drop_rows(struct pq_writer *w)
+{
+    for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
+        free_group(w, &w->groups[i]);
+    schema_fini(&w->schema, w->leaves, w->n_leaves);
+    free(w->groups);
+    w->schema = (struct pq_schema){0};
+    w->groups = NULL;
+    w->leaves = NULL;
+    w->n_groups = w->n_leaves = 0;
+}
+
 void pq_writer_free(struct pq_writer *w)
 {
     if (!w)
         return;
     scratch_end(w);
-    for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
-        free_group(w, &w->groups[i]);
-    schema_fini(&w->schema, w->leaves, w->n_leaves);
-    free(w->groups);
+    drop_rows(w);
     free(w->stats);
     free(w->splits);
     free(w);
@@ -329,7 +339,8 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
 
 size_t pq_writer_bytes(const struct pq_writer *w)
 {
-    size_t n = sizeof *w + w->n_leaves * (sizeof *w->leaves + sizeof *w->stats) +
+    size_t n = sizeof *w + w->n_stats * sizeof *w->stats + w->n_splits * sizeof *w->splits +
+               w->n_leaves * (sizeof *w->leaves + sizeof *w->stats) +
                w->schema.n_nodes * (sizeof *w->schema.nodes + 32);
     for (uint32_t g = 0; g < w->n_groups; g++) {
         n += sizeof *w->groups + w->n_leaves * sizeof(struct chunk);
@@ -506,18 +517,23 @@ int pq_writer_finish(struct pq_writer *w, struct err *e)
         w->splits[i] = w->groups[i].offset;
     for (uint32_t i = 0; i < w->n_leaves; i++)
         leaf_stats(&w->leaves[i], &w->stats[i]);
-    return footer_write(w, e);
+    if (footer_write(w, e))
+        return -1;
+    w->n_stats = w->n_leaves;
+    w->n_splits = w->n_groups;
+    drop_rows(w);
+    return 0;
 }
 
 const struct pq_leaf_stats *pq_writer_stats(const struct pq_writer *w, uint32_t *n)
 {
-    *n = w->n_leaves;
+    *n = w->n_stats;
     return w->stats;
 }
 
 const int64_t *pq_writer_split_offsets(const struct pq_writer *w, uint32_t *n)
 {
-    *n = w->n_groups;
+    *n = w->n_splits;
     return w->splits;
 }
 

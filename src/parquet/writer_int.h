@@ -90,6 +90,7 @@ struct pq_writer {
     struct pq_cost *cost, own_cost;
     struct pq_leaf_stats *stats;
     int64_t *splits;
+    uint32_t n_stats, n_splits; /* once it is finished: then there are no leaves and groups any more */
     struct pq_scratch *s, *own_scratch; /* while in a group; where the caller gave none */
     int64_t began_ns, began_cpu_ns, packing_ns; /* of the group */
 };

@@ -130,16 +130,18 @@ static int agree(struct commit_job *job, struct err *e)
 
 /* ---- encoding ---- */
 
-static size_t held_by_files(const struct commit_job *job)
+/* The budget is told what the files hold now. */
+static void tell_held(struct commit_job *job, size_t held)
 {
-    size_t n = 0;
-    for (struct file_build *f = job->files; f; f = f->next)
-        n += f->bytes;
-    return n;
+    if (held > job->held)
+        budget_force(job->budget, held - job->held);
+    else
+        budget_give(job->budget, job->held - held);
+    job->held = held;
 }
 
 /* What is encoded is freed at once, and the budget told. */
-static void release_rows(struct commit_job *job, struct rowset **sets, size_t n, size_t held)
+static void release_rows(struct commit_job *job, struct rowset **sets, size_t n)
 {
     size_t freed = 0;
     for (size_t i = 0; i < n; i++) {
@@ -148,24 +150,33 @@ static void release_rows(struct commit_job *job, struct rowset **sets, size_t n,
         rowset_free(sets[i]);
     }
     job->bytes -= freed;
-    budget_force(job->budget, held_by_files(job) - held);
     budget_give(job->budget, freed);
 }
 
-/* Takes the rows of the first row set's partition off the job's list. */
-static size_t take_partition(struct commit_job *job, struct rowset **group)
+static int by_partition(const void *a, const void *b, void *table)
 {
-    size_t n = 0;
-    const struct rowset *first = job->rows;
-    for (struct rowset **at = &job->rows, *r; (r = *at);) {
-        if (!files_same_partition(&job->table->st, first, r)) {
-            at = &r->next;
-            continue;
-        }
-        *at = r->next;
-        group[n++] = r;
-    }
-    return n;
+    return files_compare(table, *(struct rowset *const *)a, *(struct rowset *const *)b);
+}
+
+/* The job's rows, off its list. */
+static struct rowset **take_rows(struct commit_job *job, size_t *n)
+{
+    *n = 0;
+    for (struct rowset *r = job->rows; r; r = r->next)
+        ++*n;
+    struct rowset **all = mem_array(*n + 1, sizeof *all);
+    for (size_t i = 0; job->rows; i++, job->rows = job->rows->next)
+        all[i] = job->rows;
+    qsort_r(all, *n, sizeof *all, by_partition, &job->table->st);
+    return all;
+}
+
+static size_t same_partition(const struct commit_job *job, struct rowset *const *sets, size_t n)
+{
+    size_t k = 1;
+    while (k < n && files_compare(&job->table->st, sets[0], sets[k]) == 0)
+        k++;
+    return k;
 }
 
 /* A row group has its price, by the column, however few its rows: a partition's wait for more where there is
@@ -192,50 +203,83 @@ static void push_front(struct rowset **list, struct rowset *const *group, size_t
     }
 }
 
-static int encode_rows(struct commit_job *job, struct err *e)
+/* What it takes, and the desk at which it is done. */
+struct encoding {
+    struct encode_env encode;
+    struct files_env files;
+    struct desk *desk;
+};
+
+static void sit_down(struct commit_job *job, struct encoding *x)
 {
-    struct desk *desk = desks_take(job->desks);
-    struct encode_env encode = {.schema = table_schema(job->table->handle),
-                                .ids = &job->table->ids,
-                                .streams = (const char *const *)job->shard_identities,
-                                .shard_names = job->shard_names,
-                                .n_shards = job->n_shards,
-                                .zstd_level = job->config->zstd_level,
-                                .created_by = job->config->version,
-                                .kept = job->table->kept,
-                                .scratch = desk->scratch};
-    struct files_env env = {.encode = &encode,
-                            .table = &job->table->st,
-                            .partition = job->table->partition,
-                            .n_partition = job->table->n_partition,
-                            .cost = &job->cost,
-                            .handle = job->table->handle,
-                            .store = job->lake->store,
-                            .out = &desk->out,
-                            .spools = job->spools,
-                            .write_ns = &job->write_ns};
-    size_t n = 0, room = job->kind == JOB_ENCODE ? job->bytes / WAITING_SHARE : 0;
-    for (struct rowset *r = job->rows; r; r = r->next)
-        n++;
-    struct rowset **group = mem_array(n + 1, sizeof *group), *waiting = NULL;
+    x->desk = desks_take(job->desks);
+    x->encode.scratch = x->desk->scratch;
+    x->files.out = &x->desk->out;
+}
+
+/* Files that are complete leave memory; the desk is another's meanwhile. */
+static int put_complete(struct commit_job *job, struct encoding *x, struct err *e)
+{
+    desks_give(job->desks, x->desk);
+    int rc = files_put(job->files, job->table->handle, job->lake->store, false, &job->broken, e);
+    x->files.held = files_held(job->files);
+    sit_down(job, x);
+    return rc;
+}
+
+/* Partitions one after the other. An encoding that would only fill the memory with files ends, for it is time to
+ * commit. */
+static int encode_partitions(struct commit_job *job, struct encoding *x, struct err *e)
+{
+    size_t n, room = job->kind == JOB_ENCODE ? job->bytes / WAITING_SHARE : 0, begun = job->held;
+    struct rowset **all = take_rows(job, &n);
     int rc = 0;
-    while (job->rows && !rc) {
-        size_t held = held_by_files(job), members = take_partition(job, group);
-        if (may_wait(group, members, &room)) {
-            push_front(&waiting, group, members);
+    x->files.last = job->kind == JOB_COMMIT;
+    x->files.held = job->held;
+    files_begin(job->files, &x->files);
+    for (size_t i = 0, members, since = 0; i < n; i += members) {
+        members = same_partition(job, all + i, n - i);
+        bool fills = job->kind == JOB_ENCODE && job->held > begun + job->files_room;
+        if (rc || fills || may_wait(all + i, members, &room)) {
+            push_front(&job->rows, all + i, members);
             continue;
         }
-        rc = files_add(&job->files, &env, group, members, e);
+        rc = files_add(&job->files, &x->files, all + i, members, e);
         job->broken = rc != 0;
-        release_rows(job, group, members, held);
+        release_rows(job, all + i, members);
+        if (!rc && x->files.last && ++since == FILES_PUT_AT_ONCE) {
+            since = 0;
+            rc = put_complete(job, x, e);
+        }
+        tell_held(job, x->files.held);
     }
-    while (waiting) {
-        struct rowset *next = waiting->next;
-        push_front(&job->rows, &waiting, 1);
-        waiting = next;
-    }
-    desks_give(job->desks, desk);
-    free(group);
+    files_end(&x->files);
+    free(all);
+    return rc;
+}
+
+static int encode_rows(struct commit_job *job, struct err *e)
+{
+    struct encoding x = {.encode = {.schema = table_schema(job->table->handle),
+                                    .ids = &job->table->ids,
+                                    .streams = (const char *const *)job->shard_identities,
+                                    .shard_names = job->shard_names,
+                                    .n_shards = job->n_shards,
+                                    .zstd_level = job->config->zstd_level,
+                                    .created_by = job->config->version,
+                                    .kept = job->table->kept},
+                         .files = {.encode = &x.encode,
+                                   .table = &job->table->st,
+                                   .partition = job->table->partition,
+                                   .n_partition = job->table->n_partition,
+                                   .cost = &job->cost,
+                                   .handle = job->table->handle,
+                                   .store = job->lake->store,
+                                   .spools = job->spools,
+                                   .write_ns = &job->write_ns}};
+    sit_down(job, &x);
+    int rc = encode_partitions(job, &x, e);
+    desks_give(job->desks, x.desk);
     return rc;
 }
 
@@ -268,59 +312,54 @@ void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
     f->split_offsets = pq_writer_split_offsets(w, &f->n_split_offsets);
 }
 
-/* Sealed, and described for the manifest; those in memory are objects to be put. How many. */
-static int describe_files(struct commit_job *job, struct put_files *fs, struct store_object *objects, size_t *n,
-                          struct err *e)
-{
-    *n = 0;
-    for (struct file_build *f = job->files; f; f = f->next) {
-        if (f->key && f->store != table_store(job->table->handle)) {
-            job->contradicted = true;
-            return err_set(e, ERR_FENCED, "somebody moved it; the rows have to be read again");
-        }
-        if (file_seal(f, e)) {
-            job->broken = true;
-            return -1;
-        }
-        char *key = f->key ? mem_strdup(f->key) : table_data_key(job->table->handle, f->partition, fs->n);
-        if (!f->key)
-            objects[(*n)++] = (struct store_object){key, f->out.p, f->out.n};
-        job->bytes_written += (uint64_t)pq_writer_size(f->writer);
-        commit_data_file(&fs->files[fs->n++], f->writer, key, f->partition);
-    }
-    return 0;
-}
-
-/* All of them side by side: with many partitions, a store far away would make a commit long. */
-static int put_files(struct commit_job *job, struct put_files *fs, struct err *e)
+/* For the manifest. */
+static int describe_files(struct commit_job *job, struct put_files *fs, struct err *e)
 {
     size_t n = 0;
     for (struct file_build *f = job->files; f; f = f->next)
         n++;
     fs->files = mem_array(n + 1, sizeof *fs->files);
-    struct store_object *objects = mem_array(n + 1, sizeof *objects);
+    for (struct file_build *f = job->files; f; f = f->next) {
+        if (strcmp(f->root, table_store(job->table->handle)->root_uri) != 0) {
+            job->contradicted = true;
+            return err_set(e, ERR_FENCED, "somebody moved it; the rows have to be read again");
+        }
+        job->bytes_written += (uint64_t)pq_writer_size(f->writer);
+        commit_data_file(&fs->files[fs->n++], f->writer, mem_strdup(f->key), f->partition);
+    }
+    return 0;
+}
+
+static int seal_spools(struct commit_job *job, struct err *e)
+{
+    int rc = 0;
+    for (struct file_build *f = job->files; f && !rc; f = f->next)
+        rc = f->spool ? file_seal(f, e) : 0;
+    job->broken |= rc != 0;
+    return rc;
+}
+
+static int put_files(struct commit_job *job, struct put_files *fs, struct err *e)
+{
     int64_t began = clock_mono_ns(), cpu = clock_thread_cpu_ns();
-    int rc = describe_files(job, fs, objects, &n, e);
+    int rc = seal_spools(job, e);
     if (!rc && (rc = files_store(job->files, e)) != 0)
         job->broken = true;
-    if (!rc && n)
-        rc = store_put_all(table_store(job->table->handle), objects, n, e);
+    if (!rc)
+        rc = files_put(job->files, job->table->handle, job->lake->store, true, &job->broken, e);
+    tell_held(job, files_held(job->files));
+    if (!rc)
+        rc = describe_files(job, fs, e);
     job->write_ns += clock_thread_cpu_ns() - cpu;
     job->write_wall_ns += clock_mono_ns() - began;
-    free(objects);
     return rc;
 }
 
 static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
 {
-    struct store *store = table_store(job->table->handle);
-    uint32_t i = 0;
-    for (struct file_build *f = job->files; f && i < fs->n; f = f->next, i++) {
-        f->offered |= !rc || job->attempt.offered;
-        if (!f->key && !f->offered) /* nobody can refer to it; one that was spooled waits for the next try */
-            store->ops->remove(store, fs->files[i].key, NULL);
-    }
-    for (i = 0; i < fs->n; i++) {
+    for (struct file_build *f = job->files; f; f = f->next)
+        f->offered |= !rc || job->attempt.offered; /* others wait for the next try */
+    for (uint32_t i = 0; i < fs->n; i++) {
         free(fs->files[i].key);
         free((struct data_leaf *)(uintptr_t)fs->files[i].leaves);
     }
@@ -361,9 +400,7 @@ static int append_files(struct commit_job *job, struct put_files *fs, struct err
 static int commit(struct commit_job *job, struct err *e)
 {
     struct put_files fs = {0};
-    int rc = table_renew(job->table->handle, e);
-    if (!rc)
-        rc = put_files(job, &fs, e);
+    int rc = put_files(job, &fs, e);
     int64_t wrote = clock_mono_ns(), cpu = clock_thread_cpu_ns();
     if (!rc)
         rc = append_files(job, &fs, e);
@@ -430,7 +467,9 @@ static int write_rows(struct commit_job *job, struct err *e)
 {
     int64_t cpu = clock_thread_cpu_ns();
     bool plan = job->drafts && job->table->st.number; /* dead letters may be needed for a mark at any time */
-    int rc = open_table(job->table, job->lake, plan, e) || (job->rows && agree(job, e)) ||
+    job->held = files_held(job->files);
+    int rc = open_table(job->table, job->lake, plan, e) ||
+             (job->kind == JOB_COMMIT && table_renew(job->table->handle, e)) || (job->rows && agree(job, e)) ||
              check_spec(job, e);
     job->commit_ns += clock_thread_cpu_ns() - cpu;
     if (rc || (job->rows && encode_rows(job, e)))

@@ -10,26 +10,71 @@
 /* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
  * to takes memory, and which grows without being copied. */
 #define OUT_BYTES ((size_t)8 << 20)
+#define OUT_MANY 16 /* where a table has so many files they are small: they grow as need be */
 #define SPOOLS_MAX 200 /* each is two open files; more stay in memory */
 
-bool files_same_partition(const struct shred_table *t, const struct rowset *a,
-                          const struct rowset *b)
+int files_compare(const struct shred_table *t, const struct rowset *a, const struct rowset *b)
 {
+    int c = 0;
     if (t->time_transform && a->time_partition != b->time_partition)
-        return false;
-    if (t->by_subtype && (!a->subtype != !b->subtype ||
-                          (a->subtype && strcmp(a->subtype, b->subtype) != 0)))
-        return false;
-    return !t->by_name || strcmp(a->name, b->name) == 0;
+        return a->time_partition < b->time_partition ? -1 : 1;
+    if (t->by_subtype)
+        c = a->subtype && b->subtype ? strcmp(a->subtype, b->subtype) : (a->subtype != NULL) - (b->subtype != NULL);
+    return c || !t->by_name ? c : strcmp(a->name, b->name);
+}
+
+/* As much of one as says where its rows belong. */
+static struct rowset rows_like(const struct file_build *f)
+{
+    return (struct rowset){.time_partition = f->time_partition, .name = f->name, .subtype = f->subtype};
+}
+
+static int by_partition(const void *a, const void *b, void *table)
+{
+    const struct rowset x = rows_like(*(struct file_build *const *)a), y = rows_like(*(struct file_build *const *)b);
+    return files_compare(table, &x, &y);
+}
+
+void files_begin(struct file_build *files, struct files_env *env)
+{
+    size_t n = 0;
+    for (struct file_build *f = files; f; f = f->next)
+        n += !f->sealed;
+    env->open = mem_array(n + 1, sizeof *env->open);
+    for (struct file_build *f = files; f; f = f->next)
+        if (!f->sealed)
+            env->open[env->n_open++] = f;
+    qsort_r(env->open, n, sizeof *env->open, by_partition, (void *)(uintptr_t)env->table);
+}
+
+void files_end(struct files_env *env)
+{
+    free(env->open);
+    env->open = NULL;
+    env->n_open = 0;
+}
+
+/* The first of those that were there at the beginning and are not before these rows. */
+static size_t first_open(const struct files_env *env, const struct rowset *r)
+{
+    size_t low = 0, high = env->n_open;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct rowset of = rows_like(env->open[middle]);
+        if (files_compare(env->table, &of, r) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* 1: the file takes these rows, if need be with the columns that its table got since. */
 static int takes(struct file_build *f, const struct files_env *env, const struct rowset *r,
                  struct err *e)
 {
-    const struct rowset first = {
-        .time_partition = f->time_partition, .name = f->name, .subtype = f->subtype};
-    if (f->sealed || !files_same_partition(env->table, &first, r))
+    const struct rowset first = rows_like(f);
+    if (f->sealed || files_compare(env->table, &first, r) != 0)
         return 0;
     if (f->schema_id == env->encode->schema->schema_id)
         return 1;
@@ -42,6 +87,13 @@ static int takes(struct file_build *f, const struct files_env *env, const struct
 }
 
 /* ---- spools ---- */
+
+/* What is reserved and was never written to takes no memory, but what was takes it by the page. */
+static void count_bytes(struct file_build *f)
+{
+    size_t page = 4096, out = f->spool ? f->out.cap : f->out.n;
+    f->bytes = sizeof *f + (out + page - 1) / page * page + pq_writer_bytes(f->writer);
+}
 
 /* Where the store takes pieces without keeping them. One that cannot be opened is no harm: it stays in memory, and
  * what is wrong is told when it is put. */
@@ -56,9 +108,12 @@ static void begin_spool(struct file_build *f, const struct files_env *env, uint3
     }
     if (!f->spool) {
         atomic_fetch_sub(env->spools, 1);
+        free(f->key);
+        f->key = NULL;
         return;
     }
     f->store = store;
+    f->root = mem_strdup(store->root_uri);
     f->spools = env->spools;
 }
 
@@ -96,6 +151,7 @@ int files_store(struct file_build *files, struct err *e)
         if (f->spool) {
             end_spool(f);
             f->stored = rc == 0;
+            count_bytes(f);
         }
     free(spools);
     return rc;
@@ -123,11 +179,9 @@ static struct file_build *open_file(struct file_build **files, const struct file
         else
             v->is_null = true;
     }
-    uint32_t number = 0;
-    for (const struct file_build *other = *files; other; other = other->next)
-        number++;
-    begin_spool(f, env, number);
-    if (!f->spool)
+    f->number = *files ? (*files)->number + 1 : 0;
+    begin_spool(f, env, f->number);
+    if (!f->spool && f->number < OUT_MANY)
         buf_reserve(&f->out, OUT_BYTES);
     f->writer = encode_open(env->encode, &f->out, &f->cost);
     f->next = *files;
@@ -160,18 +214,23 @@ static int add_group(struct file_build *f, const struct files_env *env, struct r
     return rc;
 }
 
-int files_add(struct file_build **files, const struct files_env *env, struct rowset **sets,
+int files_add(struct file_build **files, struct files_env *env, struct rowset **sets,
               size_t n, struct err *e)
 {
-    struct file_build *f = *files;
+    struct file_build *f = NULL;
     int fits = 0;
-    while (f && !(fits = takes(f, env, sets[0], e)))
-        f = f->next;
+    for (size_t i = first_open(env, sets[0]); i < env->n_open && !fits; i++) {
+        const struct rowset of = rows_like(env->open[i]);
+        if (files_compare(env->table, &of, sets[0]) != 0)
+            break;
+        f = env->open[i];
+        fits = takes(f, env, sets[0], e);
+    }
     if (fits < 0) {
         e->kind = ERR_INVALID;
         return -1;
     }
-    if (!f)
+    if (!fits)
         f = open_file(files, env, sets[0]);
     struct pq_cost before = f->cost;
     if (add_group(f, env, sets, n, e))
@@ -180,9 +239,20 @@ int files_add(struct file_build **files, const struct files_env *env, struct row
     env->cost->compress_ns += f->cost.compress_ns - before.compress_ns;
     env->cost->encoded_bytes += f->cost.encoded_bytes - before.encoded_bytes;
     env->cost->compressed_bytes += f->cost.compressed_bytes - before.compressed_bytes;
-    f->bytes = sizeof *f + (f->spool ? f->out.cap : f->out.n) + pq_writer_bytes(f->writer);
+    env->held -= f->bytes;
+    count_bytes(f);
+    env->held += f->bytes;
     f->encoded = (size_t)pq_writer_size(f->writer);
+    f->complete = env->last;
     return 0;
+}
+
+size_t files_held(const struct file_build *files)
+{
+    size_t n = 0;
+    for (const struct file_build *f = files; f; f = f->next)
+        n += f->bytes;
+    return n;
 }
 
 int file_seal(struct file_build *f, struct err *e)
@@ -199,6 +269,58 @@ int file_seal(struct file_build *f, struct err *e)
     return rc;
 }
 
+/* ---- putting ---- */
+
+/* `some` are sealed; they are put side by side. */
+static int put_some(struct file_build **some, size_t n, const struct table *t, const struct store *lake, struct err *e)
+{
+    struct store *store = table_store(t);
+    struct store_object objects[FILES_PUT_AT_ONCE];
+    char *keys[FILES_PUT_AT_ONCE];
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = table_data_key(t, some[i]->partition, some[i]->number);
+        objects[i] = (struct store_object){keys[i], some[i]->out.p, some[i]->out.n};
+    }
+    int rc = n ? store_put_all(store, objects, n, e) : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct file_build *f = some[i];
+        if (rc) { /* nobody can refer to it */
+            store->ops->remove(store, keys[i], NULL);
+            free(keys[i]);
+            continue;
+        }
+        f->stored = true;
+        f->key = keys[i];
+        f->root = mem_strdup(store->root_uri);
+        f->store = store == lake ? store : NULL;
+        buf_fini(&f->out);
+        count_bytes(f);
+    }
+    return rc;
+}
+
+int files_put(struct file_build *files, const struct table *t, const struct store *lake, bool all, bool *broken,
+              struct err *e)
+{
+    struct file_build *some[FILES_PUT_AT_ONCE];
+    size_t n = 0;
+    for (struct file_build *f = files; f; f = f->next) {
+        if (f->spool || f->stored || !(all || f->complete))
+            continue;
+        if (file_seal(f, e)) {
+            *broken = true;
+            return -1;
+        }
+        some[n++] = f;
+        if (n < FILES_PUT_AT_ONCE)
+            continue;
+        if (put_some(some, n, t, lake, e))
+            return -1;
+        n = 0;
+    }
+    return put_some(some, n, t, lake, e);
+}
+
 void files_free(struct file_build **files)
 {
     while (*files) {
@@ -209,9 +331,10 @@ void files_free(struct file_build **files)
             store_abort(f->spool);
             end_spool(f);
         }
-        if (f->stored && !f->offered)
+        if (f->stored && !f->offered && f->store)
             f->store->ops->remove(f->store, f->key, NULL);
         free(f->key);
+        free(f->root);
         buf_fini(&f->out);
         free(f->name);
         free(f->subtype);

@@ -23,16 +23,18 @@ struct file_build {
     struct pq_writer *writer;
     struct buf out;
     struct store_writer *spool; /* under `key` in `store`, since its first row; NULL: in memory, or stored */
-    struct store *store;
-    char *key;                  /* of a spooled file */
+    struct store *store;        /* of a spool or of what is stored, if it is the lake's: a table's own may go */
+    char *key, *root;           /* likewise: its name there, and what that is the root of */
     atomic_uint *spools;
-    bool stored;  /* the spool is finished: it is there */
+    bool stored;  /* it is there, and no more in memory */
+    bool complete; /* no more rows are to come before the commit */
     bool offered; /* somebody may refer to it: it stays */
     struct pq_cost cost;
     int32_t schema_id;
     bool sealed;  /* finished: takes no more rows */
     size_t bytes; /* heap held, as last counted */
     size_t encoded; /* the file's own, so far */
+    uint32_t number; /* of the table's files */
     struct file_build *next;
 };
 
@@ -47,16 +49,29 @@ struct files_env {
     struct buf *out;      /* between row groups of spooled files, so that it is warm */
     atomic_uint *spools;  /* how many there are; NULL: files stay in memory */
     int64_t *write_ns;    /* CPU of writing spools; added to */
+    bool last;            /* `sets` are all there are of their partition until the commit */
+    size_t held;          /* by the files; kept up to date */
+    struct file_build **open; /* files_begin: those that may take rows, by partition */
+    size_t n_open;
 };
 
+/* Before rows are added, each partition's at once; and after all. */
+void files_begin(struct file_build *files, struct files_env *env);
+void files_end(struct files_env *env);
 /* Encodes `sets`, all of one partition, into its file. Counts what is held now. After an error that file is broken:
  * ERR_INVALID, or what the store says. */
-int files_add(struct file_build **files, const struct files_env *env, struct rowset **sets,
+int files_add(struct file_build **files, struct files_env *env, struct rowset **sets,
               size_t n, struct err *e);
-bool files_same_partition(const struct shred_table *t, const struct rowset *a,
-                          const struct rowset *b);
+/* By partition: 0 where they go into the same. */
+int files_compare(const struct shred_table *t, const struct rowset *a, const struct rowset *b);
 /* Finishes a file, once; its statistics may be asked for. */
 int file_seal(struct file_build *f, struct err *e);
+/* Puts the files that are in memory, so that they leave it, a few at a time: of `all`, or of those that are complete.
+ * What is not put after an error stays; *broken: one could not be sealed, and is of no use. */
+#define FILES_PUT_AT_ONCE 256
+int files_put(struct file_build *files, const struct table *t, const struct store *lake, bool all, bool *broken,
+              struct err *e);
+size_t files_held(const struct file_build *files);
 /* Makes all sealed spools durable; nothing of those that fail is left. */
 int files_store(struct file_build *files, struct err *e);
 /* What is spooled and was never offered goes from the store as well. */

@@ -21,7 +21,9 @@
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
 #define ROWS_USEFUL ((size_t)64 << 20) /* these percentages are of so many bytes at most, ... */
 #define ROWS_EACH ((size_t)32 << 20)   /* ... and so many for each shredder */
-#define EXPANSION_FIRST 16.0  /* until it is known */
+#define EXPANSION_FIRST 16.0  /* until it is known, of */
+#define BATCH_FIRST ((size_t)64 << 10) /* ... a few lines */
+#define BATCH_LEAST 16384.0
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
 #define SMALL_BYTES ((size_t)1 << 20)
@@ -366,6 +368,8 @@ static void on_event(struct run *r, struct source_event *ev)
 static bool full(struct run *r)
 {
     size_t coming = (size_t)((double)r->open_bytes * r->expansion);
+    if (!r->expansion_known && r->open_batches >= r->shredders)
+        return true;
     return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
 }
 
@@ -390,7 +394,10 @@ static void learn_expansion(struct run *r, const struct msg *m)
 {
     double now = (double)m->grew / (double)(m->bytes + 1);
     r->expansion = now > r->expansion ? now : r->expansion * 0.9 + now * 0.1;
+    r->expansion_known = true;
     r->open_bytes -= m->bytes;
+    double most = (double)(budget_limit(r->budget) / 2) / r->expansion;
+    r->batch_most = (size_t)(most > BATCH_LEAST ? most : BATCH_LEAST);
 }
 
 static void add_shard_counts(struct run *r, const struct msg *m)
@@ -457,7 +464,7 @@ static void add_pending(struct run *r, struct rowset *list)
 }
 
 /* What encoded files hold, of how many tables. */
-static size_t files_held(struct run *r, size_t *tables)
+static size_t all_files_held(struct run *r, size_t *tables)
 {
     size_t sum = 0;
     *tables = 0;
@@ -477,14 +484,14 @@ static size_t less(size_t a, size_t b)
 /* More memory than some is of no use to rows: they leave the caches, and new memory has to be cleared. */
 static bool over(struct run *r, size_t bytes, size_t percent)
 {
-    size_t tables, files = files_held(r, &tables);
+    size_t tables, files = all_files_held(r, &tables);
     size_t room = less(budget_limit(r->budget), files), most = ROWS_USEFUL + r->shredders * ROWS_EACH;
     return bytes > (room < most ? room : most) / 100 * percent;
 }
 
 static bool pressed(struct run *r)
 {
-    size_t tables, files = files_held(r, &tables);
+    size_t tables, files = all_files_held(r, &tables);
     return over(r, less(budget_used(r->budget), files), PRESSURE_PERCENT);
 }
 
@@ -552,6 +559,12 @@ static bool plan_job(struct run *r, struct ptable *t, struct commit_job *job, in
     return false;
 }
 
+static size_t files_room(struct run *r)
+{
+    size_t tables, held = all_files_held(r, &tables);
+    return less(budget_limit(r->budget) / 100 * FILES_PERCENT, held);
+}
+
 /* Hands the table to a committer. */
 void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now)
 {
@@ -567,6 +580,7 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->files = t->files;
     job->files_rows = t->files_rows;
     job->budget = r->budget;
+    job->files_room = files_room(r);
     job->lake = &r->lake;
     job->config = r->config;
     job->drafts = r->drafts;
@@ -596,7 +610,7 @@ struct pressure {
 static struct pressure pressure(struct run *r)
 {
     struct pressure p = {.rows = pressed(r), .many = budget_limit(r->budget) / 400};
-    size_t tables, sum = files_held(r, &tables), few = 0;
+    size_t tables, sum = all_files_held(r, &tables), few = 0;
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         size_t bytes = router_at(&r->router, i)->pending_bytes;
         few += bytes < p.many ? bytes : 0;
@@ -793,7 +807,7 @@ static void sum_up(struct run *r)
 
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
 {
-    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST};
+    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST, .batch_most = BATCH_FIRST};
     int64_t began = clock_mono_ns();
     log_set_before(progress_clear);
     int rc = run_start(&r, e);

@@ -116,6 +116,8 @@ struct commit_job {
     struct file_build *files; /* all that the table has under way */
     uint64_t n_rows, n_encoded, files_rows; /* rows at the start; encoded by this job; before it */
     struct budget *budget;
+    size_t held;              /* by the files, as the budget was told */
+    size_t files_room;        /* so much more they may hold before a commit is due */
     struct protocol_plan plan;
     const struct lake *lake;
     const struct pipeline_config *config;

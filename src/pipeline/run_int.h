@@ -67,6 +67,8 @@ struct run {
     uint64_t open_batches, committing;
     size_t open_bytes; /* of these batches */
     double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
+    bool expansion_known; /* else one batch a shredder is enough */
+    _Atomic size_t batch_most; /* of a file, so that what comes of it has room */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */
     struct map paths, leased_before; /* adopt.c: their paths; identities that had leases before ours were taken */

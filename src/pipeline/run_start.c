@@ -263,6 +263,7 @@ static int open_sources(struct run *r, struct err *e)
                              .budget = r->fetched,
                              .clock = r->clock,
                              .record_bytes_max = RECORD_BYTES_MAX,
+                             .batch_most = &r->batch_most,
                              .window_max = c->memory_bytes / 2,
                              .follow = c->follow && !c->stream};
     size_t objects = c->stream ? 0 : source_objects_count(c->objects);
@@ -314,7 +315,9 @@ static bool start_again(struct run *r, int64_t until_ms, struct err *why)
         return false;
     }
     run_close(r);
-    *r = (struct run){.config = c, .report = r->report, .clock = r->clock, .expansion = r->expansion};
+    *r = (struct run){.config = c, .report = r->report, .clock = r->clock, .expansion = r->expansion,
+                        .expansion_known = r->expansion_known,
+                        .batch_most = r->batch_most};
     return true;
 }
 

@@ -387,7 +387,9 @@ static int read_batch(struct file_source *f, struct err *e)
     if (f->env.follow && await_growth(f, e))
         return -1;
     size_t limit = f->env.record_bytes_max;
-    size_t target = f->env.batch_bytes < limit ? f->env.batch_bytes : limit + 1;
+    size_t aim = f->env.batch_bytes, most = f->env.batch_most ? *f->env.batch_most : aim;
+    aim = aim < most ? aim : most;
+    size_t target = aim < limit ? aim : limit + 1;
     if (!charge(f, target > f->n ? target : f->n))
         return err_set(e, ERR_STOPPED, "stopped");
     for (;;) {

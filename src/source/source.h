@@ -141,6 +141,7 @@ struct source_env {
     const struct clock *clock;
     size_t window_max;  /* of zstd data, bytes: input_limit_window; 0: any */
     size_t batch_bytes; /* aim of one batch; default 1 MiB */
+    const _Atomic size_t *batch_most; /* files: no more than it says at the time; NULL: the same */
     size_t record_bytes_max; /* 10 MiB + slack */
     bool follow; /* files grow: at the end more is waited for (SOURCE_TIP), and a last line without its
                     newline is left until that comes. Plain regular files only */
