@@ -122,7 +122,9 @@ static inline unsigned __int128 head_of(const uint8_t *p, size_t n, size_t room)
 {
     static const uint8_t ones[32] = {255, 255, 255, 255, 255, 255, 255, 255,
                                      255, 255, 255, 255, 255, 255, 255, 255};
-    const uint8_t *mask = ones + 16 - (n < 16 ? n : 16);
+    if (n >= 16)
+        return (unsigned __int128)word_at(p) << 64 | word_at(p + 8);
+    const uint8_t *mask = ones + 16 - n;
     if (room < 16)
         return head(p, n);
     return (unsigned __int128)(word_at(p) & word_at(mask)) << 64 | (word_at(p + 8) & word_at(mask + 8));
