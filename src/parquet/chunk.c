@@ -820,7 +820,8 @@ static bool try_dictionary(struct job *j, const struct pq_piece *pieces, size_t 
     struct pq_hint *h = j->hint;
     if (j->values / TRIED_MORE < h->without && !worth_trying(&h->no_dictionary, j->values))
         return false;
-    bool pays = dict_build(&w->s->dict, j->l->type, j->l->width, w->o.dict_bytes, pieces, n);
+    bool pays = dict_build(&w->s->dict, j->l->type, j->l->width, w->o.dict_bytes, h->entries, pieces, n);
+    h->entries = pays ? w->s->dict.n : 0;
     if (!pays && j->values >= TRIED_MIN) {
         h->no_dictionary = TRY_AGAIN;
         h->without = j->values < UINT32_MAX ? (uint32_t)j->values : UINT32_MAX;

@@ -12,11 +12,13 @@
 
 #define ENTRIES_MAX 65536u
 #define SLOTS_MIN 256u
+#define SLOTS_FIRST_MAX 8192u
 #define PROBES_MAX 512u
 #define FEW 256u     /* values after which at most 15 of 16 may have been new, */
 #define FIRST 1024u  /* ... three of four, */
 #define SAMPLE 4096u /* ... and half */
 #define SHORT 15u /* bytes of a text that its key has all of */
+#define MIDDLE 32u
 
 void dict_fini(struct dict *d)
 {
@@ -111,6 +113,28 @@ static inline uint64_t eight(const void *p)
     return v;
 }
 
+static inline uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xbf58476d1ce4e5b9u);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Of a text longer than SHORT: up to twice as long by four words, which overlap. */
+static inline uint64_t hash_long(const char *p, size_t n)
+{
+    if (n > MIDDLE)
+        return XXH3_64bits(p, n);
+    return fold(eight(p), eight(p + n - 8)) ^ fold(eight(p + 8), eight(p + n - 16)) * 3;
+}
+
+static inline bool same_long(const char *a, const char *b, size_t n)
+{
+    if (n > MIDDLE)
+        return memcmp(a, b, n) == 0;
+    return !((eight(a) ^ eight(b)) | (eight(a + 8) ^ eight(b + 8)) | (eight(a + n - 16) ^ eight(b + n - 16)) |
+             (eight(a + n - 8) ^ eight(b + n - 8)));
+}
+
 /* A short text's bytes, zeros after them, and its length; else its hash and length. `room` may be read. */
 static inline struct dict_key key_of(struct str s, size_t room)
 {
@@ -118,7 +142,7 @@ static inline struct dict_key key_of(struct str s, size_t room)
                                      255, 255, 255, 255, 255, 255, 255, 255};
     struct dict_key key = {0};
     if (s.n > SHORT)
-        return (struct dict_key){XXH3_64bits(s.p, s.n), (uint64_t)s.n | (uint64_t)255 << 56};
+        return (struct dict_key){hash_long(s.p, s.n), (uint64_t)s.n | (uint64_t)255 << 56};
     if (room >= 16) {
         const uint8_t *mask = ones + 16 - s.n;
         key.low = eight(s.p) & eight(mask);
@@ -135,7 +159,7 @@ static inline bool same_text(const struct dict *d, uint32_t entry, const struct 
 {
     const struct dict_key *k = &d->keys[entry];
     return k->low == key->low && k->high == key->high &&
-           (s.n <= SHORT || memcmp(d->texts[entry].p, s.p, s.n) == 0);
+           (s.n <= SHORT || same_long(d->texts[entry].p, s.p, s.n));
 }
 
 static inline __attribute__((always_inline)) uint32_t number_of_text(struct dict *d, struct str s, size_t room)
@@ -195,10 +219,13 @@ static void add_const(struct dict *d, enum col_type type, unsigned width, const 
         type == COL_BYTES ? number_of_text(d, p->text, p->text.n) : number_of(d, key, width);
 }
 
-static void start(struct dict *d, size_t limit_bytes, size_t index)
+static void start(struct dict *d, uint32_t expected, size_t limit_bytes, size_t index)
 {
+    uint32_t slots = SLOTS_MIN;
+    while (slots / 2 < expected && slots < SLOTS_FIRST_MAX)
+        slots *= 2;
     d->n = 0;
-    set_slots(d, SLOTS_MIN);
+    set_slots(d, slots);
     if (d->cap_index < index) {
         free(d->index);
         d->cap_index = index + index / 4;
@@ -210,7 +237,7 @@ static void start(struct dict *d, size_t limit_bytes, size_t index)
 }
 
 bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit_bytes,
-                const struct pq_piece *pieces, size_t n)
+                uint32_t expected, const struct pq_piece *pieces, size_t n)
 {
     size_t values = 0, index = 0, plain = 0, seen = 0;
     bool all_const = true;
@@ -228,7 +255,7 @@ bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit
     }
     if (type == COL_BOOL || values < 2 || (values < 16 && !all_const))
         return false;
-    start(d, limit_bytes, index);
+    start(d, expected, limit_bytes, index);
     for (size_t i = 0; i < n; i++) {
         const struct pq_piece *p = &pieces[i];
         if (p->kind == PQ_PIECE_CONST) {

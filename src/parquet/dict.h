@@ -23,8 +23,8 @@ struct dict { /* zero to start */
 void dict_fini(struct dict *d);
 size_t dict_bytes(const struct dict *d); /* what it holds on to */
 /* Numbers all values of the pieces. False: a dictionary does not pay, and nothing is to be had.
- * `width` is that of a fixed value in the file, 0 for texts. */
+ * `width` is that of a fixed value in the file, 0 for texts; `expected`: entries, 0 where not known. */
 bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit_bytes,
-                const struct pq_piece *pieces, size_t n);
+                uint32_t expected, const struct pq_piece *pieces, size_t n);
 
 #endif

@@ -68,6 +68,7 @@ struct pq_piece {
 struct pq_hint {
     int32_t field_id;
     uint8_t no_dictionary, no_compression;
+    uint32_t entries; /* of the last chunk's dictionary */
     uint32_t without; /* how many values the chunk had for which a dictionary did not pay */
     uint8_t alike, compared; /* the way of compression; for so many chunks it stands */
     bool way_known;          /* it was tried, or taken over from another table's column of that name */
@@ -143,7 +144,7 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e);
  * beside old ones in one struct or list. -1: the file is broken. */
 int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct err *e);
 
-/* Page indexes, footer, magic. After it, only the statistics and split offsets, rows and sizes may be asked for; they
+/* Page indexes, footer, magic. After it, the statistics and split offsets may be asked for; they
  * belong to the writer. */
 int pq_writer_finish(struct pq_writer *w, struct err *e);
 const struct pq_leaf_stats *pq_writer_stats(const struct pq_writer *w, uint32_t *n);

@@ -457,23 +457,35 @@ static void test_way_taken_over(void **state)
     pq_scratch_free(kept);
 }
 
-/* Few texts, whatever their lengths and what comes after them, take two bits each. */
+/* Few texts, whatever their lengths and what comes after them, take three bits each. The last two have the same hash: their first
+ * word is what dict.c's fold() makes zero. */
 static void test_dictionary_of_texts(void **state)
 {
-    static const char *const few[] = {"tv", "android", "a smart watch", "a text beyond fifteen bytes"};
-    struct column c;
+    static const char *const few[] = {"tv", "android", "a smart watch", "a text beyond fifteen bytes",
+                                      "a text beyond the two and thirty bytes", "12345678901234567",
+                                      "\x15\x7c\x4a\x7f\xb9\x79\x37\x9e and sixteen more 1",
+                                      "\x15\x7c\x4a\x7f\xb9\x79\x37\x9e and sixteen more 2"};
+    struct column c, got;
     struct buf out = {0};
     struct pq_leaf_stats st;
+    struct err e = {0};
     (void)state;
     column_init(&c, COL_BYTES, 1, 0);
     for (int i = 0; i < 20000; i++) {
-        const char *text = few[rnd(4)];
+        const char *text = few[rnd(8)];
         column_text(&c, text, strlen(text));
         column_level(&c, 1, 0);
     }
-    one_column(&out, &st, PQ_STRING, &c, 0);
-    assert_in_range(st.column_bytes, 5000, 5300);
+    one_column(&out, &st, PQ_BINARY, &c, 0);
+    assert_in_range(st.column_bytes, 7500, 7900);
+    struct pq_reader *r = pq_reader_open(read_buf, &out, (int64_t)out.n, &e);
+    assert_non_null(r);
+    assert_int_equal(pq_reader_column(r, 0, 0, &got, &e), 0);
+    assert_int_equal(got.n_bytes, c.n_bytes);
+    assert_memory_equal(got.bytes, c.bytes, c.n_bytes);
+    pq_reader_close(r);
     buf_fini(&out);
+    column_fini(&got);
     column_fini(&c);
 }
 
