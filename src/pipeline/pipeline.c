@@ -24,6 +24,7 @@
 #define EXPANSION_FIRST 16.0  /* until it is known, of */
 #define BATCH_FIRST ((size_t)64 << 10) /* ... a few lines */
 #define BATCH_LEAST 16384.0
+#define BATCH_MOST 1e9
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
 #define SMALL_BYTES ((size_t)1 << 20)
@@ -397,7 +398,8 @@ static void learn_expansion(struct run *r, const struct msg *m)
     r->expansion_known = true;
     r->open_bytes -= m->bytes;
     double most = (double)(budget_limit(r->budget) / 2) / r->expansion;
-    r->batch_most = (size_t)(most > BATCH_LEAST ? most : BATCH_LEAST);
+    most = most > BATCH_LEAST ? most : BATCH_LEAST;
+    r->batch_most = (size_t)(most < BATCH_MOST ? most : BATCH_MOST);
 }
 
 static void add_shard_counts(struct run *r, const struct msg *m)
