@@ -135,15 +135,23 @@ static int make(struct table *t, const struct table_spec *spec, struct err *e)
     return rc;
 }
 
+/* The table, if `*there` says so (NULL: it cannot be loaded); else a handle of one that is to be. */
+static struct table *load_or_begin(const struct lake *lake, const char *name, bool *there, struct err *e)
+{
+    struct table *t = table_load(lake, name, e);
+    *there = t || e->kind != ERR_NOTFOUND;
+    return *there ? t : table_new(lake, name);
+}
+
 struct table *table_plan(const struct lake *lake, const char *name, const struct table_spec *spec,
                          struct err *e)
 {
     struct err none = {0};
+    bool there;
     e = e ? e : &none;
-    struct table *t = table_load(lake, name, e);
-    if (t || e->kind != ERR_NOTFOUND)
+    struct table *t = load_or_begin(lake, name, &there, e);
+    if (there)
         return t;
-    t = table_new(lake, name);
     t->planned = t->own = true;
     if (table_take_base(t, first_metadata(t, spec), NULL, NULL, e) == 0)
         return t;
@@ -155,13 +163,10 @@ struct table *table_create(const struct lake *lake, const char *name, const stru
                            struct err *e)
 {
     struct err none = {0};
+    bool there;
     e = e ? e : &none;
-    struct table *t = table_load(lake, name, e);
-    if (t || e->kind != ERR_NOTFOUND)
-        return t;
-    t = table_new(lake, name);
-    int rc = make(t, spec, e);
-    if (!rc)
+    struct table *t = load_or_begin(lake, name, &there, e);
+    if (there || make(t, spec, e) == 0)
         return t;
     table_free(t);
     if (e->kind != ERR_CONFLICT && e->kind != ERR_UNKNOWN)

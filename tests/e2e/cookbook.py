@@ -2,8 +2,9 @@
 import datetime
 import math
 import re
+import time
 
-from conftest import ROOT, extension, run
+from conftest import ROOT, extension, ndjson, run
 
 PAGE = (ROOT / "docs" / "queries.md").read_text()
 
@@ -33,6 +34,17 @@ def make_lake(load, folder):
     events = folder / "events.ndjson"
     events.write_bytes(run("gen", "--events", "20000", "--seed", "3", "--start", "2026-11-20T00:00:00Z").stdout)
     load(events)
+
+
+def load_before_and_after(lake):
+    """An event loaded, and another one later; a moment between them, as the page writes it."""
+    event = {"event_uuid": "a", "event_name": "order:new", "created_at": 1763971200}
+    lake.load("-", stdin=ndjson([event]))
+    time.sleep(1.1)
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    time.sleep(1.1)
+    lake.load("-", stdin=ndjson([{**event, "event_uuid": "b"}]))
+    return moment
 
 
 def page_python(folder):

@@ -145,12 +145,7 @@ def test_cookbook(page, asked):
 
 def test_cookbook_as_it_was(spark, tmp_path):
     lake = Lake(tmp_path / "lake")
-    event = {"event_uuid": "a", "event_name": "order:new", "created_at": 1763971200}
-    lake.load("-", stdin=ndjson([event]))
-    time.sleep(1.1)
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    time.sleep(1.1)
-    lake.load("-", stdin=ndjson([{**event, "event_uuid": "b"}]))
+    moment = cookbook.load_before_and_after(lake)
     session = open_lake(spark, lake)
     then = cookbook.queries("Spark")["As it was", "own", 1].replace("2026-11-20 12:00:00", moment)
     assert then.count(moment) == 1

@@ -128,12 +128,7 @@ def test_cookbook(engine, page, asked):
 
 def test_cookbook_as_it_was(engine, tmp_path):
     lake = CloudLake("as_it_was", engine[0], tmp_path / "lake")
-    event = {"event_uuid": "a", "event_name": "order:new", "created_at": 1763971200}
-    lake.load("-", stdin=ndjson([event]))
-    time.sleep(1.1)
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    time.sleep(1.1)
-    lake.load("-", stdin=ndjson([{**event, "event_uuid": "b"}]))
+    moment = cookbook.load_before_and_after(lake)
     sql = cookbook.queries("Trino")["As it was", "own", 1]
     then = sql.replace("2026-11-20 12:00:00", moment).replace("events.", "as_it_was.")
     assert then.count(moment) == 1

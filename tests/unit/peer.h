@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,8 @@ struct peer {
     pthread_mutex_t lock; /* guards connection, -1: none */
     int connection;
     const struct peer_step *script;
-    int n, at;
+    int n;
+    atomic_int at; /* its thread's; tests look meanwhile */
     char wrong[8192]; /* the first thing that was not as expected */
     bool rest;        /* set after peer_open */
     char keys[16][40]; /* the Idempotency-Key of each call; empty: none */
