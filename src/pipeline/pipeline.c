@@ -397,7 +397,7 @@ static void learn_expansion(struct run *r, const struct msg *m)
     r->expansion = now > r->expansion ? now : r->expansion * 0.9 + now * 0.1;
     r->expansion_known = true;
     r->open_bytes -= m->bytes;
-    double most = (double)(budget_limit(r->budget) / 2) / r->expansion;
+    double most = (double)budget_limit(r->budget) / 2 / r->expansion;
     most = most > BATCH_LEAST ? most : BATCH_LEAST;
     r->batch_most = (size_t)(most < BATCH_MOST ? most : BATCH_MOST);
 }

@@ -26,6 +26,7 @@ enum input_kind { INPUT_UNKNOWN, INPUT_PLAIN, INPUT_GZIP, INPUT_ZSTD };
 
 struct input {
     int fd;
+    int window_log; /* of zstd data, at the most */
     const char *name;
     const atomic_bool *stop;
     bool regular;
@@ -40,7 +41,6 @@ struct input {
     z_stream z;
     bool in_member; /* gzip: inside a member; zstd: inside a frame */
     ZSTD_DStream *zs;
-    int window_log; /* the largest window */
 };
 
 struct input *input_open(int fd, const char *name, const atomic_bool *stop)
