@@ -21,8 +21,7 @@
 #define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
 #define ROWS_USEFUL ((size_t)64 << 20) /* these percentages are of so many bytes at most, ... */
 #define ROWS_EACH ((size_t)32 << 20)   /* ... and so many for each shredder */
-#define EXPANSION_FIRST 16.0  /* until it is known, of */
-#define BATCH_FIRST ((size_t)64 << 10) /* ... a few lines */
+#define EXPANSION_FIRST 16.0  /* until it is known */
 #define BATCH_LEAST 16384.0
 #define BATCH_MOST 1e9
 #define CUT_MIN_MS 10
@@ -369,7 +368,7 @@ static void on_event(struct run *r, struct source_event *ev)
 static bool full(struct run *r)
 {
     size_t coming = (size_t)((double)r->open_bytes * r->expansion);
-    if (!r->expansion_known && r->open_batches >= r->shredders)
+    if (!r->expansion_known && r->open_batches)
         return true;
     return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
 }
@@ -809,7 +808,7 @@ static void sum_up(struct run *r)
 
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
 {
-    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST, .batch_most = BATCH_FIRST};
+    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST};
     int64_t began = clock_mono_ns();
     log_set_before(progress_clear);
     int rc = run_start(&r, e);

@@ -67,7 +67,7 @@ struct run {
     uint64_t open_batches, committing;
     size_t open_bytes; /* of these batches */
     double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
-    bool expansion_known; /* else one batch a shredder is enough */
+    bool expansion_known; /* else one batch at a time is enough */
     _Atomic size_t batch_most; /* of a file, so that what comes of it has room */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */

@@ -21,6 +21,7 @@
 #define STORE_PATIENCE_MS (15 * 60000) /* a stream waits out what an evening's outage takes */
 #define REMOTE_READERS 8
 #define START_PAUSE_MS 1000 /* between attempts, each of which has a patience of its own */
+#define EXPANSION_MOST 150 /* rows to bytes of input, where each row has a partition of its own: measured, 110 */
 #define ROWS_BYTES_MIN ((size_t)24 << 20)
 
 static void random_bytes(void *ctx, void *p, size_t n)
@@ -213,6 +214,8 @@ static int open_all(struct run *r, struct err *e)
     r->budget = budget_new(rows - fetched);
     r->fetched = budget_new(fetched);
     budget_wake_at(r->fetched, fetched / 2);
+    if (!r->expansion_known)
+        r->batch_most = (rows - fetched) / EXPANSION_MOST;
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
     protocol_refuse_for(r->protocol, run_endless(r) ? c->quarantine_after_ms : 0);

@@ -30,9 +30,10 @@ def queries(engine):
 
 
 def make_lake(load, folder):
-    """Generated events, the same for every engine, by load(path)."""
+    """Generated events, the same for every engine, by load(path), and two of which one has an object where the other has a text."""
     events = folder / "events.ndjson"
-    events.write_bytes(run("gen", "--events", "20000", "--seed", "3", "--start", "2026-11-20T00:00:00Z").stdout)
+    notes = [{"event_uuid": f"note{i}", "event_name": "order:noted", "created_at": 1763971200 + i, "remark": remark} for i, remark in enumerate(["late", {"by": "phone"}])]
+    events.write_bytes(run("gen", "--events", "20000", "--seed", "3", "--start", "2026-11-20T00:00:00Z").stdout + ndjson(notes))
     load(events)
 
 
