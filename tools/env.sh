@@ -26,6 +26,7 @@ tf_version=$(terraform version 2>/dev/null | sed -nE '1s/^Terraform v([0-9]+\.[0
 [ -x $python ] || die "run 'make deps' first"
 setting() { sed -nE "s/^$1 *= *\"?([^\"#]*[^\"# ])\"?.*/\1/p" "$vars"; }
 work=$PWD/build/env/$env; mkdir -p "$work"
+error=$work/error.$$; trap 'rm -f "$error"' EXIT # its own: two at once must not write into one file
 export TF_DATA_DIR=$work/terraform TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 protected=$(setting deletion_protection)
 consumer=$(setting consumer); consumer=${consumer:-worker}
@@ -44,7 +45,7 @@ if [ "$env" = local ]; then
 fi
 region=$(setting region); [ -z "$region" ] || export AWS_REGION=$region AWS_DEFAULT_REGION=$region
 [ -n "${AWS_DEFAULT_REGION:-}" ] || [ -z "${AWS_REGION:-}" ] || export AWS_DEFAULT_REGION=$AWS_REGION
-who=$($python tools/aws.py whoami 2>"$work/error") || die "$(cat "$work/error")"
+who=$($python tools/aws.py whoami 2>"$error") || die "$(cat "$error")"
 read -r account region <<<"$who"
 [ "$region" != None ] || die "no AWS region: set AWS_REGION, for example AWS_REGION=eu-west-1"
 export AWS_REGION=$region AWS_DEFAULT_REGION=$region
@@ -72,8 +73,8 @@ plan_from_nothing() {
 
 state_bucket() { # makes it where it is missing
   bucket=$project-tfstate-$account-$region
-  local rc=0; $python tools/aws.py bucket "$bucket" 2>"$work/error" || rc=$?
-  [ $rc -ne 1 ] || die "$(cat "$work/error")"
+  local rc=0; $python tools/aws.py bucket "$bucket" 2>"$error" || rc=$?
+  [ $rc -ne 1 ] || die "$(cat "$error")"
   [ $rc -ne 3 ] || [ "$verb" = up ] || [ "$verb" = plan ] || die "environment '$env' does not exist in account $account, $region: make env-up ENV=$env"
   if [ $rc -eq 3 ] && [ "$verb" = plan ]; then plan_from_nothing; exit 0; fi
   if [ $rc -ne 0 ] && [ "$verb" = up ]; then # 4: begun by a run that did not end
@@ -102,7 +103,7 @@ open_state() {
 
 # Does somebody hold the state's lock: its id and who, since when?
 locked() {
-  local lock; lock=$($python tools/aws.py lock "$bucket" "$env.tfstate" 2>"$work/error") || return 1
+  local lock; lock=$($python tools/aws.py lock "$bucket" "$env.tfstate" 2>"$error") || return 1
   read -r lock_id lock_who <<<"$lock"
 }
 
@@ -122,10 +123,10 @@ approval=(-auto-approve); [ "$protected" != true ] || [ -n "${YES:-}" ] || appro
 image() { # built and pushed unless it is there
   tag=$(source_tag)
   [ "$consumer" = worker ] && [ "$env" != local ] || return 0
-  local rc=0; $python tools/aws.py image "$project-$env" "$tag" 2>"$work/error" || rc=$?
-  [ $rc -ne 1 ] || die "$(cat "$work/error")"
+  local rc=0; $python tools/aws.py image "$project-$env" "$tag" 2>"$error" || rc=$?
+  [ $rc -ne 1 ] || die "$(cat "$error")"
   [ $rc -eq 3 ] || { say "image $tag is there"; return 0; }
-  tools/image.sh check 2>"$work/error" || die "$(cat "$work/error")"
+  tools/image.sh check 2>"$error" || die "$(cat "$error")"
   say "the image's repository"
   quietly tf apply -input=false -auto-approve "${tf_vars[@]}" -target='module.worker[0].aws_ecr_repository.this'
   say "image $tag, $platform"
