@@ -74,6 +74,17 @@ static size_t make(uint8_t *p, size_t max, struct compress_matches *m, unsigned 
     return n;
 }
 
+/* n bytes with those matches come back as they were. */
+static void check_back(struct compress_zstd *z, struct compress_matches *m, const uint8_t *in, uint8_t *back, size_t n)
+{
+    struct buf packed = {0};
+    struct err e = {0};
+    assert_int_equal(compress_zstd_matched(z, &packed, in, n, m, &e), 0);
+    assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
+    assert_memory_equal(in, back, n);
+    buf_fini(&packed);
+}
+
 static void test_matches(void **state)
 {
     size_t max = (size_t)2 << 20;
@@ -108,16 +119,11 @@ static void test_no_match(void **state)
     static uint8_t in[300000], back[300000];
     struct compress_zstd *z = compress_zstd_new(1);
     struct compress_matches m = {0};
-    struct err e = {0};
     (void)state;
     for (size_t n = 0; n < sizeof in; n = n * 3 + 1) {
-        struct buf packed = {0};
         memset(in, (int)n, n);
         compress_matches_begin(&m);
-        assert_int_equal(compress_zstd_matched(z, &packed, in, n, &m, &e), 0);
-        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
-        assert_memory_equal(in, back, n);
-        buf_fini(&packed);
+        check_back(z, &m, in, back, n);
     }
     compress_matches_fini(&m);
     compress_zstd_free(z);
@@ -130,11 +136,9 @@ static void test_repeat(void **state)
     uint8_t *in = mem_alloc(max), *back = mem_alloc(max);
     struct compress_zstd *z = compress_zstd_new(1);
     struct compress_matches m = {0};
-    struct err e = {0};
     (void)state;
     seed = 10;
     for (int round = 0; round < 60; round++) {
-        struct buf packed = {0};
         size_t literals = 3 + any_size(3000), match = 3 + below(literals - 2), n = 0;
         size_t times = below(max / (literals + match));
         for (size_t i = 0; i < times; i++) {
@@ -148,10 +152,7 @@ static void test_repeat(void **state)
             some = below(3) ? left : 1 + below(left);
             compress_matches_repeat(&m, literals, match, literals, some);
         }
-        assert_int_equal(compress_zstd_matched(z, &packed, in, n, &m, &e), 0);
-        assert_int_equal(compress_undo(COMPRESS_ZSTD, packed.p, packed.n, back, n, &e), 0);
-        assert_memory_equal(in, back, n);
-        buf_fini(&packed);
+        check_back(z, &m, in, back, n);
     }
     compress_matches_fini(&m);
     compress_zstd_free(z);
