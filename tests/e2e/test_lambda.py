@@ -163,7 +163,7 @@ def test_a_worker_goes_on_where_lambda_was(lake, kinesis, function):
 
 
 def test_killed_at_any_moment(lake, kinesis, function):
-    arn = stream(kinesis, "killed")
+    arn = stream(kinesis, "killed-lambda")
     events = make(600)
     at = 0
     for delay in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3):

@@ -239,17 +239,17 @@ def with_others(events):
 
 def test_records_read_again_are_told_apart(lake, kinesis, worker):
     client, _ = kinesis
-    client.create_stream(StreamName="again", ShardCount=2)
+    client.create_stream(StreamName="dropped-reread", ShardCount=2)
     events = make(400, "order:a", "pay:b")
-    w = worker("again", "--commit-interval", "1h", "--json")
-    put(client, "again", with_others(events))
+    w = worker("dropped-reread", "--commit-interval", "1h", "--json")
+    put(client, "dropped-reread", with_others(events))
     wait_for(lambda: w.said("415 events"))
     steal(lake, "shardId-000000000000", "elsewhere:1:1")
     wait_for(lambda: w.said("shard shardId-000000000000 is given up"))
     steal(lake, "shardId-000000000000", None)
     wait_for(lambda: w.said("shard shardId-000000000000 is ours again"))
     more = make(100, "order:a", "pay:b")
-    put(client, "again", more)
+    put(client, "dropped-reread", more)
     wait_for(lambda: w.said("930 events"))
     r = report(w)
     assert (r["rows"], r["duplicates"], r["dead_letters"], r["skipped"]) == (500, 10, 5, 0)
@@ -259,15 +259,15 @@ def test_records_read_again_are_told_apart(lake, kinesis, worker):
 
 def test_records_read_again_after_a_kill_are_told_apart(lake, kinesis, worker):
     client, _ = kinesis
-    client.create_stream(StreamName="killed", ShardCount=1)
+    client.create_stream(StreamName="killed-reread", ShardCount=1)
     events = make(400, "order:a", "pay:b")
-    put(client, "killed", with_others(events))
-    w = worker("killed")
+    put(client, "killed-reread", with_others(events))
+    w = worker("killed-reread")
     wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 400 and len(lake.rows("inlet_dead_letters")) == 5)
     w.end(signal.SIGKILL)  # before its checkpoint, which is stored every five seconds, or after it
     more = make(100, "order:a", "pay:b")
-    put(client, "killed", with_others(more))
-    w = worker("killed", "--json")
+    put(client, "killed-reread", with_others(more))
+    w = worker("killed-reread", "--json")
     wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 500)
     r = report(w)
     assert (r["rows"], r["duplicates"], r["dead_letters"]) == (100, 10, 5)
