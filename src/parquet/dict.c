@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "parquet/levels.h"
+#include "parquet/mask.h"
 
 #define ENTRIES_MAX 65536u
 #define SLOTS_MIN 256u
@@ -138,13 +139,11 @@ static inline bool same_long(const char *a, const char *b, size_t n)
 /* A short text's bytes, zeros after them, and its length; else its hash and length. `room` may be read. */
 static inline struct dict_key key_of(struct str s, size_t room)
 {
-    static const uint8_t ones[32] = {255, 255, 255, 255, 255, 255, 255, 255,
-                                     255, 255, 255, 255, 255, 255, 255, 255};
     struct dict_key key = {0};
     if (s.n > SHORT)
         return (struct dict_key){hash_long(s.p, s.n), (uint64_t)s.n | (uint64_t)255 << 56};
     if (room >= 16) {
-        const uint8_t *mask = ones + 16 - s.n;
+        const uint8_t *mask = mask_of(s.n);
         key.low = eight(s.p) & eight(mask);
         key.high = eight(s.p + 8) & eight(mask + 8);
     } else {

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "parquet/mask.h"
+
 static inline int64_t less_long(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -120,11 +122,9 @@ static inline unsigned __int128 head(const uint8_t *p, size_t n)
 /* The same of a text of which `room` bytes may be read: without a branch on its length, where that is enough. */
 static inline unsigned __int128 head_of(const uint8_t *p, size_t n, size_t room)
 {
-    static const uint8_t ones[32] = {255, 255, 255, 255, 255, 255, 255, 255,
-                                     255, 255, 255, 255, 255, 255, 255, 255};
     if (n >= 16)
         return (unsigned __int128)word_at(p) << 64 | word_at(p + 8);
-    const uint8_t *mask = ones + 16 - n;
+    const uint8_t *mask = mask_of(n);
     if (room < 16)
         return head(p, n);
     return (unsigned __int128)(word_at(p) & word_at(mask)) << 64 | (word_at(p + 8) & word_at(mask + 8));

@@ -96,10 +96,8 @@ static void on_shard_end(struct run *r, struct source_event *ev)
     r->children_due |= rc && run_waits_out(r, &e);
     if (!rc && r->n_shards > first)
         rc = run_read_positions(r, &e);
-    if (rc && !run_waits_out(r, &e))
-        run_fail(r, &e);
-    else if (rc)
-        log_warn("%s; will try again", e.text);
+    if (rc)
+        run_fail_or_wait(r, &e);
     if (!r->config->stream && run_start_ready(r, &e)) /* the next file */
         run_fail(r, &e);
 }

@@ -246,10 +246,8 @@ static void retake_shards(struct run *r, int64_t now)
         return;
     int rc = run_retake(r, &e);
     r->last_retake_ms = clock_boot_ms(r->clock);
-    if (rc && !run_waits_out(r, &e))
-        run_fail(r, &e);
-    else if (rc)
-        log_warn("%s; will try again", e.text);
+    if (rc)
+        run_fail_or_wait(r, &e);
     r->retakes_failed = rc ? r->retakes_failed + 1 : 0;
 }
 

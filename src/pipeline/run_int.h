@@ -110,6 +110,7 @@ int run_retake(struct run *r, struct err *e);
 bool run_retake_due(const struct run *r);
 /* Will it pass, of a run that others keep going? Then the same is tried again later. */
 bool run_waits_out(const struct run *r, const struct err *e);
+void run_fail_or_wait(struct run *r, const struct err *e); /* says that it will be tried again, where it will pass */
 
 /* restart.c: being fenced, losing a shard, quarantine, and a table that comes back. */
 /* Nothing more goes out; what is under way comes back first. `lost`: this shard is given up. */

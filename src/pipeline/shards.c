@@ -465,6 +465,14 @@ bool run_waits_out(const struct run *r, const struct err *e)
            (e->kind == ERR_RETRY || e->kind == ERR_UNKNOWN || e->kind == ERR_STOPPED);
 }
 
+void run_fail_or_wait(struct run *r, const struct err *e)
+{
+    if (run_waits_out(r, e))
+        log_warn("%s; will try again", e->text);
+    else
+        run_fail(r, e);
+}
+
 static int take_children(struct run *r, struct err *e)
 {
     int rc = 0;

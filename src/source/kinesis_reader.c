@@ -39,7 +39,6 @@ struct reader {
     int64_t asked_ms, next_ms;
     uint32_t limit, broken;
     size_t expect, charged; /* bytes of the next answer, and what is taken for it */
-    struct buf answer;      /* where the next answer may go */
     int64_t lag_ms;
     struct retry retry;
     bool troubled; /* a notice was given and not yet taken back */
@@ -191,7 +190,8 @@ static int check(struct reader *r, const char *action, const struct http_respons
 
 /* ---- requests ---- */
 
-static void ask(struct reader *r, const char *action, struct buf *body, http_done done)
+/* `into` is where the answer may go: see http.h. */
+static void ask(struct reader *r, const char *action, struct buf *body, struct buf into, http_done done)
 {
     char *target = mem_printf("Kinesis_20131202.%s", action);
     struct err e = {0};
@@ -200,12 +200,11 @@ static void ask(struct reader *r, const char *action, struct buf *body, http_don
     free(target);
     r->in_flight = true;
     r->asked_ms = now_ms(r);
-    r->request.http.into = r->answer;
-    r->answer = (struct buf){0};
     if (rc) {
-        buf_fini(&r->request.http.into);
+        buf_fini(&into);
         done(r, NULL, &e);
     } else {
+        r->request.http.into = into;
         http_submit(r->k->http, &r->request.http, done, r);
     }
     buf_fini(body);
@@ -245,7 +244,7 @@ static void ask_iterator(struct reader *r)
         seq_format(r->after, seq);
         buf_printf(&body, "\"AFTER_SEQUENCE_NUMBER\",\"StartingSequenceNumber\":\"%s\"}", seq);
     }
-    ask(r, "GetShardIterator", &body, on_iterator);
+    ask(r, "GetShardIterator", &body, (struct buf){0}, on_iterator);
 }
 
 static void end_shard(struct reader *r)
@@ -280,7 +279,7 @@ static void ask_children(struct reader *r)
         buf_printf(&body, "{\"NextToken\":%s}", r->token);
     else
         buf_printf(&body, "{\"StreamName\":\"%s\"}", r->k->stream);
-    ask(r, "ListShards", &body, on_children);
+    ask(r, "ListShards", &body, (struct buf){0}, on_children);
 }
 
 /* ---- records ---- */
@@ -299,12 +298,12 @@ static bool larger(struct str a, struct str b)
 /* Sets b->first, of the first record with a number, and b->last, the largest. */
 static void span(struct source_batch *b, const struct body_records *all)
 {
+    if (all->n == 0)
+        return;
     const struct body_record *last = all->each;
     for (size_t i = 1; i < all->n; i++)
         if (larger(all->each[i].sequence, last->sequence))
             last = &all->each[i];
-    if (all->n == 0)
-        return;
     struct seq first, most;
     bool padded = last->sequence.n > 1 && *last->sequence.p == '0'; /* AWS pads none */
     if (!padded && sequence_of(all->each, &first) == 0 && sequence_of(last, &most) == 0) {
@@ -494,8 +493,7 @@ static bool ask_records(struct reader *r)
         return false;
     r->charged = r->expect;
     buf_printf(&body, "{\"Limit\":%u,\"ShardIterator\":\"%s\"}", r->limit, r->iterator);
-    r->answer = room_for_answer(r);
-    ask(r, "GetRecords", &body, on_records);
+    ask(r, "GetRecords", &body, room_for_answer(r), on_records);
     return true;
 }
 
