@@ -3,30 +3,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "table/append_int.h"
 
-static bool same_partition(const struct prepared *p, uint32_t a, uint32_t b)
+static void put_partition(struct buf *key, const struct iceberg_partition *x)
 {
-    for (uint32_t k = 0; k < p->spec.n; k++) {
-        const struct iceberg_partition *x = &p->partitions[a][k], *y = &p->partitions[b][k];
-        if (x->is_null != y->is_null)
-            return false;
-        if (!x->is_null && (x->is_text ? !str_eq(x->text, y->text) : x->number != y->number))
-            return false;
+    buf_putc(key, x->is_null);
+    if (!x->is_null && x->is_text) {
+        buf_put(key, &x->text.n, sizeof x->text.n);
+        buf_put(key, x->text.p, x->text.n);
+    } else if (!x->is_null) {
+        buf_put(key, &x->number, sizeof x->number);
     }
-    return true;
 }
 
 static uint32_t partitions_of(const struct prepared *p)
 {
-    uint32_t n = 0;
+    struct map seen = {0};
+    struct buf key = {0};
     for (uint32_t i = 0; i < p->n; i++) {
-        uint32_t k = 0;
-        while (k < i && !same_partition(p, i, k))
-            k++;
-        n += k == i;
+        key.n = 0;
+        for (uint32_t k = 0; k < p->spec.n; k++)
+            put_partition(&key, &p->partitions[i][k]);
+        map_set(&seen, buf_cstr(&key), key.n, &seen);
     }
+    uint32_t n = (uint32_t)seen.count;
+    map_fini(&seen);
+    buf_fini(&key);
     return n;
 }
 

@@ -70,6 +70,46 @@ static void test_many_appends_merge_and_trim(void **state)
     table_free(t);
 }
 
+/* CPU of one append of so many files, each of a partition of its own but for the last two. */
+static int64_t append_partitions(struct env *v, const char *name, uint32_t n)
+{
+    struct table *t = make(v, name);
+    struct partition_value *parts = mem_array(n, sizeof *parts);
+    struct data_file *files = mem_array(n, sizeof *files);
+    struct append a = {.files = files, .n_files = n};
+    struct append_attempt attempt = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        parts[i].number = (int32_t)(i < n - 1 ? i : i - 1);
+        files[i] = (struct data_file){.key = mem_printf("events/%s/data/%u.parquet", name, i),
+                                      .rows = 1,
+                                      .bytes = 4,
+                                      .partition = &parts[i]};
+    }
+    int64_t began = clock_thread_cpu_ns();
+    if (table_append(t, &a, &attempt, &v->e))
+        fail_msg("%s", v->e.text);
+    int64_t spent = clock_thread_cpu_ns() - began;
+    char *said = mem_printf("%u", n - 1);
+    assert_string_equal(table_json_text(json_object_get(t->current, "summary"), "changed-partition-count"), said);
+    free(said);
+    for (uint32_t i = 0; i < n; i++)
+        free(files[i].key);
+    free(files);
+    free(parts);
+    append_attempt_fini(&attempt);
+    table_free(t);
+    return spent;
+}
+
+/* What a commit costs grows with its files, not with their square. */
+static void test_a_commit_of_many_partitions(void **state)
+{
+    struct env *v = *state;
+    int64_t few = append_partitions(v, "few", 2000), many = append_partitions(v, "countless", 60000);
+    if (many > 30 * 4 * few)
+        fail_msg("2,000 partitions took %lld us, 60,000 %lld us", (long long)few / 1000, (long long)many / 1000);
+}
+
 static void test_lost_races_are_rebased(void **state)
 {
     struct env *v = *state;
@@ -477,6 +517,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_create_append_look, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_appends_merge_and_trim, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_commit_of_many_partitions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_races_are_rebased, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fenced_offers_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_lost_answer_is_settled, set_up, tear_down),
