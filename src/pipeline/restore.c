@@ -1,5 +1,5 @@
-/* The dedup window, rebuilt: event_uuid and _arrived_at of the lake's newest files, newest first, until
- * a file's newest arrival lies before the window. */
+/* The dedup window, rebuilt: event_uuid and _arrived_at of the lake's newest files, those with an arrival in the
+ * window. What was committed before the window arrived before it, by whosever clock. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "pipeline/run_int.h"
+
+#define CLOCKS_APART_MS (15 * 60000) /* more, and S3 takes nothing from a writer */
 
 struct restore {
     struct run *run;
@@ -60,7 +62,7 @@ static bool each_file(void *ctx, const struct table_file *f)
 {
     struct restore *s = ctx;
     if (f->has_bounds && f->upper < s->since_us)
-        return true; /* not the newest by arrival: files are ordered by commit, so look on */
+        return true;
     if (!f->key)
         return true;
     s->rc = restore_file(s, f, s->err);
@@ -89,7 +91,8 @@ static void restore_table(void *ctx, size_t i)
     s->table = all->again ? fresh : t->handle;
     if (all->again && ptable_there(t) && !fresh && !t->st.unavailable)
         s->rc = -1;
-    else if (s->table && table_files(s->table, t->ids.of[COL_ARRIVED_AT], each_file, s, s->err))
+    else if (s->table && table_files_since(s->table, all->since_us / 1000 - CLOCKS_APART_MS,
+                                           t->ids.of[COL_ARRIVED_AT], each_file, s, s->err))
         s->rc = -1;
     table_free(fresh);
     if (!all->again && t->handle)

@@ -40,8 +40,8 @@ void source_spares_drop(struct source_spares *s)
     pthread_mutex_unlock(&s->lock);
     if (!last)
         return;
-    while (s->n)
-        free(s->each[--s->n]);
+    for (uint32_t i = 0; i < s->n; i++)
+        free(s->each[i]);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

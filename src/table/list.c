@@ -9,6 +9,7 @@
 
 #define MERGE_COUNT 100                /* commit.manifest.min-count-to-merge */
 #define LIST_KEPT_BYTES ((size_t)64 << 10) /* of a thousand tables 64 MB at the very most */
+#define MANIFESTS_FEW 8 /* are read sooner than a base that rests is unpacked */
 #define MERGE_BYTES ((int64_t)8 << 20) /* commit.manifest.target-size-bytes */
 
 static int get_uri(struct table *t, const char *uri, struct buf *out, struct err *e)
@@ -259,14 +260,34 @@ static int newest_first(const void *a, const void *b)
     return m != n ? (m < n) - (m > n) : strcmp(x->uri, y->uri);
 }
 
-static int gather(struct table *t, int32_t field_id, struct lives *out, struct err *e)
+/* The sequence number up to which all was committed before then, as far as the snapshots tell; -1: none.
+ * A manifest's is that of the snapshot that wrote it, so no file of it is younger. */
+static int64_t sequence_before(const struct table *t, int64_t ms)
+{
+    const json_t *list = json_object_get(table_meta(t), "snapshots");
+    int64_t before = -1, after = INT64_MAX;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *s = json_array_get(list, i);
+        int64_t n = table_json_number(s, "sequence-number");
+        if (table_json_number(s, "timestamp-ms") >= ms)
+            after = n < after ? n : after;
+        else
+            before = n > before ? n : before;
+    }
+    return before < after ? before : after - 1;
+}
+
+static int gather(struct table *t, int32_t field_id, int64_t since_ms, struct lives *out, struct err *e)
 {
     struct iceberg_refs refs;
     struct buf bytes = {0};
+    if (t->current && table_json_number(t->current, "timestamp-ms") < since_ms)
+        return 0;
     int rc = read_list(t, &refs, e);
+    int64_t old = since_ms > 0 && refs.n > MANIFESTS_FEW ? sequence_before(t, since_ms) : -1;
     for (size_t i = 0; !rc && i < refs.n; i++) {
         const struct iceberg_ref *r = &refs.items[i];
-        if (r->content == 0)
+        if (r->content == 0 && r->sequence_number > old)
             rc = get_uri(t, r->uri, &bytes, e) ||
                  iceberg_manifest_read(r, bytes.p, bytes.n, field_id, add_live, out, e);
     }
@@ -280,8 +301,14 @@ static int gather(struct table *t, int32_t field_id, struct lives *out, struct e
 int table_files(struct table *t, int32_t bounds_field_id, table_file_fn *each, void *ctx,
                 struct err *e)
 {
+    return table_files_since(t, 0, bounds_field_id, each, ctx, e);
+}
+
+int table_files_since(struct table *t, int64_t since_ms, int32_t bounds_field_id, table_file_fn *each, void *ctx,
+                      struct err *e)
+{
     struct lives x = {0};
-    int rc = gather(t, bounds_field_id, &x, e);
+    int rc = gather(t, bounds_field_id, since_ms, &x, e);
     for (size_t i = 0; !rc && i < x.n; i++) {
         const struct iceberg_live *f = &x.items[i].f;
         struct table_file out = {.key = store_key_of(t->store, x.items[i].uri),

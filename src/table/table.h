@@ -215,6 +215,10 @@ struct table_file {
 typedef bool table_file_fn(void *ctx, const struct table_file *f);
 int table_files(struct table *t, int32_t bounds_field_id, table_file_fn *each, void *ctx,
                 struct err *e);
+/* The same of the files that were committed at that time or later, and of some older ones: of those, no manifest is
+ * read that was written before. */
+int table_files_since(struct table *t, int64_t since_ms, int32_t bounds_field_id, table_file_fn *each, void *ctx,
+                      struct err *e);
 /* Names of the tables of the lake's namespace, sorted (heap strings in a heap array). */
 int lake_tables(const struct lake *lake, char ***names, size_t *n, struct err *e);
 

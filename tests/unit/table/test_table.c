@@ -110,6 +110,80 @@ static void test_a_commit_of_many_partitions(void **state)
         fail_msg("2,000 partitions took %lld us, 60,000 %lld us", (long long)few / 1000, (long long)many / 1000);
 }
 
+/* ---- what is asked for since a time reads no manifest from before */
+
+static int64_t said_us;
+static int64_t said_wall(void *ctx)
+{
+    (void)ctx;
+    return said_us;
+}
+
+struct keys {
+    char *of[64];
+    uint32_t n;
+};
+
+static void note_manifest(void *ctx, const char *key, int64_t bytes, int64_t modified_ms)
+{
+    struct keys *k = ctx;
+    (void)bytes;
+    (void)modified_ms;
+    if (strstr(key, "-m0.avro"))
+        k->of[k->n++] = mem_strdup(key);
+}
+
+static void remove_manifests(struct env *v, const char *folder)
+{
+    struct keys k = {0};
+    assert_int_equal(v->store->ops->list(v->store, folder, note_manifest, &k, &v->e), 0);
+    for (uint32_t i = 0; i < k.n; i++) {
+        v->store->ops->remove(v->store, k.of[i], NULL);
+        free(k.of[i]);
+    }
+    assert_true(k.n > 0);
+}
+
+static uint32_t files_since(struct env *v, struct table *t, int64_t since_ms)
+{
+    struct seen s = {.ordered = true, .bounds = true};
+    v->e = (struct err){0};
+    return table_files_since(t, since_ms, COL_EVENT_TIME, see, &s, &v->e) ? UINT32_MAX : s.n;
+}
+
+static void test_files_since_a_time(void **state)
+{
+    struct env *v = *state;
+    struct clock clock = clock_system;
+    clock.wall_us = said_wall;
+    v->lake.clock = &clock;
+    said_us = INT64_C(1700000000000000);
+    struct table *t = make(v, "since");
+    for (int i = 0; i < 20; i++)
+        append_ok(v, t, 20000);
+    remove_manifests(v, "events/since/metadata/");
+    said_us += INT64_C(3600000000);
+    int64_t hour = said_us / 1000;
+    assert_int_equal(files_since(v, t, hour), 0); /* not even the list */
+    for (int i = 0; i < 3; i++)
+        append_ok(v, t, 20000);
+    assert_int_equal(files_since(v, t, hour), 3);
+    assert_int_equal(files_since(v, t, hour + 1), 2); /* each commit is a millisecond later at least */
+    assert_int_equal(files_since(v, t, hour - 3600000), UINT32_MAX);
+    assert_int_equal(files_since(v, t, 0), UINT32_MAX);
+    said_us += INT64_C(3600000000);
+    assert_int_equal(files_since(v, t, hour + 3600000), 0);
+    append_ok(v, t, 20000);
+    table_rest(t, 0);
+    assert_int_equal(files_since(v, t, hour + 3600000), 1);
+    assert_int_equal(files_since(v, t, hour), 4);
+    /* By somebody whose clock was wrong: what came after may be as young. */
+    json_t *second = json_array_get(json_object_get(table_meta(t), "snapshots"), 1);
+    json_object_set_new(second, "timestamp-ms", json_integer(hour));
+    assert_int_equal(files_since(v, t, hour), UINT32_MAX);
+    table_free(t);
+}
+
 static void test_lost_races_are_rebased(void **state)
 {
     struct env *v = *state;
@@ -518,6 +592,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_create_append_look, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_appends_merge_and_trim, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_commit_of_many_partitions, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_since_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lost_races_are_rebased, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fenced_offers_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_lost_answer_is_settled, set_up, tear_down),
