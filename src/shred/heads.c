@@ -115,10 +115,12 @@ static inline void put_times(struct rowset *r, const struct row_head *h, struct 
     uint64_t of_day = event_time_of_day((int64_t)whole, times), digits = fraction(micros, seventh);
     double *d = &number->doubles[number->n_values];
     bool exact;
-    if (places > 6)
+    if (places > 6) {
         event_time_nearest(us * 10 + seventh, 7, whole, (uint64_t)micros * 10 + seventh, d, &exact);
-    else /* both exact, or as it always was: the nearest */
-        *d = (double)(us / tens[places]) / (double)(1000000 / tens[places]);
+    } else { /* both exact, or as it always was: the nearest */
+        uint64_t scaled = us / tens[places], scale = 1000000 / tens[places];
+        *d = (double)scaled / (double)scale;
+    }
     uint8_t *to = text->bytes + text->n_bytes;
     uint32_t n = places ? places + 1 : 0;
     memcpy(to, times->date, 16);
