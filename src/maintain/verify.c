@@ -140,9 +140,9 @@ static void check_times(struct verify *v, struct file *f, const struct column *t
 
 static void check_uuids(struct verify *v, const struct column *uuids)
 {
-    const uint8_t *p = uuids->bytes;
-    for (uint32_t i = 0; i < uuids->n_values; p += uuids->lens[i++])
-        v->out->duplicates += !add_identity(v, p, uuids->lens[i], "u", 1);
+    const uint8_t *p = uuids->texts;
+    for (uint32_t i = 0; i < uuids->n_values; i++, p = column_text_next(p))
+        v->out->duplicates += !add_identity(v, p + 4, column_text_at(p).n, "u", 1);
 }
 
 static bool is_set(const struct column *c, uint32_t row)
@@ -175,17 +175,16 @@ static void check_record(struct verify *v, const struct file *f, struct str shar
 static void check_records(struct verify *v, const struct file *f, const struct column *shards,
                           const struct column *sequences)
 {
-    const uint8_t *s = shards->bytes, *q = sequences->bytes;
-    uint32_t i = 0, k = 0, rows = shards->rows < sequences->rows ? shards->rows : sequences->rows;
+    const uint8_t *s = shards->texts, *q = sequences->texts;
+    uint32_t rows = shards->rows < sequences->rows ? shards->rows : sequences->rows;
     for (uint32_t row = 0; row < rows; row++) {
         bool has_shard = is_set(shards, row), has_sequence = is_set(sequences, row);
         if (has_shard && has_sequence)
-            check_record(v, f, (struct str){(const char *)s, shards->lens[i]},
-                         (struct str){(const char *)q, sequences->lens[k]});
+            check_record(v, f, column_text_at(s), column_text_at(q));
         if (has_shard)
-            s += shards->lens[i++];
+            s = column_text_next(s);
         if (has_sequence)
-            q += sequences->lens[k++];
+            q = column_text_next(q);
     }
 }
 

@@ -102,48 +102,6 @@ static void plain_text(struct buf *out, struct str s)
     out->n += s.n + 4;
 }
 
-/* Texts in steps of 16 bytes, which may run over their ends: not over that of all. */
-static size_t plain_most(uint8_t **out, const uint8_t **from, const uint8_t *end,
-                         const uint32_t *lens, size_t n)
-{
-    uint8_t *to = *out;
-    const uint8_t *p = *from;
-    size_t i = 0;
-    for (; i < n; i++) {
-        size_t len = lens[i];
-        if (len > 64 || (size_t)(end - p) < ((len + 15) & ~(size_t)15))
-            break;
-        memcpy(to, &lens[i], 4);
-        __builtin_prefetch(p + 1024); /* of a column that was written long ago */
-        for (size_t k = 0; k < len; k += 16)
-            memcpy(to + 4 + k, p + k, 16);
-        to += 4 + len;
-        p += len;
-    }
-    *out = to;
-    *from = p;
-    return i;
-}
-
-/* n texts of `total` bytes. */
-static void plain_texts(struct buf *out, const uint8_t *p, const uint8_t *end, const uint32_t *lens,
-                        size_t n, size_t total)
-{
-    size_t i = 0;
-    uint8_t *to = buf_reserve(out, total + n * 4 + 16);
-    while (i < n) {
-        i += plain_most(&to, &p, end, lens + i, n - i);
-        if (i == n)
-            break;
-        memcpy(to, &lens[i], 4);
-        if (lens[i])
-            memcpy(to + 4, p, lens[i]);
-        to += 4 + (size_t)lens[i];
-        p += lens[i++];
-    }
-    out->n += total + n * 4;
-}
-
 static void plain_const(const struct leaf *l, struct buf *out, const struct pq_piece *p, size_t n)
 {
     double real = (double)p->number;
@@ -168,8 +126,7 @@ static void plain_segment(const struct leaf *l, struct buf *out, const struct se
     else if (l->type == COL_DOUBLE)
         plain_reals(l, out, col->doubles + s->value, s->n_values);
     else
-        plain_texts(out, col->bytes + s->byte, col->bytes + col->n_bytes, col->lens + s->value,
-                    s->n_values, s->n_bytes);
+        buf_put(out, col->texts + s->byte, s->n_bytes);
 }
 
 /* Booleans are bits, and go on over the seams of segments. */
@@ -248,7 +205,7 @@ static void range_segment(const struct leaf *l, struct range *r, const struct se
     if (l->type == COL_BYTES && one)
         range_text(r, s->piece->text);
     else if (l->type == COL_BYTES)
-        range_texts(r, col->bytes + s->byte, col->bytes + col->n_bytes, col->lens + s->value, s->n_values);
+        range_texts(r, col->texts + s->byte, col->texts + col->n_bytes, s->n_values);
     else if (l->type == COL_DOUBLE)
         range_doubles(r, one ? &real : col->doubles + s->value, one ? 1 : s->n_values);
     else if (l->type == COL_LONG || one)
@@ -693,38 +650,31 @@ static uint32_t cut_even(const struct job *j, struct segment *s, uint32_t rows, 
     return n;
 }
 
-/* Any column: entry by entry, to a row's end. Returns its rows. */
-static uint32_t cut_uneven(const struct job *j, struct segment *s, uint32_t rows, size_t bytes)
+/* Any column: entry by entry, to a row's end. Returns its rows; in `used` what they take. */
+static uint32_t cut_uneven(const struct job *j, struct segment *s, uint32_t rows, size_t bytes, size_t *used)
 {
     const struct leaf *l = j->l;
     const struct column *col = s->piece->col;
-    const uint32_t *lens = l->type == COL_BYTES && !j->c->dictionary ? col->lens + s->value : NULL;
+    const uint8_t *text = l->type == COL_BYTES && !j->c->dictionary ? col->texts + s->byte : NULL;
     uint32_t i = s->entry, seen = 0, values = 0;
-    size_t used = 0;
+    *used = 0;
     for (; i < col->n_levels; i++) {
         if (!l->max_rep || col->rep[i] == 0) {
-            if (seen == rows || (seen && used >= bytes))
+            if (seen == rows || (seen && *used >= bytes))
                 break;
             seen++;
         }
         if (l->max_def && col->def[i] != l->max_def)
             continue;
         invariant(s->value + values < col->n_values);
-        used += lens ? 4 + (size_t)lens[values] : l->width;
+        size_t one = text ? column_text_at(text).n + 4 : l->width;
+        text += text ? one : 0;
+        *used += one;
         values++;
     }
     s->n_entries = i - s->entry;
     s->n_values = values;
     return seen;
-}
-
-/* What the values of a segment take of its column's bytes. */
-static size_t text_bytes(const struct segment *s)
-{
-    size_t total = 0;
-    for (uint32_t i = 0; i < s->n_values; i++)
-        total += s->piece->col->lens[s->value + i];
-    return total;
 }
 
 /* All that is left of a column, where it fits the page; false where it does not. */
@@ -745,20 +695,20 @@ static uint32_t cut(struct job *j, struct segment *s, uint32_t left, size_t *n_b
     const struct pq_options *o = &j->w->o;
     bool text = j->l->type == COL_BYTES, dict = j->c->dictionary;
     const struct column *col = s->piece->kind == PQ_PIECE_COLUMN ? s->piece->col : NULL;
-    bool counted = text && col && !dict; /* each text takes its own bytes and 4 */
+    bool counted = text && col && !dict; /* each text takes its own bytes */
     uint32_t rows = o->page_rows - j->rows, got;
     size_t bytes = o->page_bytes - j->bytes, each = dict ? (j->index_width + 7u) / 8 : j->l->width;
     rows = rows < left ? rows : left;
-    if (s->piece->kind == PQ_PIECE_NULLS || (dict && !col))
+    if (s->piece->kind == PQ_PIECE_NULLS || (dict && !col) || counted)
         each = 0;
     else if (text && !dict)
-        each = 4 + (col ? 0 : s->piece->text.n);
-    size_t texts = counted ? col->n_bytes - s->byte : 0;
+        each = 4 + s->piece->text.n;
+    size_t texts = counted ? col->n_bytes - s->byte : 0, used;
     if (col && cut_whole(o, j, s, left, texts + (col->n_values - s->value) * each)) {
         got = left;
     } else if (col && (j->l->max_rep || counted)) {
-        got = cut_uneven(j, s, rows, bytes);
-        texts = counted ? text_bytes(s) : 0;
+        got = cut_uneven(j, s, rows, bytes, &used);
+        texts = counted ? used : 0;
     } else {
         got = cut_even(j, s, rows, bytes, each);
     }

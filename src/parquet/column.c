@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-static const uint8_t widths[] = {1, 8, 8, 4};
+static const uint8_t widths[] = {1, 8, 8}; /* of values that are all as wide */
 
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep)
 {
@@ -21,7 +21,6 @@ void column_fini(struct column *c)
         free(c->def);
         free(c->rep);
         free(c->values);
-        free(c->bytes);
     }
     *c = (struct column){0};
 }
@@ -85,5 +84,5 @@ void column_grow_bytes(struct column *c, size_t more)
 {
     size_t was = c->cap_bytes;
     c->cap_bytes = grown(was, c->n_bytes, more, c->hint.bytes, 64);
-    c->bytes = regrow(c, c->bytes, was, c->n_bytes, &c->cap_bytes);
+    c->texts = regrow(c, c->texts, was, c->n_bytes, &c->cap_bytes);
 }

@@ -5,11 +5,12 @@
  * max_def 0 (required, top level) has no level array, one with max_rep 0 no repetition array.
  *
  *   entries   def[i], rep[i]          i < n_levels
- *   values    longs[j] / doubles[j] / bools[j] / lens[j] + bytes     j < n_values, densely packed
+ *   values    longs[j] / doubles[j] / bools[j]     j < n_values, densely packed
+ *             texts: each one's length, four bytes, little endian, then its bytes: as PLAIN has them
  *
  * Invariants: n_values == number of def[i] == max_def (all entries where max_def is 0);
- * rows == number of rep[i] == 0 (all entries where max_rep is 0); n_bytes == sum of lens; in a column
- * under construction def and rep are zero from n_levels to cap_levels (so that rows without an entry
+ * rows == number of rep[i] == 0 (all entries where max_rep is 0); n_bytes == what the n_values texts take, each
+ * with its length; in a column under construction def and rep are zero from n_levels to cap_levels (so that rows without an entry
  * are skipped, not written: column_entry).
  * Not thread-safe; moves from its shredder to an encoder whole. */
 #ifndef INLET_PARQUET_COLUMN_H
@@ -21,12 +22,13 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 enum col_type {
     COL_BOOL,   /* u8 0 or 1 */
     COL_LONG,   /* i64: long, timestamptz in microseconds, decimal up to 18 digits (unscaled) */
     COL_DOUBLE, /* f64 */
-    COL_BYTES,  /* u32 lengths and a blob: string, binary */
+    COL_BYTES,  /* texts: string, binary */
 };
 
 struct column { /* what a value of a flat column touches lies in the first 64 bytes */
@@ -41,11 +43,11 @@ struct column { /* what a value of a flat column touches lies in the first 64 by
         uint8_t *bools;
         int64_t *longs;
         double *doubles;
-        uint32_t *lens;
+        uint8_t *texts;
         void *values;
     };
-    uint8_t *bytes;
-    size_t n_bytes, cap_bytes;
+    size_t n_bytes, cap_bytes; /* of texts */
+    uint32_t row_bytes; /* ... of which the last row's */
     uint8_t *rep;
     struct arena *arena; /* the owner's: where the arrays are, and go with; NULL: the heap */
     struct column_hint { /* how much another one like it held in the end, 0 where not known */
@@ -64,6 +66,11 @@ void column_grow_bytes(struct column *c, size_t more);
 
 /* ---- entries, at the end of a column */
 
+/* Before an entry: with rep 0 it is a row's first. */
+static inline void column_row_starts(struct column *c, uint8_t rep)
+{
+    c->row_bytes = rep ? c->row_bytes : 0;
+}
 static inline void column_level(struct column *c, uint8_t def, uint8_t rep)
 {
     if (__builtin_expect(c->n_levels == c->cap_levels, 0))
@@ -74,6 +81,7 @@ static inline void column_level(struct column *c, uint8_t def, uint8_t rep)
         c->rep[c->n_levels] = rep;
     c->n_levels++;
     c->rows += rep == 0;
+    column_row_starts(c, rep);
 }
 static inline void column_pad(struct column *c, uint32_t rows)
 {
@@ -96,33 +104,36 @@ static inline uint32_t column_entry(struct column *c, uint32_t rows)
     c->n_levels = at + 1;
     return at;
 }
+/* The last text's bytes stand behind the four of its length: here that is, n. `listed`: max_rep > 0, where that is known. */
+static inline void column_text_ends(struct column *c, uint32_t n, bool listed)
+{
+    memcpy(c->texts + c->n_bytes, &n, 4);
+    c->n_values++;
+    c->n_bytes += (size_t)n + 4;
+    c->row_bytes = (listed ? c->row_bytes : 0) + n + 4;
+}
+static inline void column_text_end(struct column *c, size_t n)
+{
+    column_text_ends(c, (uint32_t)n, c->max_rep > 0);
+}
 static inline void column_text(struct column *c, const void *p, size_t n)
 {
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    if (__builtin_expect(c->cap_bytes - c->n_bytes < n, 0))
-        column_grow_bytes(c, n);
-    c->lens[c->n_values++] = (uint32_t)n;
+    if (__builtin_expect(c->cap_bytes - c->n_bytes < n + 4, 0))
+        column_grow_bytes(c, n + 4);
     if (n)
-        memcpy(c->bytes + c->n_bytes, p, n);
-    c->n_bytes += n;
+        memcpy(c->texts + c->n_bytes + 4, p, n);
+    column_text_end(c, n);
 }
-/* The same of a text with 15 readable bytes past its end: in steps of 16 bytes. */
-static inline void column_text_padded(struct column *c, const void *from, size_t n)
+/* The text whose length stands at p; the next one's stands where it ends. */
+static inline struct str column_text_at(const uint8_t *p)
 {
-    const uint8_t *p = from;
-    if (__builtin_expect(c->n_values == c->cap_values, 0))
-        column_grow_values(c, 1);
-    if (__builtin_expect(c->cap_bytes - c->n_bytes < n + 16, 0))
-        column_grow_bytes(c, n + 16);
-    c->lens[c->n_values++] = (uint32_t)n;
-    uint8_t *to = c->bytes + c->n_bytes;
-    if (n <= 64)
-        for (size_t i = 0; i < n; i += 16)
-            memcpy(to + i, p + i, 16);
-    else
-        memcpy(to, p, n);
-    c->n_bytes += n;
+    uint32_t n;
+    memcpy(&n, p, 4);
+    return (struct str){(const char *)p + 4, n};
+}
+static inline const uint8_t *column_text_next(const uint8_t *p)
+{
+    return p + 4 + column_text_at(p).n;
 }
 static inline void column_number(struct column *c, int64_t v)
 {

@@ -26,19 +26,28 @@ enum col_type decode_col_type(int32_t physical)
 
 static void make_room(struct column *c, uint32_t n)
 {
-    if (c->cap_values - c->n_values < n)
+    if (c->type != COL_BYTES && c->cap_values - c->n_values < n)
         column_grow_values(c, n);
 }
 
-static int add_bytes(struct column *c, const uint8_t *p, size_t n)
+/* Where n bytes of one more text are to be written; NULL: too many. */
+static uint8_t *text_room(struct column *c, size_t n)
 {
-    if (n > DECODE_BYTES_MAX - c->n_bytes)
+    if (n > DECODE_BYTES_MAX || n + 4 > DECODE_BYTES_MAX - c->n_bytes)
+        return NULL;
+    if (c->cap_bytes - c->n_bytes < n + 4)
+        column_grow_bytes(c, n + 4);
+    return c->texts + c->n_bytes + 4;
+}
+
+static int add_text(struct column *c, const void *p, size_t n)
+{
+    uint8_t *to = text_room(c, n);
+    if (!to)
         return -1;
-    if (c->cap_bytes - c->n_bytes < n)
-        column_grow_bytes(c, n);
     if (n)
-        memcpy(c->bytes + c->n_bytes, p, n);
-    c->n_bytes += n;
+        memcpy(to, p, n);
+    column_text_end(c, n);
     return 0;
 }
 
@@ -51,9 +60,8 @@ static int plain_texts(struct column *c, const uint8_t *p, size_t n, uint32_t co
         if (n < 4)
             return -1;
         memcpy(&len, p, 4);
-        if (len > n - 4 || add_bytes(c, p + 4, len))
+        if (len > n - 4 || add_text(c, p + 4, len))
             return -1;
-        c->lens[c->n_values++] = len;
         p += 4u + len;
         n -= 4u + len;
     }
@@ -62,11 +70,10 @@ static int plain_texts(struct column *c, const uint8_t *p, size_t n, uint32_t co
 
 static int plain_fixed(struct column *c, const uint8_t *p, size_t n, uint32_t count, size_t width)
 {
-    if (count > n / width || add_bytes(c, p, count * width))
-        return -1;
-    for (uint32_t i = 0; i < count; i++)
-        c->lens[c->n_values++] = (uint32_t)width;
-    return 0;
+    int rc = count > n / width ? -1 : 0;
+    for (uint32_t i = 0; !rc && i < count; i++)
+        rc = add_text(c, p + i * width, width);
+    return rc;
 }
 
 static int64_t load_long(const uint8_t *p, size_t width)
@@ -146,10 +153,10 @@ static int gather_texts(struct column *c, const struct column *dict, const uint3
     size_t *starts = mem_array(dict->n_values + 1u, sizeof *starts);
     int rc = 0;
     for (uint32_t i = 0; i < dict->n_values; i++)
-        starts[i + 1] = starts[i] + dict->lens[i];
+        starts[i + 1] = starts[i] + 4 + column_text_at(dict->texts + starts[i]).n;
     for (uint32_t i = 0; !rc && i < count; i++) {
-        rc = add_bytes(c, dict->bytes + starts[index[i]], dict->lens[index[i]]);
-        c->lens[c->n_values++] = dict->lens[index[i]];
+        struct str text = column_text_at(dict->texts + starts[index[i]]);
+        rc = add_text(c, text.p, text.n);
     }
     free(starts);
     return rc;
@@ -265,8 +272,7 @@ static int delta_texts(struct column *c, struct delta *d, uint32_t count)
             rc = -1;
             break;
         }
-        rc = add_bytes(c, d->p, (size_t)lens[i]);
-        c->lens[c->n_values++] = (uint32_t)lens[i];
+        rc = add_text(c, d->p, (size_t)lens[i]);
         d->p += lens[i];
     }
     free(lens);
@@ -283,22 +289,20 @@ static int delta_prefixed(struct column *c, struct delta *d, uint32_t count)
     if (!rc)
         rc = delta_longs(d, suffix, count);
     for (uint32_t i = 0; !rc && i < count; i++) {
-        if (prefix[i] < 0 || (uint64_t)prefix[i] > before || suffix[i] < 0 ||
-            suffix[i] > d->end - d->p || prefix[i] + suffix[i] > UINT32_MAX ||
-            (size_t)(prefix[i] + suffix[i]) > DECODE_BYTES_MAX - c->n_bytes) {
+        size_t shared = (size_t)prefix[i], own = (size_t)suffix[i];
+        bool fits = prefix[i] >= 0 && shared <= before && suffix[i] >= 0 && suffix[i] <= d->end - d->p;
+        uint8_t *to = fits ? text_room(c, shared + own) : NULL;
+        if (!to) {
             rc = -1;
             break;
         }
-        size_t shared = (size_t)prefix[i], own = (size_t)suffix[i];
-        if (c->cap_bytes - c->n_bytes < shared + own)
-            column_grow_bytes(c, shared + own);
         if (shared)
-            memcpy(c->bytes + c->n_bytes, c->bytes + c->n_bytes - before, shared);
-        c->n_bytes += shared;
-        rc = add_bytes(c, d->p, own);
+            memcpy(to, to - 4 - before, shared);
+        if (own)
+            memcpy(to + shared, d->p, own);
         d->p += own;
         before = shared + own;
-        c->lens[c->n_values++] = (uint32_t)before;
+        column_text_end(c, before);
     }
     free(prefix);
     free(suffix);

@@ -186,9 +186,12 @@ static bool promising(const struct dict *d, size_t seen)
 
 static bool add_texts(struct dict *d, const struct column *c, uint32_t *to, size_t seen)
 {
-    const char *p = c->bytes ? (const char *)c->bytes : "", *end = p + c->n_bytes;
-    for (uint32_t i = 0; i < c->n_values; p += c->lens[i++]) {
-        to[i] = number_of_text(d, (struct str){p, c->lens[i]}, (size_t)(end - p));
+    const uint8_t *p = c->texts, *end = p + c->n_bytes;
+    for (uint32_t i = 0; i < c->n_values; i++) {
+        struct str text = column_text_at(p);
+        p += 4;
+        to[i] = number_of_text(d, text, (size_t)(end - p));
+        p += text.n;
         if (i % FEW == FEW - 1 && !promising(d, seen + i + 1))
             return false;
     }
@@ -247,10 +250,7 @@ bool dict_build(struct dict *d, enum col_type type, unsigned width, size_t limit
         values += count;
         index += col ? count : 1;
         all_const &= !col || !count;
-        plain += width ? count * width
-                       : count * 4 + (col     ? p->col->n_bytes
-                                      : count ? p->rows * p->text.n
-                                              : 0);
+        plain += width ? count * width : col ? p->col->n_bytes : count ? p->rows * (4 + p->text.n) : 0;
     }
     if (type == COL_BOOL || values < 2 || (values < 16 && !all_const))
         return false;

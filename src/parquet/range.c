@@ -158,20 +158,21 @@ static inline int against(struct str text, unsigned __int128 first, size_t room,
     return compare(text, b->text);
 }
 
-void range_texts(struct range *r, const uint8_t *bytes, const uint8_t *end, const uint32_t *lens, size_t n)
+void range_texts(struct range *r, const uint8_t *p, const uint8_t *end, size_t n)
 {
-    size_t i = 0;
     if (n && !r->any) {
-        range_text(r, (struct str){(const char *)bytes, lens[0]});
-        bytes += lens[i++];
+        range_text(r, column_text_at(p));
+        p = column_text_next(p);
+        n--;
     }
-    if (i == n)
+    if (!n)
         return;
     struct bound least = bound_of(r->min_text, r->min_text.n), most = bound_of(r->max_text, r->max_text.n);
-    for (; i < n; bytes += lens[i++]) {
-        size_t room = (size_t)(end - bytes);
-        struct str text = {(const char *)bytes, lens[i]};
-        unsigned __int128 first = head_of(bytes, text.n, room);
+    while (n--) {
+        struct str text = column_text_at(p);
+        size_t room = (size_t)(end - p) - 4;
+        unsigned __int128 first = head_of(p + 4, text.n, room);
+        p += 4 + text.n;
         if (first > least.first && first < most.first)
             continue; /* most are here: no bound by their heads alone */
         if (against(text, first, room, &least) < 0)

@@ -22,7 +22,7 @@ void range_longs(struct range *r, const int64_t *v, size_t n);
 void range_bools(struct range *r, const uint8_t *v, size_t n);
 void range_doubles(struct range *r, const double *v, size_t n);
 /* Texts one after the other from `bytes` on, in memory that goes on up to `end`. */
-void range_texts(struct range *r, const uint8_t *bytes, const uint8_t *end, const uint32_t *lens, size_t n);
+void range_texts(struct range *r, const uint8_t *texts, const uint8_t *end, size_t n);
 void range_text(struct range *r, struct str text);
 void range_merge(struct range *into, const struct range *from, enum col_type type);
 /* < 0, 0, > 0: the least (or, where `greatest`, the greatest) of a against that of b. */

@@ -55,17 +55,17 @@ static void know(struct run *r, const char *identity, int64_t position, const ch
 
 static void take_rows(struct run *r, const struct column cols[3])
 {
-    const uint8_t *identity = cols[0].bytes, *note = cols[2].bytes;
-    uint32_t v = 0; /* of the note's values, where it has one */
+    const uint8_t *identity = cols[0].texts, *note = cols[2].texts;
     for (uint32_t i = 0; i < cols[0].n_values && i < cols[1].n_values; i++) {
-        char *text = mem_strndup((const char *)identity, cols[0].lens[i]), had[PROTOCOL_NOTE_MAX] = "";
+        struct str name = column_text_at(identity);
+        char *text = mem_strndup(name.p, name.n), had[PROTOCOL_NOTE_MAX] = "";
         bool has = i < cols[2].n_levels && (!cols[2].max_def || cols[2].def[i]);
-        if (has && cols[2].lens[v] < sizeof had)
-            memcpy(had, note, cols[2].lens[v]);
+        if (has && column_text_at(note).n < sizeof had)
+            memcpy(had, note + 4, column_text_at(note).n);
         if (adopt_may(r, text))
             know(r, text, cols[1].longs[i], had);
-        note += has ? cols[2].lens[v++] : 0;
-        identity += cols[0].lens[i];
+        note = has ? column_text_next(note) : note;
+        identity = column_text_next(identity);
         free(text);
     }
 }

@@ -22,15 +22,16 @@ struct restore {
 
 static void restore_ids(struct restore *s, const struct column *ids, const struct column *times)
 {
-    const uint8_t *at = ids->bytes;
+    const uint8_t *at = ids->texts;
     uint8_t padded[256 + 64];
-    for (uint32_t i = 0; i < ids->n_values && i < times->n_values; at += ids->lens[i++]) {
+    for (uint32_t i = 0; i < ids->n_values && i < times->n_values; i++, at = column_text_next(at)) {
         struct dedup_key key;
-        if (times->longs[i] < s->since_us || ids->lens[i] > 256)
+        struct str id = column_text_at(at);
+        if (times->longs[i] < s->since_us || id.n > 256)
             continue;
         memset(padded, 0, sizeof padded);
-        memcpy(padded, at, ids->lens[i]);
-        dedup_key(&key, padded, ids->lens[i]);
+        memcpy(padded, id.p, id.n);
+        dedup_key(&key, padded, id.n);
         dedup_restore(s->run->dedup, &key, times->longs[i]);
         s->ids++;
     }

@@ -180,20 +180,18 @@ static void put_letter(struct buf *body, struct seq seq, int64_t arrived_us, con
 /* The row at hand, if it is of the reason; moves on. */
 static bool take_row(struct letters *l, struct buf *body, struct seq *at, int64_t *arrived_us)
 {
-    const uint8_t *reason = l->reasons.bytes + l->reason_at;
-    size_t n_reason = l->reasons.lens[l->row], n = 0;
+    struct str reason = column_text_at(l->reasons.texts + l->reason_at), payload = {0};
     bool has = !l->payloads.max_def || l->payloads.def[l->row] == l->payloads.max_def;
-    const uint8_t *payload = l->payloads.bytes + l->payload_at;
-    bool ours = n_reason == strlen(l->reason) && memcmp(reason, l->reason, n_reason) == 0;
+    bool ours = reason.n == strlen(l->reason) && memcmp(reason.p, l->reason, reason.n) == 0;
     if (has)
-        n = l->payloads.lens[l->value++];
+        payload = column_text_at(l->payloads.texts + l->payload_at);
     *arrived_us = l->arrivals.longs[l->row];
     *at = (struct seq){{0, (uint64_t)l->files[l->file].sequence_number, l->files[l->file].place,
                          ++l->row_in_file}};
     if (ours && has)
-        put_letter(body, *at, *arrived_us > 0 ? *arrived_us : 0, payload, n);
-    l->reason_at += n_reason;
-    l->payload_at += n;
+        put_letter(body, *at, *arrived_us > 0 ? *arrived_us : 0, (const uint8_t *)payload.p, payload.n);
+    l->reason_at += 4 + reason.n;
+    l->payload_at += has ? 4 + payload.n : 0;
     l->row++;
     return ours && has;
 }

@@ -89,9 +89,11 @@ static __attribute__((noinline)) const uint8_t *put_text(struct fast *f, const u
     const uint8_t *start = p;
     const size_t before = c->n_bytes;
     bool high = false;
+    text_room(c, 4);
+    c->n_bytes += 4;
     while (p < f->end) {
-        text_room(c, 128);
-        unsigned k = bytes_run(p, c->bytes + c->n_bytes, &high);
+        text_room(c, 128); /* what was written is kept by growth only if it is counted */
+        unsigned k = bytes_run(p, c->texts + c->n_bytes, &high);
         p += k;
         c->n_bytes += k;
         if (k == 64)
@@ -99,15 +101,17 @@ static __attribute__((noinline)) const uint8_t *put_text(struct fast *f, const u
         if (p >= f->end)
             break;
         if (*p == '"') {
+            size_t n = c->n_bytes - before - 4;
+            c->n_bytes = before;
             if (high && !bytes_utf8(start, (size_t)(p - start)))
-                break;
-            c->lens[c->n_values++] = (uint32_t)(c->n_bytes - before);
+                return NULL;
+            column_text_end(c, n);
             return p + 1;
         }
         size_t step = *p == '\\' ? fast_escape(p, (size_t)(f->end - p)) : 0;
         if (!step)
             break;
-        c->n_bytes += fast_unescape(p, step, c->bytes + c->n_bytes);
+        c->n_bytes += fast_unescape(p, step, c->texts + c->n_bytes);
         p += step;
     }
     c->n_bytes = before;
@@ -115,16 +119,15 @@ static __attribute__((noinline)) const uint8_t *put_text(struct fast *f, const u
 }
 
 static inline __attribute__((always_inline)) const uint8_t *
-put_string(struct fast *f, const uint8_t *p, struct column *c)
+put_string(struct fast *f, const uint8_t *p, struct column *c, const unsigned where)
 {
     unsigned k;
-    text_room(c, 64);
-    value_room(c);
-    if (__builtin_expect(!bytes_string(p + 1, c->bytes + c->n_bytes, &k), 0))
+    text_room(c, 68);
+    uint8_t *to = c->texts + c->n_bytes;
+    if (__builtin_expect(!bytes_string(p + 1, to + 4, &k), 0))
         return put_text(f, p + 1, c);
-    fetch_soon(c->bytes + c->n_bytes);
-    c->lens[c->n_values++] = k;
-    c->n_bytes += k;
+    fetch_soon(to);
+    column_text_ends(c, k, where & IN_LIST);
     return p + 2 + k;
 }
 
@@ -157,7 +160,9 @@ put_value(struct fast *f, const uint8_t *p, unsigned op, int32_t only, struct ln
     case FAST_STRING:
         if (*p != '"')
             break;
-        if (!(p = put_string(f, p, c)))
+        if (where & IN_LIST)
+            column_row_starts(c, rep);
+        if (!(p = put_string(f, p, c, where)))
             return NULL;
         put_entry(f, c, only, rep, where);
         return p;
@@ -217,9 +222,10 @@ static inline void put_null(struct fast *f, struct lnode *n, uint8_t def, uint8_
     if (!(where & IN_LIST)) {
         if (n->n_listed)
             walk_put_nulls(f->s, n, def, rep);
-    } else if (n->place == PLACE_SCALAR && n->op != FAST_OTHER)
+    } else if (n->place == PLACE_SCALAR && n->op != FAST_OTHER) {
+        column_row_starts(&f->cols[n->only].col, rep);
         put_level(f, &f->cols[n->only].col, def, rep);
-    else
+    } else
         walk_put_nulls(f->s, n, def, rep);
 }
 

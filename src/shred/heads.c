@@ -55,9 +55,8 @@ void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct ev
 
 static void put_text(struct column *c, const void *p, size_t n)
 {
-    memcpy(c->bytes + c->n_bytes, p, n);
-    c->lens[c->n_values] = (uint32_t)n;
-    c->n_bytes += n;
+    memcpy(c->texts + c->n_bytes + 4, p, n);
+    column_text_end(c, n);
 }
 
 /* 16 bytes as 32 lower-case digits. */
@@ -85,7 +84,7 @@ static inline void hex(const uint64_t id[2], uint8_t out[32])
 
 static inline void put_id(struct column *c, const uint64_t id[2])
 {
-    uint8_t digits[32], *to = c->bytes + c->n_bytes;
+    uint8_t digits[32], *to = c->texts + c->n_bytes + 4;
     hex(id, digits);
     memcpy(to, digits, 8);
     memcpy(to + 9, digits + 8, 4);
@@ -93,8 +92,7 @@ static inline void put_id(struct column *c, const uint64_t id[2])
     memcpy(to + 19, digits + 16, 4);
     memcpy(to + 24, digits + 20, 12);
     to[8] = to[13] = to[18] = to[23] = '-';
-    c->lens[c->n_values] = 36;
-    c->n_bytes += 36;
+    column_text_end(c, 36);
 }
 
 /* ".123456" and the seventh digit. */
@@ -121,14 +119,13 @@ static inline void put_times(struct rowset *r, const struct row_head *h, struct 
         uint64_t scaled = us / tens[places], scale = 1000000 / tens[places];
         *d = (double)scaled / (double)scale;
     }
-    uint8_t *to = text->bytes + text->n_bytes;
+    uint8_t *to = text->texts + text->n_bytes + 4;
     uint32_t n = places ? places + 1 : 0;
     memcpy(to, times->date, 16);
     memcpy(to + 11, &of_day, 8);
     memcpy(to + 19, &digits, 8);
     to[19 + n] = 'Z';
-    text->lens[text->n_values] = 20 + n;
-    text->n_bytes += 20 + n;
+    column_text_end(text, 20 + n);
 }
 
 static const uint8_t *put_odd_id(struct column *c, const uint8_t *odd)
@@ -148,8 +145,8 @@ static const uint8_t *put_odd_times(struct rowset *r, const uint8_t *odd)
     return odd + 1 + *odd;
 }
 
-/* All rows have a value. */
-static void room(struct rowset *r, int col, size_t width, size_t text)
+/* All rows have a value, of `width` bytes, or texts that take so many in all. */
+static void room(struct rowset *r, int col, size_t width, size_t texts)
 {
     struct column *c = &r->cols[col].col;
     c->rows = c->n_levels = r->rows;
@@ -159,13 +156,10 @@ static void room(struct rowset *r, int col, size_t width, size_t text)
         c->cap_levels = r->rows;
         memset(c->def, c->max_def, r->rows);
     }
-    size_t bytes = width * r->rows;
+    size_t bytes = width ? width * r->rows : texts;
     c->values = arena_regrow(&r->arena, NULL, 0, 0, &bytes, 64);
-    c->cap_values = r->rows;
-    if (text) {
-        c->cap_bytes = text;
-        c->bytes = arena_regrow(&r->arena, NULL, 0, 0, &c->cap_bytes, 64);
-    }
+    c->cap_values = width ? r->rows : 0;
+    c->cap_bytes = texts;
 }
 
 void rowset_columns(struct rowset *r)
@@ -175,9 +169,9 @@ void rowset_columns(struct rowset *r)
     const uint8_t *odd = r->odds;
     if (!r->heads) /* dead letters, or it is done */
         return;
-    room(r, ENV_UUID, sizeof *c->col.lens, (size_t)36 * r->rows + r->n_odds + 16);
+    room(r, ENV_UUID, 0, (size_t)40 * r->rows + r->n_odds + 16);
     room(r, ENV_CREATED_AT, sizeof *c->col.doubles, 0);
-    room(r, ENV_DATETIME, sizeof *c->col.lens, (size_t)DATETIME_MOST * r->rows + r->n_odds + 16);
+    room(r, ENV_DATETIME, 0, (size_t)(4 + DATETIME_MOST) * r->rows + r->n_odds + 16);
     room(r, ENV_TIME, sizeof *c->col.longs, 0);
     room(r, ENV_ARRIVED, sizeof *c->col.longs, 0);
     for (uint32_t i = 0; i < r->rows; i++) {

@@ -453,24 +453,18 @@ static enum reason judge(struct shredder *s, const struct found *f, struct buf b
 
 /* ---- rows ---- */
 
-static void drop_value(struct column *c)
-{
-    c->n_values--;
-    if (c->type == COL_BYTES)
-        c->n_bytes -= c->lens[c->n_values];
-}
-
 void shred_roll_back(struct shredder *s)
 {
     struct rowset *r = s->set;
     for (uint32_t i = 0; i < r->n_cols; i++) {
         struct column *c = &r->cols[i].col;
-        if (c->live && s->bits[i / 64] >> (i & 63) & 1)
-            drop_value(c);
-        while (c->live && c->max_rep && c->rows > s->row) {
+        bool there = c->live && s->bits[i / 64] >> (i & 63) & 1, listed = c->live && c->max_rep && c->rows > s->row;
+        if ((there || listed) && c->type == COL_BYTES)
+            c->n_bytes -= c->row_bytes;
+        c->n_values -= there;
+        while (listed && c->rows > s->row) {
             uint32_t at = --c->n_levels;
-            if (c->def[at] == c->max_def)
-                drop_value(c);
+            c->n_values -= c->def[at] == c->max_def;
             c->rows -= c->rep[at] == 0;
             c->def[at] = c->rep[at] = 0;
         }

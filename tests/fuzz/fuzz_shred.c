@@ -40,7 +40,7 @@ static void check(const struct rowset *r)
         uint64_t bytes = 0;
         invariant(c->rows <= r->rows && (c->max_def ? c->n_values <= c->n_levels : c->n_values <= r->rows));
         for (uint32_t k = 0; c->type == COL_BYTES && k < c->n_values; k++)
-            bytes += c->lens[k];
+            bytes += 4 + column_text_at(c->texts + bytes).n;
         invariant(c->type != COL_BYTES || bytes == c->n_bytes);
     }
 }

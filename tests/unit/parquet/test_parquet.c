@@ -66,16 +66,6 @@ static void add_level(struct column *c, unsigned def, unsigned rep)
     c->rows += rep == 0;
 }
 
-static void add_text(struct column *c, const void *p, size_t n)
-{
-    if (c->cap_bytes - c->n_bytes < n)
-        column_grow_bytes(c, n);
-    if (n)
-        memcpy(c->bytes + c->n_bytes, p, n);
-    c->n_bytes += n;
-    c->lens[c->n_values++] = (uint32_t)n;
-}
-
 static void random_text(struct column *c, int32_t id, uint32_t variety)
 {
     static const char *const words[] = {"a",   "Zürich", "日本語",       "🙂",
@@ -92,13 +82,13 @@ static void random_text(struct column *c, int32_t id, uint32_t variety)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s", words[1 + rnd(3)]);
         n += rnd(30) ? 0 : rnd(4); /* zeros, which make it another */
     }
-    add_text(c, text, n);
+    column_text(c, text, n);
 }
 
 static void random_value(struct column *c, int32_t id, uint32_t variety)
 {
     static const double odd[] = {NAN, INFINITY, -INFINITY, 0.0, -0.0};
-    if (c->n_values == c->cap_values)
+    if (c->type != COL_BYTES && c->n_values == c->cap_values)
         column_grow_values(c, 1);
     int64_t v = (int64_t)rnd(variety) - variety / 2;
     switch (c->type) {
@@ -167,15 +157,15 @@ static void append(struct column *to, const struct pq_piece *p, unsigned max_def
                                               : p->def,
                   c && c->max_rep ? c->rep[i] : 0);
     uint32_t values = c ? c->n_values : p->kind == PQ_PIECE_CONST ? p->rows : 0;
-    const uint8_t *at = c ? c->bytes : NULL;
+    const uint8_t *at = c ? c->texts : NULL;
     for (uint32_t i = 0; i < values; i++) {
-        if (to->n_values == to->cap_values)
+        if (to->type != COL_BYTES && to->n_values == to->cap_values)
             column_grow_values(to, 1);
         if (to->type == COL_BYTES && c) {
-            add_text(to, at, c->lens[i]);
-            at += c->lens[i];
+            column_text(to, at + 4, column_text_at(at).n);
+            at = column_text_next(at);
         } else if (to->type == COL_BYTES) {
-            add_text(to, p->text.p, p->text.n);
+            column_text(to, p->text.p, p->text.n);
         } else if (to->type == COL_BOOL) {
             to->bools[to->n_values++] = c->bools[i];
         } else {
@@ -290,11 +280,11 @@ static void assert_same(const struct column *a, const struct column *b, bool nar
     if (a->max_rep && a->n_levels)
         assert_memory_equal(a->rep, b->rep, a->n_levels);
     if (a->n_bytes)
-        assert_memory_equal(a->bytes, b->bytes, a->n_bytes);
+        assert_memory_equal(a->texts, b->texts, a->n_bytes);
     if (narrow) {
         for (uint32_t i = 0; i < a->n_values; i++)
             assert_true((float)a->doubles[i] == (float)b->doubles[i] || isnan(a->doubles[i]));
-    } else if (a->n_values) {
+    } else if (a->n_values && a->type != COL_BYTES) {
         assert_memory_equal(a->values, b->values, a->n_values * widths[a->type]);
     }
 }
@@ -482,7 +472,7 @@ static void test_dictionary_of_texts(void **state)
     assert_non_null(r);
     assert_int_equal(pq_reader_column(r, 0, 0, &got, &e), 0);
     assert_int_equal(got.n_bytes, c.n_bytes);
-    assert_memory_equal(got.bytes, c.bytes, c.n_bytes);
+    assert_memory_equal(got.texts, c.texts, c.n_bytes);
     pq_reader_close(r);
     buf_fini(&out);
     column_fini(&got);
@@ -504,11 +494,10 @@ static struct pq_leaf_stats text_stats(enum pq_type type, const char *a, const c
     struct buf out = {0};
     struct pq_leaf_stats st;
     column_init(&c, COL_BYTES, 1, 0);
-    column_grow_values(&c, 2);
     add_level(&c, 1, 0);
-    add_text(&c, a, strlen(a));
+    column_text(&c, a, strlen(a));
     add_level(&c, 1, 0);
-    add_text(&c, b, strlen(b));
+    column_text(&c, b, strlen(b));
     one_column(&out, &st, type, &c, 0);
     column_fini(&c);
     buf_fini(&out);

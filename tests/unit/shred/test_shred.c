@@ -94,9 +94,9 @@ static struct nval *take(const struct rowset_column *c, struct reader *at)
     case COL_LONG: snprintf(text, sizeof text, "%lld", (long long)col->longs[v]); break;
     case COL_DOUBLE: snprintf(text, sizeof text, "%.17g", col->doubles[v]); break;
     default: {
-        const char *p = (const char *)col->bytes + at->byte;
-        at->byte += col->lens[v];
-        return naive_new(N_STRING, p, col->lens[v]);
+        struct str s = column_text_at(col->texts + at->byte);
+        at->byte += 4 + s.n;
+        return naive_new(N_STRING, s.p, s.n);
     }
     }
     return naive_new(N_NUMBER, text, strlen(text));
@@ -240,7 +240,7 @@ static void check_column(const struct column *c, uint32_t rows)
         starts += !c->max_rep || c->rep[i] == 0;
     }
     for (uint32_t i = 0; c->type == COL_BYTES && i < c->n_values; i++)
-        bytes += c->lens[i];
+        bytes += 4 + column_text_at(c->texts + bytes).n;
     assert_int_equal(values, c->n_values);
     assert_int_equal(starts, c->rows);
     assert_int_equal(bytes, c->n_bytes);
@@ -576,7 +576,7 @@ static const char *rescued_of(struct rowset *r)
     static char text[4096];
     for (uint32_t i = 0; i < r->n_cols; i++)
         if (!r->cols[i].node && r->cols[i].envelope_id == COL_RESCUED)
-            snprintf(text, sizeof text, "%.*s", (int)r->cols[i].col.n_bytes, (char *)r->cols[i].col.bytes);
+            snprintf(text, sizeof text, "%.*s", (int)r->cols[i].col.n_bytes - 4, (char *)r->cols[i].col.texts + 4);
     return text;
 }
 
@@ -598,8 +598,8 @@ static void declared_columns_convert_or_rescue(void **state)
     struct rowset *r = shredder_cut(s);
     assert_int_equal(the_column(r, "price")->longs[0], 1250);
     assert_int_equal(the_column(r, "at")->longs[0], INT64_C(1700000000000000));
-    assert_memory_equal(the_column(r, "raw")->bytes, "{\"k\":[1]}", 9);
-    assert_int_equal(the_column(r, "mail")->n_bytes, 64);
+    assert_memory_equal(the_column(r, "raw")->texts + 4, "{\"k\":[1]}", 9);
+    assert_int_equal(the_column(r, "mail")->n_bytes, 4 + 64);
     assert_null(the_column(r, "gone"));
     assert_true(the_column(r, "d")->doubles[0] == 3);
     rowset_free(r);
