@@ -1,12 +1,13 @@
 /* The hot window: stripes by hash, each a ring of entries in order of arrival and an index into it.
  *
- *   ring   32 bytes an id: 16 of id, 8 of payload hash, arrival and epoch; the head is the oldest
+ *   ring   32 bytes an id: 16 of id, 8 of payload hash, arrival and epoch; the head is the oldest. In parts, so that
+ *          it grows without being copied, which the other threads would wait for
  *   index  open addressing by buckets of 16 slots, each a cache line filled from its front; a slot is 12 bits of
  *          hash over 20 bits of (ring position + 1). A bucket is looked at as a whole, since how far it is to a
  *          free slot is random, and a branch on it costs more than all the rest
  *
  * Nothing is ever deleted from an index. A slot whose entry has gone is merely stale: it is told by
- * its position being outside the ring's live part, or by the id there being another one. When too
+ * its position being outside the ring's live entries, or by the id there being another one. When too
  * many are, the index is made anew from the ring, a pass over memory in order. So a new id costs
  * one cache miss (the slot, which dedup_prefetch fetches), and evicting the oldest is a step of the
  * head.
@@ -40,6 +41,9 @@
 #define POS_BITS 20
 #define POS_MASK ((1u << POS_BITS) - 1)
 #define CAP_MIN 16
+#define PART 1024u /* entries */
+#define INDEXED_MIN 2048u /* entries that there is an index for, at first; ... */
+#define INDEXED_GROWS 4u  /* ... and then so many times as much: it is made anew each time */
 #define CAP_MAX (POS_MASK - 1)
 #define TEXT_FLAG 0x80000000u
 #define TEXT_OVERHEAD 16 /* of the heap, for each copy */
@@ -61,12 +65,13 @@ struct stripe { /* what each check touches lies in the first line */
     pthread_spinlock_t lock;
     uint32_t slots;
     uint32_t *index;
-    struct entry *ring;
+    struct entry **parts; /* the ring: PART entries each, the last one perhaps fewer */
     int64_t newest_us;
     uint32_t used, used_max; /* slots that are not free, stale ones too; when it is made anew */
     uint32_t cap, head, count;
     bool tight; /* ring, index and texts exceed the limit: make_room has to look */
     uint32_t dead;
+    uint32_t indexed; /* entries that the index is large enough for; at least cap */
     size_t text_bytes;
     uint64_t evicted_early;
 } __attribute__((aligned(64)));
@@ -190,16 +195,26 @@ static uint32_t slots_for(uint32_t cap)
     return (cap + cap / 5 * 3 + BUCKET) / BUCKET * BUCKET;
 }
 
-static size_t bytes_of(uint32_t cap)
+static size_t bytes_of(uint32_t cap, uint32_t slots)
 {
-    return cap ? (size_t)cap * sizeof(struct entry) + slots_for(cap) * sizeof(uint32_t) : 0;
+    return (size_t)cap * sizeof(struct entry) + slots * sizeof(uint32_t);
+}
+
+static size_t bytes_now(const struct stripe *s)
+{
+    return bytes_of(s->cap, s->slots);
+}
+
+static uint32_t parts_for(uint32_t cap)
+{
+    return (cap + PART - 1) / PART;
 }
 
 /* The largest ring that `bytes` allow. */
 static uint32_t cap_for(size_t bytes)
 {
     size_t cap = bytes * 10 / (10 * sizeof(struct entry) + 64); /* 6.4 bytes of index an entry */
-    while (cap > CAP_MIN && (cap > CAP_MAX || bytes_of((uint32_t)cap) > bytes))
+    while (cap > CAP_MIN && (cap > CAP_MAX || bytes_of((uint32_t)cap, slots_for((uint32_t)cap)) > bytes))
         cap = cap > CAP_MAX ? CAP_MAX : cap - 1;
     return cap < CAP_MIN ? CAP_MIN : (uint32_t)cap;
 }
@@ -238,10 +253,51 @@ static void big_give(void *p, size_t bytes)
 
 /* ---- the ring ---- */
 
-static struct entry *ring_at(const struct stripe *s, uint32_t i)
+static uint32_t ring_pos(const struct stripe *s, uint32_t i)
 {
     uint32_t pos = s->head + i;
-    return &s->ring[pos >= s->cap ? pos - s->cap : pos];
+    return pos >= s->cap ? pos - s->cap : pos;
+}
+
+static struct entry *entry_at(const struct stripe *s, uint32_t pos)
+{
+    return &s->parts[pos / PART][pos % PART];
+}
+
+static struct entry *ring_at(const struct stripe *s, uint32_t i)
+{
+    return entry_at(s, ring_pos(s, i));
+}
+
+/* Of `cap` entries in all. */
+static size_t part_bytes(uint32_t part, uint32_t cap)
+{
+    uint32_t n = cap - part * PART;
+    return (n < PART ? n : PART) * sizeof(struct entry);
+}
+
+static void ring_free(struct entry **parts, uint32_t cap)
+{
+    for (uint32_t i = 0; i < parts_for(cap); i++)
+        big_give(parts[i], part_bytes(i, cap));
+    free(parts);
+}
+
+/* Room for entries up to `cap`; what is there stays where it is. */
+static void ring_extend(struct stripe *s, uint32_t cap)
+{
+    uint32_t had = parts_for(s->cap), has = parts_for(cap);
+    s->parts = mem_regrow(s->parts, has, sizeof *s->parts);
+    if (s->cap % PART) { /* its last part was not whole */
+        size_t was = part_bytes(had - 1, s->cap);
+        struct entry *more = big_take(part_bytes(had - 1, cap));
+        memcpy(more, s->parts[had - 1], was);
+        big_give(s->parts[had - 1], was);
+        s->parts[had - 1] = more;
+    }
+    for (uint32_t i = had; i < has; i++)
+        s->parts[i] = big_take(part_bytes(i, cap));
+    s->cap = cap;
 }
 
 static void entry_free(struct stripe *s, struct entry *x)
@@ -258,9 +314,9 @@ void dedup_free(struct dedup *d)
         return;
     for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
-        for (uint32_t j = 0; j < s->count; j++)
+        for (uint32_t j = 0; s->text_bytes && j < s->count; j++)
             entry_free(s, ring_at(s, j));
-        big_give(s->ring, s->cap * sizeof *s->ring);
+        ring_free(s->parts, s->cap);
         big_give(s->index, s->slots * sizeof *s->index);
         pthread_spin_destroy(&s->lock);
     }
@@ -344,33 +400,23 @@ static void index_make(struct stripe *s)
     memset(s->index, 0, s->slots * sizeof(uint32_t));
     s->used = 0;
     for (uint32_t i = 0; i < s->count; i++) {
-        struct entry *x = ring_at(s, i);
-        if (x->epoch != EPOCH_DEAD)
-            index_put(s, index_free(s, entry_hash(x)), entry_hash(x), (uint32_t)(x - s->ring));
+        uint32_t pos = ring_pos(s, i);
+        const struct entry *x = entry_at(s, pos);
+        if (x->epoch == EPOCH_DEAD)
+            continue;
+        uint64_t hash = entry_hash(x);
+        index_put(s, index_free(s, hash), hash, pos);
     }
 }
 
-/* Moves into a ring of another size, dead entries left behind; it must have room for the rest. */
-static void ring_resize(const struct dedup *d, struct stripe *s, uint32_t cap)
+/* ... one for so many entries. */
+static void index_resize(const struct dedup *d, struct stripe *s, uint32_t entries)
 {
     struct place *place = &d->places[s - d->stripes];
-    struct entry *ring = big_take(cap * sizeof *ring);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct entry *x = ring_at(s, i);
-        if (x->epoch == EPOCH_DEAD)
-            continue;
-        invariant(n < cap);
-        ring[n++] = *x;
-    }
-    big_give(s->ring, s->cap * sizeof *ring);
-    s->ring = ring;
-    s->cap = cap;
-    s->head = s->dead = 0;
-    s->count = n;
     /* A prefetch that runs meanwhile may compute an address in freed memory, and reads none. */
     uint32_t *old = s->index, was = s->slots;
-    s->slots = slots_for(cap);
+    s->indexed = entries;
+    s->slots = slots_for(entries);
     s->used_max = s->slots - s->slots / 5;
     s->index = big_take(s->slots * sizeof(uint32_t));
     atomic_store_explicit(&place->index, s->index, memory_order_relaxed);
@@ -379,22 +425,68 @@ static void ring_resize(const struct dedup *d, struct stripe *s, uint32_t cap)
     index_make(s);
 }
 
+/* Moves into a ring of another size, dead entries left behind; it must have room for the rest. */
+static void ring_resize(const struct dedup *d, struct stripe *s, uint32_t cap)
+{
+    struct stripe old = *s;
+    uint32_t n = 0;
+    s->parts = NULL;
+    s->cap = 0;
+    ring_extend(s, cap);
+    for (uint32_t i = 0; i < old.count; i++) {
+        const struct entry *x = ring_at(&old, i);
+        if (x->epoch == EPOCH_DEAD)
+            continue;
+        invariant(n < cap);
+        *entry_at(s, n++) = *x;
+    }
+    ring_free(old.parts, old.cap);
+    s->head = s->dead = 0;
+    s->count = n;
+    index_resize(d, s, cap);
+}
+
+/* A larger ring, of at most so many entries. */
+static void ring_grow(const struct dedup *d, struct stripe *s, uint32_t most)
+{
+    if (s->head) { /* it goes over its end */
+        ring_resize(d, s, s->cap < most / 2 ? s->cap * 2 : most);
+        return;
+    }
+    uint32_t whole = (s->cap / PART + 1) * PART;
+    ring_extend(s, whole < most ? whole : most);
+    if (s->cap > s->indexed) {
+        uint32_t more = s->indexed ? s->indexed * INDEXED_GROWS : INDEXED_MIN;
+        index_resize(d, s, more < most ? more : most);
+    }
+}
+
+/* How many entries may there be, with so many bytes for them and their index? */
+static uint32_t most_entries(const struct stripe *s, size_t bytes)
+{
+    uint32_t most = cap_for(bytes);
+    if (s->indexed <= most)
+        return most;
+    size_t index = s->slots * sizeof(uint32_t), left = bytes > index ? (bytes - index) / sizeof(struct entry) : 0;
+    return left < CAP_MIN ? CAP_MIN : (uint32_t)left;
+}
+
 /* Room for one more entry with `text` bytes of its own: what has expired goes first, then the ring
  * grows, then the oldest go. */
 static void make_room(const struct dedup *d, struct stripe *s, size_t text)
 {
     size_t texts = s->text_bytes + text;
-    while (s->count && bytes_of(s->cap) + texts > d->limit && expired(d, s, ring_at(s, 0))) {
+    while (s->count && bytes_now(s) + texts > d->limit && expired(d, s, ring_at(s, 0))) {
         evict(d, s);
         texts = s->text_bytes + text;
     }
-    if (text && s->cap > CAP_MIN && bytes_of(s->cap) + texts > d->limit) {
+    if (text && s->cap > CAP_MIN && bytes_now(s) + texts > d->limit) {
         /* Texts need what the ring holds. An eighth more is given up, not to be back at once. */
         uint32_t cap = s->cap - s->cap / 8;
-        while (s->count && (s->count >= cap || bytes_of(cap) + s->text_bytes + text > d->limit)) {
+        while (s->count && (s->count >= cap || bytes_of(cap, slots_for(cap)) + s->text_bytes + text > d->limit)) {
             evict(d, s);
             while (cap > CAP_MIN && s->count < cap - cap / 4 &&
-                   bytes_of(cap) + s->text_bytes + text > d->limit)
+                   bytes_of(cap, slots_for(cap)) + s->text_bytes + text > d->limit)
                 cap -= cap / 8 ? cap / 8 : 1;
         }
         ring_resize(d, s, cap < CAP_MIN ? CAP_MIN : cap);
@@ -405,18 +497,15 @@ static void make_room(const struct dedup *d, struct stripe *s, size_t text)
         texts = s->text_bytes + text;
     }
     if (s->count == s->cap) {
-        uint32_t most = cap_for(texts < d->limit ? d->limit - texts : 0);
-        uint32_t cap = s->cap ? s->cap * 2 : CAP_MIN;
-        if (cap > most)
-            cap = most;
-        if (cap > s->cap)
-            ring_resize(d, s, cap);
+        uint32_t most = most_entries(s, texts < d->limit ? d->limit - texts : 0);
+        if (most > s->cap)
+            ring_grow(d, s, most);
         else
             evict(d, s);
     }
     if (s->used >= s->used_max)
         index_make(s);
-    s->tight = bytes_of(s->cap) + s->text_bytes > d->limit;
+    s->tight = bytes_now(s) + s->text_bytes > d->limit;
 }
 
 /* ---- checks ---- */
@@ -432,8 +521,8 @@ static struct entry *find(const struct stripe *s, const struct dedup_key *k, uin
         for (; same; same &= same - 1) {
             uint32_t pos = (s->index[at + (uint32_t)__builtin_ctz(same)] & POS_MASK) - 1;
             uint32_t age = pos >= s->head ? pos - s->head : pos + s->cap - s->head;
-            if (age < s->count && entry_is(&s->ring[pos], k))
-                return &s->ring[pos];
+            if (age < s->count && entry_is(entry_at(s, pos), k))
+                return entry_at(s, pos);
         }
         if (taken != BUCKET_FULL) {
             *slot = at + (uint32_t)__builtin_ctz(~taken);
@@ -458,7 +547,8 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
         make_room(d, s, k->text ? k->n + (size_t)TEXT_OVERHEAD : 0);
         slot = index_free(s, k->hash);
     }
-    struct entry *x = ring_at(s, s->count++);
+    uint32_t pos = ring_pos(s, s->count++);
+    struct entry *x = entry_at(s, pos);
     __builtin_prefetch(x + 2, 1); /* the stripe's next line: it has been out of the caches for long */
     *x = (struct entry){{k->id[0], k->id[1]}, payload, arrived_of(arrived), epoch};
     if (k->text) {
@@ -468,7 +558,7 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
         s->text_bytes += k->n + (size_t)TEXT_OVERHEAD;
         s->tight = true; /* perhaps: make_room will see */
     }
-    index_put(s, slot, k->hash, (uint32_t)(x - s->ring));
+    index_put(s, slot, k->hash, pos);
 }
 
 void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
@@ -594,7 +684,7 @@ void dedup_stats(struct dedup *d, struct dedup_stats *out)
         lock(s);
         out->ids += s->count - s->dead;
         out->evicted_early += s->evicted_early;
-        out->bytes += bytes_of(s->cap) + s->text_bytes;
+        out->bytes += bytes_now(s) + s->text_bytes;
         if (s->count && arrived_us(ring_at(s, 0)) < oldest)
             oldest = arrived_us(ring_at(s, 0));
         unlock(s);
