@@ -12,7 +12,7 @@
 #include "source/kinesis_put.h"
 #include "source/kpl.h"
 
-#define FLUSH_BYTES (256U * 1024)
+#define WRITE_BYTES (1024U * 1024) /* a file written in whole ones is kept by the kernel in large pieces: it is read at three times the speed */
 #define AGGREGATE_BYTES (50U * 1024) /* the KPL's own limit, by default */
 #define HOUR_US INT64_C(3600000000)
 
@@ -22,13 +22,20 @@ struct output {
     int64_t begin_ms;
 };
 
+static int put(struct output *o, size_t n, struct err *e)
+{
+    if (!n)
+        return 0;
+    if (fwrite(o->pending.p, 1, n, stdout) != n || fflush(stdout))
+        return err_set(e, ERR_IO, "standard output: %m");
+    o->pending.n -= n;
+    memmove(o->pending.p, o->pending.p + n, o->pending.n);
+    return 0;
+}
+
 static int flush(struct output *o, struct err *e)
 {
-    size_t n = o->pending.n;
-    o->pending.n = 0;
-    if (n && (fwrite(o->pending.p, 1, n, stdout) != n || fflush(stdout)))
-        return err_set(e, ERR_IO, "standard output: %m");
-    return 0;
+    return put(o, o->pending.n, e);
 }
 
 /* At a rate: waits until the events written are due. */
@@ -47,9 +54,10 @@ static int pace(struct output *o, struct err *e)
 static int write_events(struct gen *g, struct output *o, struct err *e)
 {
     o->begin_ms = clock_boot_ms(&clock_system);
+    setvbuf(stdout, NULL, _IONBF, 0); /* `pending` is the buffer */
     while (gen_next(g, &o->pending)) {
         o->written++;
-        if ((o->pending.n >= FLUSH_BYTES && flush(o, e)) || (o->rate && pace(o, e)))
+        if ((o->pending.n >= WRITE_BYTES && put(o, WRITE_BYTES, e)) || (o->rate && pace(o, e)))
             return -1;
     }
     return flush(o, e);
