@@ -16,6 +16,9 @@ static inline size_t base64_decode_room(size_t n)
 /* Decodes n characters, with or without '=' at the end; returns the number of bytes, or -1 for
  * anything that is not base64. `out` has base64_decode_room(n) bytes. */
 int64_t base64_decode(uint8_t *out, const char *in, size_t n);
+/* The same of as many characters as there are in a row, at most n: *taken, with the '=' after them. So their end need not be
+ * looked for before. in[n + BASE64_PAD] can be read. */
+int64_t base64_decode_run(uint8_t *out, const char *in, size_t n, size_t *taken);
 
 static inline size_t base64_encoded(size_t n)
 {

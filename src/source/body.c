@@ -3,8 +3,10 @@
 #include "source/body.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
+#include "codec/base64.h"
 #include "codec/json.h"
 
 struct scan {
@@ -128,8 +130,38 @@ static int key(struct scan *s, bool first, struct str *out)
     return string(s, out) && eat(s, ':') ? 1 : -1;
 }
 
+static struct str keep(struct body_records *all, struct str text)
+{
+    uint8_t *to = all->out + all->n_out;
+    memcpy(to, text.p, text.n);
+    all->n_out += text.n;
+    return (struct str){(const char *)to, text.n};
+}
+
+/* A record's data, decoded while its end is looked for. What is no plain base64 is left to the cursor. */
+static bool data(struct scan *s, struct body_records *all, struct body_record *out)
+{
+    struct str text;
+    size_t n;
+    const char *start = s->p + 1; /* there is a quote */
+    uint8_t *to = all->out + all->n_out;
+    int64_t bytes = base64_decode_run(to, start, (size_t)(s->end - start), &n);
+    if (bytes >= 0 && start + n < s->end && start[n] == '"') {
+        out->data = (struct str){(const char *)to, (size_t)bytes};
+        out->decoded = true;
+        all->n_out += (size_t)bytes;
+        s->p = start + n + 1;
+        return true;
+    }
+    if (!string(s, &text))
+        return false;
+    out->data = keep(all, text);
+    out->decoded = false;
+    return true;
+}
+
 /* A record, from its opening brace on. */
-static bool record(struct scan *s, struct body_record *out)
+static bool record(struct scan *s, struct body_records *all, struct body_record *out)
 {
     struct str k, v;
     *out = (struct body_record){0};
@@ -137,12 +169,14 @@ static bool record(struct scan *s, struct body_record *out)
         return false;
     for (bool first = true;; first = false) {
         int rc = key(s, first, &k);
+        if (rc == 0 && all && all->out && out->sequence.n)
+            out->sequence = keep(all, out->sequence);
         if (rc <= 0)
             return rc == 0;
         space(s);
         bool text = s->p < s->end && *s->p == '"';
         if (text && is(k, "Data")) {
-            if (!string(s, &out->data))
+            if (!(all && all->out ? data(s, all, out) : string(s, &out->data)))
                 return false;
         } else if (text && is(k, "SequenceNumber")) {
             if (!string(s, &out->sequence))
@@ -162,7 +196,7 @@ int body_next(const struct body *b, size_t *at, struct body_record *out)
     space(&s);
     if (s.p >= s.end)
         return 0;
-    if ((*at > 0 && !eat(&s, ',')) || !record(&s, out))
+    if ((*at > 0 && !eat(&s, ',')) || !record(&s, NULL, out))
         return -1;
     *at = (size_t)(s.p - b->records.p);
     return 1;
@@ -171,7 +205,7 @@ int body_next(const struct body *b, size_t *at, struct body_record *out)
 /* The array of records, taken apart as it is passed over. */
 static bool records(struct scan *s, struct body_records *all)
 {
-    all->n = 0; /* of a key given twice, the last one's */
+    all->n = all->n_out = 0; /* of a key given twice, the last one's */
     if (!eat(s, '['))
         return false;
     if (eat(s, ']'))
@@ -183,7 +217,7 @@ static bool records(struct scan *s, struct body_records *all)
             all->cap = all->cap * 2 + 256;
             all->each = mem_regrow(all->each, all->cap, sizeof *all->each);
         }
-        if (!record(s, &all->each[all->n]))
+        if (!record(s, all, &all->each[all->n]))
             return false;
         all->n++;
     } while (eat(s, ','));
@@ -232,7 +266,10 @@ bool body_open(struct body *b, const char *p, size_t n)
 bool body_open_records(struct body *b, const char *p, size_t n, struct body_records *all)
 {
     struct scan s = {p, p + n};
-    return opened(b, &s, all);
+    bool ok = opened(b, &s, all);
+    if (all->out)
+        memset(all->out + all->n_out, 0, BODY_PAD);
+    return ok;
 }
 
 bool body_unescape(struct str s, struct buf *out)

@@ -322,7 +322,7 @@ static void span(struct source_batch *b, const struct body_records *all)
     }
 }
 
-/* The batch of an answer's records (body not yet in it). */
+/* The batch of an answer's records (their bytes not yet in it). */
 static struct source_batch *survey(struct reader *r, struct body_records *all)
 {
     struct source_batch *b = mem_zalloc(sizeof *b);
@@ -354,8 +354,8 @@ static void adapt(struct reader *r, size_t bytes, uint32_t records)
         r->expect = EXPECT_MIN;
 }
 
-/* What a full answer is put into goes round: new memory for each is some hundred pages for the system to clear. A lesser
- * answer must not hold so much. */
+/* What a full answer is put into goes round, and what is decoded of it: new memory for each is some hundred pages for the
+ * system to clear. A lesser answer must not hold so much. */
 static struct buf room_for_answer(const struct reader *r)
 {
     if (r->expect < ANSWER_ROOM / 2 || r->expect > ANSWER_ROOM)
@@ -363,47 +363,42 @@ static struct buf room_for_answer(const struct reader *r)
     return (struct buf){.p = source_spares_take(r->k->answers), .cap = ANSWER_ROOM};
 }
 
-static bool goes_round(const struct buf *bytes)
-{
-    return bytes->cap == ANSWER_ROOM;
-}
-
 static void give_back(struct reader *r, struct buf *bytes)
 {
-    if (goes_round(bytes)) {
+    if (bytes->cap == ANSWER_ROOM) {
         source_spares_give(r->k->answers, bytes->p);
         *bytes = (struct buf){0};
     }
 }
 
-/* The views into `from` that the records are, in its copy at `to`. */
-static void move_views(struct source_batch *b, const uint8_t *from, const uint8_t *to)
+/* For what is decoded of an answer of n bytes, which is no more. */
+static struct buf room_for_records(const struct reader *r, size_t n)
 {
-    for (uint32_t i = 0; i < b->records; i++) {
-        struct body_record *rec = &b->parsed[i];
-        if (rec->data.p)
-            rec->data.p = (const char *)to + (rec->data.p - (const char *)from);
-        if (rec->sequence.p)
-            rec->sequence.p = (const char *)to + (rec->sequence.p - (const char *)from);
-    }
+    struct buf out = {.cap = n + SOURCE_PAD};
+    bool round = out.cap <= RECORDS_ROOM && out.cap > RECORDS_ROOM / 2;
+    if (round)
+        out.cap = RECORDS_ROOM;
+    out.p = round ? source_spares_take(r->k->records) : mem_alloc(out.cap);
+    return out;
 }
 
-/* Puts the answer's bytes into the batch with what they are charged, and sends it on. */
-static void deliver(struct reader *r, struct source_batch *b, struct buf *bytes)
+static void drop_records(struct reader *r, struct body_records *all, struct buf *out)
 {
-    if (goes_round(bytes) && bytes->n < ANSWER_ROOM / 2) {
-        struct buf less = {0};
-        buf_put(&less, bytes->p, bytes->n + SOURCE_PAD);
-        less.n = bytes->n;
-        move_views(b, bytes->p, less.p);
-        give_back(r, bytes);
-        *bytes = less;
-    }
-    b->n_data = bytes->n;
-    b->data = bytes->p; /* the pad is there: see http.h */
-    b->spares = goes_round(bytes) ? source_spares_ref(r->k->answers) : NULL;
-    b->charged_bytes = (b->spares ? ANSWER_ROOM : b->n_data) + b->records * sizeof *b->parsed;
-    *bytes = (struct buf){0};
+    if (out->cap == RECORDS_ROOM)
+        source_spares_give(r->k->records, out->p);
+    else
+        free(out->p);
+    free(all->each);
+}
+
+/* Puts the decoded bytes into the batch with what they are charged, and sends it on. */
+static void deliver(struct reader *r, struct source_batch *b, struct buf *out)
+{
+    bool round = out->cap == RECORDS_ROOM;
+    b->n_data = out->n;
+    b->data = round ? out->p : mem_regrow(out->p, out->n + SOURCE_PAD, 1);
+    b->spares = round ? source_spares_ref(r->k->records) : NULL;
+    b->charged_bytes = (round ? RECORDS_ROOM : b->n_data) + b->records * sizeof *b->parsed;
     if (b->charged_bytes > r->charged) {
         budget_force(r->k->env.budget, b->charged_bytes - r->charged);
         r->charged = b->charged_bytes;
@@ -451,26 +446,30 @@ static void on_records(void *ctx, struct http_response *p, const struct err *e)
         uncharge(r);
         return;
     }
-    struct body_records all = {0};
-    if (!body_open_records(&body, (const char *)p->body.p, p->body.n, &all)) {
-        free(all.each);
+    struct buf out = room_for_records(r, p->body.n);
+    struct body_records all = {.out = out.p};
+    bool whole = body_open_records(&body, (const char *)p->body.p, p->body.n, &all);
+    uint32_t n = (uint32_t)all.n;
+    out.n = all.n_out;
+    if (!whole || !n)
+        drop_records(r, &all, &out);
+    if (!whole) {
+        give_back(r, &p->body);
         uncharge(r);
         broken(r);
         return;
     }
-    struct source_batch *b = survey(r, &all);
-    uint32_t n = b->records;
     int64_t lag = body.millis_behind;
     /* 0 beside an answer that a limit cut short may be rounded: only the next read tells. */
     bool tip = lag <= 0 && (lag == 0 || n == 0) && n < r->limit && p->body.n < TIP_BYTES_MAX;
     r->broken = 0;
-    next_iterator(r, &body); /* before the body moves */
+    next_iterator(r, &body);
+    size_t bytes = p->body.n;
+    give_back(r, &p->body);
     if (n) {
-        adapt(r, p->body.n, n);
-        deliver(r, b, &p->body);
+        adapt(r, bytes, n);
+        deliver(r, survey(r, &all), &out);
     } else {
-        source_batch_free(b);
-        give_back(r, &p->body);
         uncharge(r);
         r->expect = EXPECT_MIN;
     }

@@ -1,5 +1,5 @@
-/* A GetRecords answer, through the cursor: JSON, base64 and aggregates. Taken apart beforehand or on the way, its
- * records are the same. */
+/* A GetRecords answer, through the cursor: JSON, base64 and aggregates. Taken apart beforehand (and decoded) or on
+ * the way, its records are the same. */
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -24,28 +24,33 @@ static void records_of(struct source_batch *b, struct buf *out)
     source_cursor_free(c);
 }
 
+static void taken_apart(const uint8_t *padded, size_t n, uint8_t *out, const struct buf *by_text)
+{
+    struct body_records all = {.out = out};
+    struct buf by_records = {0};
+    struct body body;
+    if (body_open_records(&body, (const char *)padded, n, &all) && all.n) {
+        struct source_batch b = {.format = BATCH_GET_RECORDS, .parsed = all.each, .records = (uint32_t)all.n};
+        records_of(&b, &by_records);
+        invariant(by_text->n == by_records.n && memcmp(by_text->p, by_records.p, by_text->n) == 0);
+    }
+    free(all.each);
+    buf_fini(&by_records);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    uint8_t *padded = mem_zalloc(n + SOURCE_PAD);
+    uint8_t *padded = mem_zalloc(n + SOURCE_PAD), *out = mem_alloc(n + BODY_PAD);
     struct source_batch b = {.format = BATCH_GET_RECORDS, .data = padded, .n_data = n};
-    struct body_records all = {0};
-    struct buf by_text = {0}, by_records = {0};
-    struct body body;
+    struct buf by_text = {0};
     if (n)
         memcpy(padded, p, n);
     records_of(&b, &by_text);
-    if (body_open_records(&body, (const char *)padded, n, &all)) {
-        b.parsed = all.each;
-        b.records = (uint32_t)all.n;
-        if (all.n) {
-            records_of(&b, &by_records);
-            invariant(by_text.n == by_records.n && memcmp(by_text.p, by_records.p, by_text.n) == 0);
-        }
-    }
-    free(all.each);
+    taken_apart(padded, n, NULL, &by_text);
+    taken_apart(padded, n, out, &by_text);
     buf_fini(&by_text);
-    buf_fini(&by_records);
     free(padded);
+    free(out);
     return 0;
 }
 
