@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 /* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
@@ -123,11 +124,37 @@ static void end_spool(struct file_build *f)
     atomic_fetch_sub(f->spools, 1);
 }
 
-static int write_spool(struct file_build *f, struct err *e)
+/* Into memory, where it waits until the disk takes it whole: rows that were encoded are nowhere else. `out`: what the
+ * spool would not take. */
+static int leave_spool(struct file_build *f, struct buf *out, struct err *e)
 {
-    if (store_write(f->spool, f->out.p, f->out.n, e))
+    struct buf all = {0};
+    if (store_read_back(f->spool, buf_reserve(&all, f->spooled + out->n), f->spooled, e)) {
+        buf_fini(&all);
         return -1;
-    f->out.n = 0;
+    }
+    all.n = f->spooled;
+    buf_put(&all, out->p, out->n);
+    out->n = 0;
+    store_abort(f->spool);
+    end_spool(f);
+    free(f->key);
+    free(f->root);
+    f->key = f->root = NULL;
+    buf_fini(&f->out);
+    f->out = all;
+    return 0;
+}
+
+/* `out` is empty then. */
+static int write_spool(struct file_build *f, struct buf *out, struct err *e)
+{
+    if (store_write(f->spool, out->p, out->n, e)) {
+        log_warn("%s; it is kept in memory", e->text);
+        return leave_spool(f, out, e);
+    }
+    f->spooled += out->n;
+    out->n = 0;
     return 0;
 }
 
@@ -204,13 +231,14 @@ static int add_group(struct file_build *f, const struct files_env *env, struct r
         e->kind = ERR_INVALID;
     if (!f->spool)
         return rc;
+    *env->out = f->out;
+    f->out = own;
+    f->out.n = 0;
     int64_t cpu = clock_thread_cpu_ns();
     if (!rc)
-        rc = write_spool(f, e);
+        rc = write_spool(f, env->out, e);
+    env->out->n = 0;
     *env->write_ns += clock_thread_cpu_ns() - cpu;
-    *env->out = f->out;
-    env->out->n = own.n = 0;
-    f->out = own;
     return rc;
 }
 
@@ -264,9 +292,11 @@ int file_seal(struct file_build *f, struct err *e)
     f->sealed = true;
     if (!f->spool)
         return 0;
-    int rc = write_spool(f, e);
-    buf_fini(&f->out);
-    return rc;
+    if (write_spool(f, &f->out, e))
+        return -1;
+    if (f->spool)
+        buf_fini(&f->out);
+    return 0;
 }
 
 /* ---- putting ---- */

@@ -26,6 +26,7 @@ struct file_build {
     struct store *store;        /* of a spool or of what is stored, if it is the lake's: a table's own may go */
     char *key, *root;           /* likewise: its name there, and what that is the root of */
     atomic_uint *spools;
+    size_t spooled; /* bytes that the spool took */
     bool stored;  /* it is there, and no more in memory */
     bool complete; /* no more rows are to come before the commit */
     bool offered; /* somebody may refer to it: it stays */

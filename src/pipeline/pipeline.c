@@ -178,7 +178,7 @@ static void on_job_failed(struct run *r, struct commit_job *job)
 {
     struct ptable *t = job->table;
     int64_t now = clock_boot_ms(r->clock);
-    bool lost = job->broken && job->err.kind == ERR_IO; /* of a spool: the disk fails */
+    bool lost = job->broken && job->err.kind == ERR_IO && !run_endless(r); /* of a spool: the disk fails */
     bool again = !lost && (job->err.kind == ERR_FENCED || job->contradicted || job->broken);
     bool refused = !again && !lost && refuses(r, t, &job->err);
     enum protocol_action then = PROTOCOL_RETRY;
@@ -371,20 +371,10 @@ static bool full(struct run *r)
     return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
 }
 
-static void defer(struct run *r, struct source_event *ev)
+/* The same without what is still to come: only what is there can be encoded. */
+static bool crammed(struct run *r)
 {
-    size_t end = r->deferred_head + r->n_deferred;
-    if (end == r->cap_deferred && r->deferred_head) {
-        memmove(r->deferred, r->deferred + r->deferred_head, r->n_deferred * sizeof *r->deferred);
-        r->deferred_head = 0;
-        end = r->n_deferred;
-    }
-    if (end == r->cap_deferred) {
-        r->cap_deferred = r->cap_deferred * 2 + 64;
-        r->deferred = mem_regrow(r->deferred, r->cap_deferred, sizeof *r->deferred);
-    }
-    r->deferred[end] = ev;
-    r->n_deferred++;
+    return budget_used(r->budget) > budget_limit(r->budget) / 100 * FULL_PERCENT;
 }
 
 /* A few bytes can make a row set of kilobytes, where each has a name of its own. */
@@ -412,6 +402,7 @@ static void add_shard_counts(struct run *r, const struct msg *m)
 
 static void on_message(struct run *r, struct msg *m)
 {
+    bool gathers;
     switch ((int)m->ev.kind) {
     case MSG_BATCH_DONE:
         r->open_batches--;
@@ -425,22 +416,20 @@ static void on_message(struct run *r, struct msg *m)
         free(m);
         break;
     default:
-        if (!r->restarting && (r->n_deferred || full(r)))
-            defer(r, &m->ev);
+        gathers = gather_begins(r, &m->ev, clock_boot_ms(r->clock));
+        if (!r->restarting && (gathers || r->n_deferred || full(r)))
+            gather_keep(r, &m->ev);
         else
             on_event(r, &m->ev);
         break;
     }
 }
 
-static void handle_deferred(struct run *r)
+static void handle_deferred(struct run *r, int64_t now)
 {
-    while (r->n_deferred && (r->restarting || !full(r))) {
-        struct source_event *ev = r->deferred[r->deferred_head++];
-        if (--r->n_deferred == 0)
-            r->deferred_head = 0;
-        on_event(r, ev);
-    }
+    if (!r->gather_until_ms || !gather_goes_on(r, now))
+        while (r->n_deferred && (r->restarting || !full(r)))
+            on_event(r, gather_take(r));
 }
 
 /* ---- epochs and commits ---- */
@@ -501,7 +490,7 @@ static bool cut_early(struct run *r, int64_t since_ms)
     size_t open = workers_open_bytes(r->workers);
     if (since_ms < CUT_MIN_MS || !open)
         return false;
-    return over(r, open, OPEN_PERCENT) || (full(r) && (!r->committing || since_ms >= CUT_FULL_MS));
+    return over(r, open, OPEN_PERCENT) || (crammed(r) && (!r->committing || since_ms >= CUT_FULL_MS));
 }
 
 static void maybe_cut(struct run *r, int64_t now)
@@ -584,7 +573,7 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->config = r->config;
     job->drafts = r->drafts;
     job->rest_above = BASES_BYTES / router_count(&r->router);
-    job->spools = run_endless(r) ? NULL : &r->spools; /* those outlive a full disk: rows stay until they are put */
+    job->spools = &r->spools;
     job->leases = r->leases;
     job->owner = r->owner;
     shard_texts(r, job);
@@ -614,7 +603,7 @@ static struct pressure pressure(struct run *r)
         size_t bytes = router_at(&r->router, i)->pending_bytes;
         few += bytes < p.many ? bytes : 0;
     }
-    p.full = full(r) && few > budget_limit(r->budget) / 100 * FEW_PERCENT;
+    p.full = crammed(r) && few > budget_limit(r->budget) / 100 * FEW_PERCENT;
     if (sum > budget_limit(r->budget) / 100 * FILES_PERCENT)
         p.commit = sum / (tables * 2);
     return p;
@@ -747,7 +736,7 @@ static void tick(struct run *r)
         begin_drain(r, "asked to stop");
     }
     bool ends = !run_endless(r) || r->config->until_caught_up;
-    handle_deferred(r);
+    handle_deferred(r, now);
     restart_tick(r, now);
     settle_jobs(r, now);
     bool idle = !restart_waits(r) && r->open_batches == 0 && !r->n_deferred && queue_count(r->inbox) == 0;

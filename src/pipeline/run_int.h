@@ -46,9 +46,9 @@ struct run {
     struct seq *skip;
     uint32_t skip_tables, skip_shards;
 
-    /* What the sources sent while there was no memory for more rows: kept in order. */
-    struct source_event **deferred;
+    struct source_event **deferred; /* gather.c: what the sources sent, kept in order */
     size_t deferred_head, n_deferred, cap_deferred;
+    int64_t gather_until_ms; /* 0: it waits for memory alone */
 
     bool draining, failed, shard_ending;
     bool restarting; /* what is under way comes back, then all uncommitted is dropped */
@@ -120,6 +120,13 @@ void restart_tick(struct run *r, int64_t now);
 void restart_set_routes(struct run *r);
 bool restart_waits(const struct run *r); /* nothing is cut, sent or called drained meanwhile */
 void run_fail(struct run *r, const struct err *e);
+
+/* gather.c: source events that are not handled yet. */
+void gather_keep(struct run *r, struct source_event *ev);
+struct source_event *gather_take(struct run *r);
+/* Is it, a stream's, to wait until more of it is there? */
+bool gather_begins(struct run *r, const struct source_event *ev, int64_t now);
+bool gather_goes_on(struct run *r, int64_t now);
 
 /* pipeline.c */
 void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now);

@@ -168,6 +168,11 @@ static int load_tables(struct run *r, struct err *e)
     return rc;
 }
 
+static bool all_local(const struct run *r)
+{
+    return r->lake.store && !store_is_s3(r->lake.store->root_uri) && !r->config->catalog;
+}
+
 static void start_threads(struct run *r)
 {
     const struct pipeline_config *c = r->config;
@@ -189,8 +194,7 @@ static void start_threads(struct run *r)
     r->shredders = env.threads;
     r->workers = workers_start(&env);
     r->desks = desks_new(env.threads);
-    bool local = r->lake.store && !store_is_s3(r->lake.store->root_uri) && !c->catalog;
-    uint32_t committers = local ? COMMITTERS_LOCAL : COMMITTERS;
+    uint32_t committers = all_local(r) ? COMMITTERS_LOCAL : COMMITTERS;
     for (; r->n_committers < committers; r->n_committers++)
         invariant(pthread_create(&r->committers[r->n_committers], NULL, committer_main, r) == 0);
 }
@@ -259,6 +263,15 @@ static void bring_back_covered(struct run *r)
             protocol_table_back(r->protocol, i);
 }
 
+/* Does nobody else change the tables meanwhile, it seems? A stream's leases in the lake's own directory are for one host. */
+static bool alone(const struct run *r)
+{
+    const struct pipeline_config *c = r->config;
+    if (c->stream)
+        return all_local(r) && !c->leases && !c->feed;
+    return !c->follow && r->lake.store;
+}
+
 static int open_sources(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
@@ -284,7 +297,7 @@ static int open_sources(struct run *r, struct err *e)
         if (!r->sources[i])
             return -1;
     }
-    r->drafts = !run_endless(r) && r->lake.store && table_drafts(&r->lake);
+    r->drafts = alone(r) && table_drafts(&r->lake);
     for (size_t i = 0; i < r->n_sources; i++) /* where we are not alone, it has to be read again */
         r->drafts &= !r->sources[i]->once;
     if (!c->stream && adopt_identities(r, e))

@@ -83,6 +83,26 @@ static int make_dirs(const char *dir)
     return rc;
 }
 
+static int read_at(struct local *l, const char *key, int fd, int64_t offset, size_t n, void *p,
+                   struct err *e)
+{
+    char *at = p;
+    while (n) {
+        ssize_t got = pread(fd, at, n < (1u << 30) ? n : (1u << 30), offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(l, "read", key, e);
+        if (got == 0)
+            return err_set(e, ERR_INVALID, "%s/%s ends before offset %lld", l->dir, key,
+                           (long long)(offset + (int64_t)n));
+        at += got;
+        offset += got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
 /* ---- put ---- */
 
 static int write_all(int fd, const void *p, size_t n)
@@ -121,7 +141,7 @@ static int temp_open(int dir, char *name, size_t cap)
         clock_gettime(CLOCK_REALTIME, &now);
         snprintf(name, cap, TEMP_PREFIX "%ld-%u-%lx.tmp", (long)getpid(),
                  atomic_fetch_add(&counter, 1), (unsigned long)now.tv_nsec);
-        int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }
@@ -154,6 +174,12 @@ static int writer_write(struct store_writer *sw, const void *p, size_t n, struct
 {
     struct local_writer *w = writer_of(sw);
     return write_all(w->fd, p, n) == 0 ? 0 : fail(w->l, "write", w->key, e);
+}
+
+static int writer_read_back(struct store_writer *sw, void *p, size_t n, struct err *e)
+{
+    struct local_writer *w = writer_of(sw);
+    return read_at(w->l, w->key, w->fd, 0, n, p, e);
 }
 
 static void writer_abort(struct store_writer *sw)
@@ -247,7 +273,8 @@ static int writer_finish(struct store_writer *sw, struct err *e)
     return local_finish_all(&writer_of(sw)->l->base, &sw, 1, e);
 }
 
-static const struct store_writer_ops local_writer_ops = {writer_write, writer_finish, writer_abort};
+static const struct store_writer_ops local_writer_ops = {writer_write, writer_finish, writer_abort,
+                                                           writer_read_back};
 
 static struct store_writer *local_create(struct store *s, const char *key, struct err *e)
 {
@@ -334,26 +361,6 @@ static int object_open(struct local *l, const char *key, struct stat *st, struct
     if (fd >= 0)
         close(fd);
     return -1;
-}
-
-static int read_at(struct local *l, const char *key, int fd, int64_t offset, size_t n, void *p,
-                   struct err *e)
-{
-    char *at = p;
-    while (n) {
-        ssize_t got = pread(fd, at, n < (1u << 30) ? n : (1u << 30), offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return fail(l, "read", key, e);
-        if (got == 0)
-            return err_set(e, ERR_INVALID, "%s/%s ends before offset %lld", l->dir, key,
-                           (long long)(offset + (int64_t)n));
-        at += got;
-        offset += got;
-        n -= (size_t)got;
-    }
-    return 0;
 }
 
 static int local_get(struct store *s, const char *key, size_t limit, struct buf *out, struct err *e)

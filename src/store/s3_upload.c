@@ -213,7 +213,7 @@ static int upload_finish(struct store_writer *w, struct err *e)
     return rc;
 }
 
-static const struct store_writer_ops upload_ops = {upload_write, upload_finish, upload_abort};
+static const struct store_writer_ops upload_ops = {upload_write, upload_finish, upload_abort, NULL};
 
 struct store_writer *s3_create(struct store *s, const char *key, struct err *e)
 {

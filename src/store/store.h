@@ -33,6 +33,8 @@ struct store_writer_ops {
     int (*write)(struct store_writer *w, const void *p, size_t n, struct err *e);
     int (*finish)(struct store_writer *w, struct err *e); /* as put; frees w, whatever comes of it */
     void (*abort)(struct store_writer *w);                /* leaves nothing; frees w */
+    /* The first n bytes that were written; NULL where the store does not `spool`. */
+    int (*read_back)(struct store_writer *w, void *p, size_t n, struct err *e);
 };
 
 struct store_ops {
@@ -101,6 +103,10 @@ static inline struct store_writer *store_create(struct store *s, const char *key
 static inline int store_write(struct store_writer *w, const void *p, size_t n, struct err *e)
 {
     return w->ops->write(w, p, n, e);
+}
+static inline int store_read_back(struct store_writer *w, void *p, size_t n, struct err *e)
+{
+    return w->ops->read_back(w, p, n, e);
 }
 static inline int store_finish(struct store_writer *w, struct err *e)
 {

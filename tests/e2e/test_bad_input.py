@@ -181,6 +181,30 @@ def test_a_stream_waits_for_room_on_the_disk(small_disk, kinesis, tmp_path):
     model.check(lake, events)
 
 
+def test_what_a_full_disk_does_not_take_waits_in_memory(small_disk, kinesis, tmp_path):
+    """A stream's files are written while they are encoded. Where that fails, what was encoded is neither lost nor read again: it
+    is kept until there is room."""
+    client, env = kinesis
+    client.create_stream(StreamName="spool", ShardCount=1)
+    events = [event(n=i, text="".join(str(uuid.uuid4()) for _ in range(250))) for i in range(4000)]
+    put(client, "spool", events)
+    lake, log = Lake(small_disk / "lake"), tmp_path / "log"
+    with open(log, "wb") as err, open(tmp_path / "out", "wb") as out:
+        p = subprocess.Popen([INLET, "run", "--stream", "kinesis://spool", "--lake", str(lake.path), "--until-caught-up", "--commit-interval", "1h",
+                              "--memory", "64MB", "--json"], stdout=out, stderr=err, env={**os.environ, **env})
+        until = time.time() + 60
+        while b"it is kept in memory" not in log.read_bytes():
+            assert time.time() < until and p.poll() is None, log.read_bytes()
+            time.sleep(0.02)
+        remount(small_disk, "size=200m")
+        assert p.wait(timeout=60) == 0
+    assert b"is dropped and read again" not in log.read_bytes()
+    report = json.loads((tmp_path / "out").read_bytes())
+    assert report["reread"] == 0 and report["rows_committed"] == len(events)
+    assert not list(lake.path.rglob("*.tmp"))
+    model.check(lake, events)
+
+
 def test_a_read_only_lake(small_disk):
     lake = Lake(small_disk / "lake")
     first = [event(n=1)]

@@ -238,8 +238,11 @@ static void finished_together(void **state)
             snprintf(keys[i], sizeof keys[i], "together/%d/%d", i % 3, round ? 199 - i : i);
             w[i] = store_create(s, keys[i], &e);
             assert_non_null(w[i]);
+            char back[5];
             for (int k = 0; k < 3; k++)
                 assert_int_equal(store_write(w[i], "abc", 3, &e), 0);
+            assert_int_equal(store_read_back(w[i], back, 5, &e), 0);
+            assert_memory_equal(back, "abcab", 5);
         }
         assert_int_equal(s->ops->list(s, "together/", count, &seen, &e), 0);
         assert_int_equal(seen, 100 * round);
