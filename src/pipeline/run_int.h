@@ -5,7 +5,7 @@
 
 #include "pipeline/pipeline_int.h"
 
-#define COMMITTERS_LOCAL 8 /* they wait for the disk */
+#define COMMITTERS_LOCAL 24 /* they wait for the disk */
 #define COMMITTERS 12      /* they wait for a store or catalog over the network, mostly */
 #define INBOX_EVENTS 65536
 #define RECORD_BYTES_MAX ((size_t)10 << 20)
@@ -31,7 +31,7 @@ struct run {
     uint32_t shredders;
     struct desks *desks; /* as many as workers */
     struct protocol *protocol;
-    pthread_t committers[COMMITTERS];
+    pthread_t committers[COMMITTERS_LOCAL];
     uint32_t n_committers;
 
     struct pshard *shards;
