@@ -43,16 +43,20 @@ static inline void compress_matches_end_block(struct compress_matches *m, size_t
     m->block = 0;
 }
 /* What comes next: so many bytes that match nothing, then `match` bytes (from COMPRESS_MATCH_MIN to ..._MAX) equal to
- * those `back` bytes before them. */
+ * those `back` bytes before them. Nothing but the copy made where there is no room leaves it: where it is inlined, *m
+ * may stay in registers. */
 static inline void compress_matches_add(struct compress_matches *m, size_t literals, size_t match, size_t back)
 {
-    if (__builtin_expect((m->n + 2 > m->cap) | (m->block + literals + match > COMPRESS_BLOCK_MAX), 0))
-        literals = compress_matches_room(m, literals, match);
+    if (__builtin_expect((m->n + 2 > m->cap) | (m->block + literals + match > COMPRESS_BLOCK_MAX), 0)) {
+        struct compress_matches grown = *m;
+        literals = compress_matches_room(&grown, literals, match);
+        *m = grown;
+    }
     bool first = m->n == 0;
     m->each[m->n++] = (struct compress_match){(uint32_t)back, (uint32_t)literals, (uint32_t)match, 0};
     m->block += literals + match;
     m->at += literals + match;
-    if (first) /* it is like no other: without it, the rest may be all alike, and then costs no bits */
+    if (__builtin_expect(first, 0)) /* it is like no other: without it, the rest may be all alike, and then costs no bits */
         compress_matches_end_block(m, 0);
 }
 /* The same again and again. */
