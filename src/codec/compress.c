@@ -10,11 +10,11 @@
 
 #include "base/mem.h"
 
-/* At the fastest level the table of matches is kept to 16 KB, so that it stays in the nearest
+/* At the fastest level the table of matches is kept to 32 KB, so that it stays in the nearest
  * cache: a third faster on Parquet's pages, and no larger. Matches of five bytes, not six or seven, make
  * them 2% smaller in the same time. */
 #define FAST_LEVEL 1
-#define FAST_HASH_LOG 12
+#define FAST_HASH_LOG 13
 #define FAST_MATCH_MIN 5
 
 struct compress_zstd {
@@ -173,17 +173,23 @@ int compress_zstd_matched(struct compress_zstd *z, struct buf *out, const void *
     return 0;
 }
 
-/* Literals alone, and those left as they are. */
+int compress_zstd_bare(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                       struct compress_matches *m, struct err *e)
+{
+    invariant(squeeze_literals(z->ctx, false));
+    int rc = compress_zstd_matched(z, out, p, n, m, e);
+    invariant(squeeze_literals(z->ctx, true));
+    return rc;
+}
+
+/* Literals alone. */
 int compress_zstd_stored(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
                          struct compress_matches *scratch, struct err *e)
 {
     if (!z->matches)
         return compress_zstd_put(z, out, p, n, e);
     compress_matches_begin(scratch);
-    invariant(squeeze_literals(z->ctx, false));
-    int rc = compress_zstd_matched(z, out, p, n, scratch, e);
-    invariant(squeeze_literals(z->ctx, true));
-    return rc;
+    return compress_zstd_bare(z, out, p, n, scratch, e);
 }
 
 const char *compress_codec_name(int codec)

@@ -66,6 +66,9 @@ bool compress_zstd_matches(const struct compress_zstd *z);
 /* Appends one frame of p, whose matches they are (it adds to them what is left). */
 int compress_zstd_matched(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
                           struct compress_matches *m, struct err *e);
+/* The same, but what no match covers stays as it is: where it would get no smaller. */
+int compress_zstd_bare(struct compress_zstd *z, struct buf *out, const void *p, size_t n,
+                       struct compress_matches *m, struct err *e);
 
 /* Appends one frame of p as it is, for what would get no smaller; where the library takes no matches, it tries. */
 int compress_zstd_stored(struct compress_zstd *z, struct buf *out, const void *p, size_t n,

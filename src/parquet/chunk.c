@@ -16,6 +16,8 @@
 #include "parquet/writer_int.h"
 
 #define SHRINK_MIN 0.95 /* a first page that stays above this share of its size: no compression */
+#define INDICES_MIN 0.85 /* the same of a dictionary's indices, which have little in common */
+#define FEW_MIN 128     /* bytes of a dictionary that are worth it beside what is */
 #define PACK_MIN 1000   /* bytes of a first page, with its dictionary, that are worth compressing */
 #define TRIED_MIN 100   /* values of a chunk that teaches the next ones, */
 #define TRIED_MORE 4    /* ... but not those of so many times as many, which may have more repeats */
@@ -24,13 +26,8 @@
 #define COMPARED_BYTES ((size_t)8 << 10) /* of its values */
 #define COMPARE_AGAIN 100
 #define TAKEN_OVER 25  /* chunks for which another table's column of that name is believed to be like this one */
-#define QUICK_MAX 1.06 /* times as large is well worth the time */
-
-enum way {      /* of compression: */
-    WAY_SEARCH, /* zstd looks for matches */
-    WAY_ALIKE,  /* they are what values have in common with those before them */
-    WAY_STORE   /* none: a frame of the bytes as they are */
-};
+#define QUICK_MAX 1.06 /* times as large is well worth the time; */
+#define BARE_MAX 1.02  /* ... of this: a ninth of it, at the most */
 
 struct job { /* a chunk under way */
     struct pq_writer *w;
@@ -342,8 +339,8 @@ static int put_compressed(struct job *j, enum way way, struct buf *page, size_t 
     memset(buf_reserve(page, ALIKE_PAD), 0, ALIKE_PAD);
     if (way == WAY_STORE)
         rc = compress_zstd_stored(s->zstd, out, page->p, page->n, &s->matches, j->e);
-    else if (way == WAY_ALIKE && find_alike(j, page, head) != ALIKE_NOT)
-        rc = compress_zstd_matched(s->zstd, out, page->p, page->n, &s->matches, j->e);
+    else if (way != WAY_SEARCH && find_alike(j, page, head) != ALIKE_NOT)
+        rc = (way == WAY_BARE ? compress_zstd_bare : compress_zstd_matched)(s->zstd, out, page->p, page->n, &s->matches, j->e);
     else
         rc = compress_zstd_put(s->zstd, out, page->p, page->n, j->e);
     j->w->cost->compress_ns += clock_mono_ns() - began;
@@ -458,28 +455,34 @@ static size_t some_values(const struct job *j, const struct buf *page, size_t he
     return at - head;
 }
 
-/* A page's first values are compressed in both ways now and then: from then on all are in the quicker one where that
- * makes them about as small. */
+/* A page's first values are compressed in each way now and then: from then on all are in the quickest one of those
+ * that make them about as small. */
 static int compare_ways(struct job *j)
 {
     struct pq_scratch *s = j->w->s;
-    struct buf few = {.p = s->page.p + j->head, .n = some_values(j, &s->page, j->head)};
-    size_t alike;
+    struct pq_hint *h = j->hint;
+    struct buf few = {.p = s->page.p + j->head, .n = some_values(j, &s->page, j->head)}, *out = &s->packed;
     int64_t began = clock_mono_ns();
-    j->hint->compared = COMPARE_AGAIN;
+    h->compared = COMPARE_AGAIN;
     enum alike found = find_alike(j, &few, 0);
-    j->hint->alike = found == ALIKE_SURE;
+    h->way = found == ALIKE_SURE ? WAY_ALIKE : WAY_SEARCH;
     if (found != ALIKE_SOME)
         return 0;
-    s->packed.n = 0;
-    if (compress_zstd_matched(s->zstd, &s->packed, few.p, few.n, &s->matches, j->e))
+    out->n = 0;
+    if (compress_zstd_matched(s->zstd, out, few.p, few.n, &s->matches, j->e))
         return -1;
-    alike = s->packed.n;
-    if (compress_zstd_put(s->zstd, &s->packed, few.p, few.n, j->e))
+    size_t alike = out->n;
+    if (compress_zstd_put(s->zstd, out, few.p, few.n, j->e))
         return -1;
-    j->hint->alike = (double)alike <= QUICK_MAX * (double)(s->packed.n - alike);
+    size_t search = out->n - alike;
+    find_alike(j, &few, 0);
+    if (compress_zstd_bare(s->zstd, out, few.p, few.n, &s->matches, j->e))
+        return -1;
+    size_t bare = out->n - alike - search;
+    if ((double)alike <= QUICK_MAX * (double)search)
+        h->way = (double)bare <= BARE_MAX * (double)alike ? WAY_BARE : WAY_ALIKE;
     s->ways[j->l->path_hash % WAYS_KEPT].path_hash = j->l->path_hash;
-    s->ways[j->l->path_hash % WAYS_KEPT].alike = j->hint->alike;
+    s->ways[j->l->path_hash % WAYS_KEPT].way = h->way;
     j->w->cost->compress_ns += clock_mono_ns() - began;
     return 0;
 }
@@ -497,7 +500,7 @@ static int choose_way(struct job *j)
     }
     uint32_t kept = j->l->path_hash % WAYS_KEPT;
     if (!h->way_known && s->ways[kept].path_hash == j->l->path_hash) {
-        h->alike = s->ways[kept].alike;
+        h->way = (uint8_t)s->ways[kept].way;
         h->compared = TAKEN_OVER;
     }
     h->way_known = true;
@@ -505,7 +508,7 @@ static int choose_way(struct job *j)
                    worth_trying(&h->compared, j->values);
     if (compare && compare_ways(j))
         return -1;
-    j->way = may && h->alike ? WAY_ALIKE : WAY_SEARCH;
+    j->way = may ? (enum way)h->way : WAY_SEARCH;
     return 0;
 }
 
@@ -518,7 +521,8 @@ static int64_t put_first(struct job *j, uint32_t entries, int64_t *body)
     if (c->dictionary) {
         bool words = c->codec && compress_zstd_matches(s->zstd) && j->l->type != COL_BYTES;
         c->dict_offset = j->w->offset;
-        dict = put_page(j, PAGE_DICTIONARY, s->dict.n, words ? WAY_ALIKE : WAY_SEARCH, &s->dict_page, 0);
+        enum way way = s->dict_page.n < FEW_MIN ? WAY_STORE : words ? WAY_ALIKE : WAY_SEARCH;
+        dict = put_page(j, PAGE_DICTIONARY, s->dict.n, way, &s->dict_page, 0);
     }
     c->data_offset = j->w->offset;
     *body = dict < 0 ? -1 : put_page(j, PAGE_DATA, entries, j->way, &s->page, j->head);
@@ -540,6 +544,8 @@ static int first_page(struct job *j, uint32_t entries)
     bool pack =
         w->o.zstd_level && raw >= PACK_MIN && worth_trying(&j->hint->no_compression, j->values);
     c->codec = pack ? COMPRESS_ZSTD : COMPRESS_NONE;
+    if (pack && !s->zstd)
+        s->zstd = compress_zstd_new(s->zstd_level);
     memset(buf_reserve(&s->page, ALIKE_PAD), 0, ALIKE_PAD);
     if (pack && choose_way(j))
         return -1;
@@ -548,7 +554,7 @@ static int first_page(struct job *j, uint32_t entries)
     if (packed < 0)
         return -1;
     if (pack && c->dictionary && j->values >= TRIED_MIN && j->way == WAY_SEARCH &&
-        (double)body > SHRINK_MIN * (double)s->page.n)
+        (double)body > INDICES_MIN * (double)s->page.n)
         j->hint->store_indices = TRY_AGAIN;
     if (!pack || (double)packed <= SHRINK_MIN * (double)raw)
         return 0;

@@ -35,7 +35,7 @@ enum pq_type {
 /* A schema in the order of a depth-first walk. `n_children` follow a group; a list has exactly one
  * child, its element. The repeated middle group is implied. Levels are computed by the writer. */
 struct pq_node {
-    char *name;
+    const char *name;
     int32_t field_id;
     enum pq_type type;
     bool required;
@@ -70,7 +70,7 @@ struct pq_hint {
     uint8_t no_dictionary, no_compression;
     uint32_t entries; /* of the last chunk's dictionary */
     uint32_t without; /* how many values the chunk had for which a dictionary did not pay */
-    uint8_t alike, compared; /* the way of compression; for so many chunks it stands */
+    uint8_t way, compared;   /* of compression (enum way); for so many chunks it stands */
     bool way_known;          /* it was tried, or taken over from another table's column of that name */
     uint8_t store_indices;   /* for so many chunks those of a dictionary are not compressed */
 };

@@ -66,12 +66,11 @@ static uint32_t add_leaves(struct pq_writer *w, uint32_t at, unsigned def, unsig
         for (uint32_t i = 0; i < n->n_children; i++)
             at = add_leaves(w, at, def + list, rep + list, path);
     } else {
-        w->leaves = mem_regrow(w->leaves, w->n_leaves + 1, sizeof *w->leaves);
         struct leaf *l = &w->leaves[w->n_leaves++];
         *l = (struct leaf){.node = n, .max_def = (uint8_t)def, .max_rep = (uint8_t)rep};
-        l->path = mem_strndup((const char *)path->p, path->n);
         l->path_n = (uint32_t)path->n;
-        l->path_hash = hash_of(l->path, l->path_n);
+        l->path_hash = hash_of((const char *)path->p, path->n);
+        buf_put(&w->paths, path->p, path->n);
         leaf_types(l);
     }
     path->n = mark;
@@ -81,25 +80,34 @@ static uint32_t add_leaves(struct pq_writer *w, uint32_t at, unsigned def, unsig
 static void copy_schema(struct pq_writer *w, const struct pq_schema *schema)
 {
     struct buf path = {0};
+    const char *p;
     w->schema = *schema;
     w->schema.nodes = mem_array(schema->n_nodes, sizeof *w->schema.nodes);
-    for (uint32_t i = 0; i < schema->n_nodes; i++) {
+    w->leaves = mem_array(schema->n_nodes, sizeof *w->leaves); /* no more than nodes */
+    for (uint32_t i = 0; i < schema->n_nodes; i++)
+        buf_put(&w->names, schema->nodes[i].name, strlen(schema->nodes[i].name) + 1);
+    p = (const char *)w->names.p;
+    for (uint32_t i = 0; i < schema->n_nodes; i++, p += strlen(p) + 1) {
         w->schema.nodes[i] = schema->nodes[i];
-        w->schema.nodes[i].name = mem_strdup(schema->nodes[i].name);
+        w->schema.nodes[i].name = p;
     }
     for (uint32_t at = 0; at < schema->n_nodes;)
         at = add_leaves(w, at, 0, 0, &path);
+    p = (const char *)w->paths.p;
+    for (uint32_t i = 0; i < w->n_leaves; p += w->leaves[i++].path_n)
+        w->leaves[i].path = p;
     buf_fini(&path);
 }
 
-static void schema_fini(struct pq_schema *schema, struct leaf *leaves, uint32_t n_leaves)
+static void drop_schema(struct pq_writer *w)
 {
-    for (uint32_t i = 0; i < schema->n_nodes; i++)
-        free(schema->nodes[i].name);
-    for (uint32_t i = 0; i < n_leaves; i++)
-        free(leaves[i].path);
-    free(schema->nodes);
-    free(leaves);
+    free(w->schema.nodes);
+    free(w->leaves);
+    buf_fini(&w->names);
+    buf_fini(&w->paths);
+    w->schema = (struct pq_schema){0};
+    w->leaves = NULL;
+    w->n_leaves = 0;
 }
 
 static struct pq_leaf_stats *stats_new(const struct pq_writer *w)
@@ -169,8 +177,6 @@ static void scratch_begin(struct pq_writer *w, struct pq_scratch *scratch)
         compress_zstd_free(w->s->zstd);
         w->s->zstd = NULL;
     }
-    if (w->o.zstd_level && !w->s->zstd)
-        w->s->zstd = compress_zstd_new(w->o.zstd_level);
     w->s->zstd_level = w->o.zstd_level;
 }
 
@@ -219,12 +225,10 @@ static void drop_rows(struct pq_writer *w)
 {
     for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
         free_group(w, &w->groups[i]);
-    schema_fini(&w->schema, w->leaves, w->n_leaves);
+    drop_schema(w);
     free(w->groups);
-    w->schema = (struct pq_schema){0};
     w->groups = NULL;
-    w->leaves = NULL;
-    w->n_groups = w->n_leaves = 0;
+    w->n_groups = 0;
 }
 
 void pq_writer_free(struct pq_writer *w)
@@ -413,7 +417,7 @@ int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct
     copy_schema(&now, schema);
     uint32_t *old = mem_array(now.n_leaves + 1u, sizeof *old);
     if (!map_leaves(w, &now, old)) {
-        schema_fini(&now.schema, now.leaves, now.n_leaves);
+        drop_schema(&now);
         free(old);
         return 0;
     }
@@ -431,9 +435,11 @@ int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct
         free(w->groups[g].chunks);
         w->groups[g].chunks = chunks;
     }
-    schema_fini(&w->schema, w->leaves, w->n_leaves);
+    drop_schema(w);
     free(w->stats);
     w->schema = now.schema;
+    w->names = now.names;
+    w->paths = now.paths;
     w->leaves = now.leaves;
     w->n_leaves = now.n_leaves;
     w->stats = now.stats;

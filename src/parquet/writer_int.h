@@ -18,7 +18,7 @@ struct leaf {
     enum footer_physical physical;
     uint8_t max_def, max_rep;
     uint8_t width; /* of a fixed value in the file, in bytes; 0 for texts */
-    char *path;    /* names, each ended by NUL */
+    const char *path; /* names, each ended by NUL */
     uint32_t path_n;
     uint64_t path_hash;
     struct range file; /* its texts lie in `kept` */
@@ -62,11 +62,18 @@ struct segment {
     const uint32_t *index; /* dictionary: of the piece's first value; for a constant its one */
 };
 
+enum way {      /* of compression: */
+    WAY_SEARCH, /* zstd looks for matches */
+    WAY_ALIKE,  /* they are what values have in common with those before them */
+    WAY_BARE,   /* the same, and what they leave stays as it is */
+    WAY_STORE   /* none: a frame of the bytes as they are */
+};
+
 #define WAYS_KEPT 256u
 struct pq_scratch {
     struct { /* what suited columns of that name */
         uint64_t path_hash;
-        bool alike;
+        enum way way;
     } ways[WAYS_KEPT];
     struct dict dict;
     struct segment *segments;
@@ -80,6 +87,7 @@ struct pq_scratch {
 struct pq_writer {
     struct pq_options o;
     struct pq_schema schema;
+    struct buf names, paths; /* of the schema and the leaves */
     struct leaf *leaves;
     uint32_t n_leaves, leaf; /* the next to come */
     struct group *groups;

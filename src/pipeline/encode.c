@@ -12,6 +12,7 @@
 #include "codec/json.h"
 
 #define PATH_MAX_DEPTH 64
+#define NODES_MORE 64u /* of a schema that grows */
 
 /* A struct or list, and in what it lies. */
 struct group {
@@ -99,13 +100,14 @@ static bool storable(const struct field *f)
 
 static void add_nodes(struct pq_schema *s, const struct field *f)
 {
-    struct pq_node node = {.name = mem_strdup(f->name),
+    struct pq_node node = {.name = f->name,
                            .field_id = f->id,
                            .required = f->required,
                            .precision = (uint8_t)f->precision,
                            .scale = (uint8_t)f->scale};
     uint32_t at = s->n_nodes++;
-    s->nodes = mem_regrow(s->nodes, s->n_nodes, sizeof *s->nodes);
+    if (at % NODES_MORE == 0)
+        s->nodes = mem_regrow(s->nodes, at + NODES_MORE, sizeof *s->nodes);
     if (f->kind == TYPE_STRUCT)
         node.type = PQ_GROUP;
     else if (f->kind == TYPE_LIST)
@@ -133,11 +135,8 @@ struct pq_schema *encode_schema(const struct schema *schema)
 
 void encode_schema_free(struct pq_schema *s)
 {
-    if (!s)
-        return;
-    for (uint32_t i = 0; i < s->n_nodes; i++)
-        free(s->nodes[i].name);
-    free(s->nodes);
+    if (s)
+        free(s->nodes);
     free(s);
 }
 

@@ -27,7 +27,7 @@ struct encode_env {
 };
 
 /* The Parquet schema of an Iceberg schema: what it cannot hold (maps, uuids, times of others' making)
- * is left out, for a reader finds such columns null by their absence. Free with
+ * is left out, for a reader finds such columns null by their absence. Its names are those of `s`. Free with
  * encode_schema_free. */
 struct pq_schema *encode_schema(const struct schema *s);
 void encode_schema_free(struct pq_schema *s);
