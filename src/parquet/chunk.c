@@ -569,13 +569,15 @@ static int first_page(struct job *j, uint32_t entries)
     return put_first(j, entries, &body) < 0 ? -1 : 0;
 }
 
-static struct page_entry *add_page(struct chunk *c)
+static struct page_entry *add_page(struct pq_writer *w, struct chunk *c)
 {
-    if (c->n_pages == c->cap_pages) {
-        c->cap_pages = c->cap_pages ? c->cap_pages * 2 : 1;
-        c->pages = mem_regrow(c->pages, c->cap_pages, sizeof *c->pages);
+    if (w->n_pages == w->cap_pages) {
+        w->cap_pages += w->cap_pages / 2 + w->n_leaves;
+        w->pages = mem_regrow(w->pages, w->cap_pages, sizeof *w->pages);
     }
-    struct page_entry *p = &c->pages[c->n_pages++];
+    if (!c->n_pages++)
+        c->page = w->n_pages;
+    struct page_entry *p = &w->pages[w->n_pages++];
     *p = (struct page_entry){0};
     return p;
 }
@@ -604,7 +606,7 @@ static int end_page(struct job *j)
     int64_t offset = w->offset;
     if (!c->n_pages ? first_page(j, entries) : put_page(j, PAGE_DATA, entries, j->way, &w->s->page, j->head) < 0)
         return -1;
-    struct page_entry *p = add_page(c);
+    struct page_entry *p = add_page(w, c);
     p->offset = c->n_pages > 1 ? offset : c->data_offset;
     p->first_row = j->first_row;
     p->nulls = (int64_t)entries - values;

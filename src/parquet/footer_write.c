@@ -7,45 +7,45 @@
 
 /* ---- page index ---- */
 
-static void column_index(const struct chunk *c, struct thrift *t)
+static void column_index(const struct chunk *c, const struct page_entry *p, struct thrift *t)
 {
     thrift_list(t, 1, THRIFT_TRUE, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
-        thrift_item_bool(t, c->pages[i].empty);
+        thrift_item_bool(t, p[i].empty);
     thrift_list(t, 2, THRIFT_BINARY, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
-        thrift_item_bytes(t, c->pages[i].min, c->pages[i].min_n);
+        thrift_item_bytes(t, p[i].min, p[i].min_n);
     thrift_list(t, 3, THRIFT_BINARY, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
-        thrift_item_bytes(t, c->pages[i].max, c->pages[i].max_n);
+        thrift_item_bytes(t, p[i].max, p[i].max_n);
     thrift_i32(t, 4, c->ascending ? 1 : c->descending ? 2 : 0);
     thrift_list(t, 5, THRIFT_I64, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
-        thrift_item_i64(t, c->pages[i].nulls);
+        thrift_item_i64(t, p[i].nulls);
     buf_putc(t->out, 0);
 }
 
-static void offset_index(const struct chunk *c, struct thrift *t)
+static void offset_index(const struct chunk *c, const struct page_entry *p, struct thrift *t)
 {
     thrift_list(t, 1, THRIFT_STRUCT, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++) {
         thrift_item_open(t);
-        thrift_i64(t, 1, c->pages[i].offset);
-        thrift_i32(t, 2, c->pages[i].size);
-        thrift_i64(t, 3, c->pages[i].first_row);
+        thrift_i64(t, 1, p[i].offset);
+        thrift_i32(t, 2, p[i].size);
+        thrift_i64(t, 3, p[i].first_row);
         thrift_close(t);
     }
     buf_putc(t->out, 0);
 }
 
-typedef void index_fn(const struct chunk *c, struct thrift *t);
+typedef void index_fn(const struct chunk *c, const struct page_entry *p, struct thrift *t);
 
 static void put_index(struct pq_writer *w, const struct chunk *c, index_fn *fn, int64_t *at,
                       int32_t *n)
 {
     struct thrift t = {.out = w->out};
     size_t before = w->out->n;
-    fn(c, &t);
+    fn(c, w->pages + c->page, &t);
     *at = w->offset;
     *n = (int32_t)(w->out->n - before);
     w->offset += *n;

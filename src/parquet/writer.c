@@ -137,13 +137,6 @@ struct pq_writer *pq_writer_new(const struct pq_schema *schema, const struct pq_
     return w;
 }
 
-static void free_group(struct pq_writer *w, struct group *g)
-{
-    for (uint32_t i = 0; i < w->n_leaves; i++)
-        free(g->chunks[i].pages);
-    free(g->chunks);
-}
-
 /* ---- what is kept between row groups: many files may be open at once, few are written to ---- */
 
 struct pq_scratch *pq_scratch_new(void)
@@ -224,11 +217,13 @@ struct pq_hint *hint_of(struct pq_hints *h, int32_t field_id)
 static void drop_rows(struct pq_writer *w)
 {
     for (uint32_t i = 0; i < w->n_groups + w->in_group; i++)
-        free_group(w, &w->groups[i]);
+        free(w->groups[i].chunks);
     drop_schema(w);
     free(w->groups);
+    free(w->pages);
     w->groups = NULL;
-    w->n_groups = 0;
+    w->pages = NULL;
+    w->n_groups = w->n_pages = w->cap_pages = 0;
 }
 
 void pq_writer_free(struct pq_writer *w)
@@ -344,14 +339,9 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
 size_t pq_writer_bytes(const struct pq_writer *w)
 {
     size_t n = sizeof *w + w->n_stats * sizeof *w->stats + w->n_splits * sizeof *w->splits +
-               w->n_leaves * (sizeof *w->leaves + sizeof *w->stats) +
+               w->n_leaves * (sizeof *w->leaves + sizeof *w->stats) + w->cap_pages * sizeof *w->pages +
                w->schema.n_nodes * (sizeof *w->schema.nodes + 32);
-    for (uint32_t g = 0; g < w->n_groups; g++) {
-        n += sizeof *w->groups + w->n_leaves * sizeof(struct chunk);
-        for (uint32_t i = 0; i < w->n_leaves; i++)
-            n += w->groups[g].chunks[i].cap_pages * sizeof(struct page_entry);
-    }
-    return n;
+    return n + w->n_groups * (sizeof *w->groups + w->n_leaves * sizeof(struct chunk));
 }
 
 /* ---- columns that come later ---- */
@@ -368,14 +358,17 @@ static bool same_leaf(const struct leaf *a, const struct leaf *b)
  * rows that are written already, only those know. */
 static bool map_leaves(const struct pq_writer *from, const struct pq_writer *to, uint32_t *old)
 {
-    uint32_t found = 0;
+    uint32_t found = 0, next = 0; /* they are mostly in the same order */
     for (uint32_t i = 0; i < to->n_leaves; i++) {
         old[i] = UINT32_MAX;
-        for (uint32_t k = 0; k < from->n_leaves && old[i] == UINT32_MAX; k++)
+        for (uint32_t n = 0, k = next; n < from->n_leaves && old[i] == UINT32_MAX; n++, k++) {
+            k = k < from->n_leaves ? k : 0;
             if (same_leaf(&to->leaves[i], &from->leaves[k])) {
                 old[i] = k;
+                next = k + 1;
                 found++;
             }
+        }
     }
     for (uint32_t i = 0; i < to->n_leaves; i++)
         for (uint32_t k = 0; old[i] == UINT32_MAX && k < to->n_leaves; k++)

@@ -37,8 +37,7 @@ struct chunk {
     int32_t codec;
     int64_t dict_offset, data_offset, raw, packed, values, nulls;
     bool dictionary;
-    struct page_entry *pages;
-    uint32_t n_pages, cap_pages;
+    uint32_t page, n_pages; /* of the writer's, from which on */
     bool no_column_index; /* a page's bounds cannot be told */
     bool ascending, descending;
     bool has_min, has_max, min_exact, max_exact;
@@ -92,6 +91,8 @@ struct pq_writer {
     uint32_t n_leaves, leaf; /* the next to come */
     struct group *groups;
     uint32_t n_groups;
+    struct page_entry *pages; /* of all chunks */
+    uint32_t n_pages, cap_pages;
     bool in_group;
     struct buf *out;
     int64_t offset, rows;

@@ -192,6 +192,35 @@ static void test_stored(void **state)
     compress_zstd_free(other);
 }
 
+/* Matches are taken, and what is between them stays as it is; afterwards it gets smaller again. */
+static void test_bare(void **state)
+{
+    static uint8_t in[320000], back[sizeof in];
+    struct compress_zstd *z = compress_zstd_new(1);
+    struct compress_matches m = {0};
+    struct buf bare = {0}, packed = {0};
+    struct err e = {0};
+    (void)state;
+    seed = 11;
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = i % 32 < 24 || i < 32 ? (uint8_t) "0123456789abcdef"[below(16)] : in[i - 32];
+    for (int squeeze = 0; squeeze < 2; squeeze++) {
+        compress_matches_begin(&m);
+        compress_matches_add(&m, 32 + 24, 8, 32);
+        compress_matches_repeat(&m, 24, 8, 32, sizeof in / 32 - 2);
+        int rc = (squeeze ? compress_zstd_matched : compress_zstd_bare)(z, squeeze ? &packed : &bare, in, sizeof in, &m, &e);
+        assert_int_equal(rc, 0);
+    }
+    assert_in_range(bare.n, sizeof in / 32 * 24, sizeof in / 32 * 25);
+    assert_true(packed.n < sizeof in / 32 * 14);
+    assert_int_equal(compress_undo(COMPRESS_ZSTD, bare.p, bare.n, back, sizeof back, &e), 0);
+    assert_memory_equal(in, back, sizeof in);
+    buf_fini(&bare);
+    buf_fini(&packed);
+    compress_matches_fini(&m);
+    compress_zstd_free(z);
+}
+
 static void test_snappy(void **state)
 {
     /* 11 bytes: the literal "abc", then 8 from 3 back */
@@ -227,8 +256,8 @@ static void test_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zstd), cmocka_unit_test(test_matches), cmocka_unit_test(test_no_match), cmocka_unit_test(test_stored),
-        cmocka_unit_test(test_repeat),
+        cmocka_unit_test(test_zstd), cmocka_unit_test(test_matches), cmocka_unit_test(test_no_match),
+        cmocka_unit_test(test_stored), cmocka_unit_test(test_bare), cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_snappy), cmocka_unit_test(test_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
