@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "parquet/parquet.h"
+#include "parquet/writer_int.h"
 
 static uint64_t seed = 1;
 
@@ -401,11 +402,11 @@ static int64_t tenths_of_a_byte(const char *format, bool words)
     return st.column_bytes * 10 / 20000;
 }
 
-/* Writes a column of random ids; for how many chunks the way that was chosen stands. */
-static int chunks_of_the_way(struct pq_scratch *kept, const char *called, bool alike)
+/* Writes a column of random ids or times; for how many chunks the way that was chosen stands. */
+static int chunks_of_the_way(struct pq_scratch *kept, const char *called, bool times, enum way way)
 {
     char name[8];
-    struct pq_node node = {name, 1, PQ_STRING, false, 0, 0, 0};
+    struct pq_node node = {name, 1, times ? PQ_INT64 : PQ_STRING, false, 0, 0, 0};
     struct pq_schema one = {&node, 1, 1};
     struct pq_hints h = {0};
     struct pq_options o = {.zstd_level = 1, .hints = &h};
@@ -413,12 +414,15 @@ static int chunks_of_the_way(struct pq_scratch *kept, const char *called, bool a
     struct err e = {0};
     struct column c;
     snprintf(name, sizeof name, "%s", called);
-    column_init(&c, COL_BYTES, 1, 0);
-    for (int i = 0; i < 1000; i++) {
+    column_init(&c, times ? COL_LONG : COL_BYTES, 1, 0);
+    for (int i = 0; i < 2000; i++) {
         char text[64];
         int n = snprintf(text, sizeof text, "%08x-%04x-%04x-%08x%08x", rnd(UINT32_MAX), rnd(65536), rnd(65536),
                          rnd(UINT32_MAX), rnd(UINT32_MAX));
-        column_text(&c, text, (size_t)n);
+        if (times) /* about one after the other: three bytes are any, mostly */
+            column_number(&c, INT64_C(1700000000000000) + ((int64_t)i << 20) + rnd(1u << 21));
+        else
+            column_text(&c, text, (size_t)n);
         column_level(&c, 1, 0);
     }
     struct pq_writer *w = pq_writer_new(&one, &o, &out, NULL);
@@ -427,7 +431,7 @@ static int chunks_of_the_way(struct pq_scratch *kept, const char *called, bool a
     assert_int_equal(pq_writer_column(w, &p, 1, &e), 0);
     assert_int_equal(pq_writer_group_end(w, &e), 0);
     assert_int_equal(h.n, 1);
-    assert_int_equal(h.each[0].alike, alike);
+    assert_int_equal(h.each[0].way, way);
     int chunks = h.each[0].compared;
     pq_writer_free(w);
     pq_hints_fini(&h);
@@ -441,9 +445,11 @@ static void test_way_taken_over(void **state)
 {
     struct pq_scratch *kept = pq_scratch_new();
     (void)state;
-    assert_int_equal(chunks_of_the_way(kept, "id", true), 100);
-    assert_in_range(chunks_of_the_way(kept, "id", true), 1, 30);
-    assert_int_equal(chunks_of_the_way(kept, "other", true), 100);
+    assert_int_equal(chunks_of_the_way(kept, "id", false, WAY_ALIKE), 100);
+    assert_in_range(chunks_of_the_way(kept, "id", false, WAY_ALIKE), 1, 30);
+    assert_int_equal(chunks_of_the_way(kept, "other", false, WAY_ALIKE), 100);
+    assert_int_equal(chunks_of_the_way(kept, "time", true, WAY_BARE), 100);
+    assert_in_range(chunks_of_the_way(kept, "time", true, WAY_BARE), 1, 30);
     pq_scratch_free(kept);
 }
 
