@@ -332,16 +332,37 @@ static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n
 
 /* ---- the record */
 
+/* What is looked up by it is in no cache, and not even its page's place is known: it is fetched a record before. */
+static void ahead(struct shredder *s, const uint8_t *p, size_t n)
+{
+    struct ahead *a = &s->ahead[s->turn ^= 1];
+    const uint8_t *at = p + s->id_offset;
+    a->at = NULL;
+    if (n < s->id_offset + 38 || at[-1] != '"' || at[36] != '"' || !bytes_uuid(at, a->key.id))
+        return;
+    a->at = at;
+    dedup_key_canonical(&a->key);
+    dedup_prefetch(s->env.dedup, &a->key);
+}
+
 static inline const uint8_t *envelope_uuid(struct fast *f, const uint8_t *p)
 {
     struct fast_event *out = f->out;
+    struct shredder *s = f->s;
+    const struct ahead *a = &s->ahead[s->turn ^ 1];
     if (out->uuid.p)
         return NULL;
+    if (__builtin_expect(a->at == p + 1, 1)) {
+        out->uuid = (struct str){(const char *)p + 1, 36};
+        out->key = a->key;
+        return p + 38;
+    }
+    s->id_offset = (size_t)(p + 1 - s->p);
     if (__builtin_expect(*p != '"' || p[37] != '"' || !bytes_uuid(p + 1, out->key.id), 0))
         return fast_uuid(f, p);
     out->uuid = (struct str){(const char *)p + 1, 36};
     dedup_key_canonical(&out->key);
-    dedup_prefetch(f->s->env.dedup, &out->key);
+    dedup_prefetch(s->env.dedup, &out->key);
     return p + 38;
 }
 
@@ -502,4 +523,4 @@ static uint64_t hash(const uint8_t *p, size_t n)
     return XXH3_64bits(p, n);
 }
 
-const struct fast_level FAST_LEVEL = {FAST_LEVEL_NAME, event, hash};
+const struct fast_level FAST_LEVEL = {FAST_LEVEL_NAME, event, ahead, hash};

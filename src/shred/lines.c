@@ -152,12 +152,19 @@ static const uint32_t *in_order(struct shredder *s, struct shred_line *lines, ui
 }
 
 /* What the i-th in order is soon followed by. */
-static void look_ahead(const struct shred_line *lines, const uint32_t *order, uint32_t i, uint32_t n)
+static void look_ahead(struct shredder *s, const struct shred_line *lines, const uint32_t *order, uint32_t i, uint32_t n)
 {
+    const struct shred_line *next = &lines[order[i + 1 < n ? i + 1 : i]];
     if (i + 2 * AHEAD < n)
         __builtin_prefetch(&lines[order[i + 2 * AHEAD]]);
     if (i + AHEAD < n)
         prefetch(&lines[order[i + AHEAD]]);
+    s->fast->ahead(s, next->payload, i + 1 < n ? next->n : 0);
+}
+
+static void look_no_more(struct shredder *s)
+{
+    s->ahead[0].at = s->ahead[1].at = NULL;
 }
 
 void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
@@ -168,12 +175,13 @@ void shredder_lines(struct shredder *s, struct shred_line *lines, uint32_t n,
     const uint32_t *order = in_order(s, lines, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct shred_line *line = &lines[order[i]];
-        look_ahead(lines, order, i, n);
+        look_ahead(s, lines, order, i, n);
         r.payload = line->payload;
         r.n = line->n;
         r.seq = line->seq;
         shredder_record(s, &r, epoch, check_positions, now_us);
     }
+    look_no_more(s);
 }
 
 void shredder_records(struct shredder *s, const struct record *each, struct shred_line *lines, uint32_t n,
@@ -183,7 +191,8 @@ void shredder_records(struct shredder *s, const struct record *each, struct shre
         lines[i] = (struct shred_line){.payload = each[i].payload, .n = (uint32_t)each[i].n};
     const uint32_t *order = in_order(s, lines, n);
     for (uint32_t i = 0; i < n; i++) {
-        look_ahead(lines, order, i, n);
+        look_ahead(s, lines, order, i, n);
         shredder_record(s, &each[order[i]], epoch, check_positions, now_us);
     }
+    look_no_more(s);
 }

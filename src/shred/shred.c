@@ -680,6 +680,7 @@ struct shredder *shredder_new(const struct shred_env *env)
     s->shapes_most = SHAPES_MAX;
     s->env = *env;
     s->fast = fast_choose(env->fast_level);
+    s->id_offset = sizeof "{\"event_uuid\":\"" - 1;
     for (uint8_t i = 0; i < 3; i++)
         s->envelope[i] = bare_node((uint8_t)(FAST_ENVELOPE + i));
     s->no_place = bare_node(FAST_OTHER);

@@ -115,9 +115,14 @@ struct place_in { /* the instance that a value stands in */
 #define PATH_MAX_STEPS 260 /* walk.c goes no deeper than 256 */
 
 struct fast_event;
+struct ahead { /* the id of the record that comes next, where it was found at a guess; at: its text, NULL if it was not */
+    const uint8_t *at;
+    struct dedup_key key;
+};
 struct fast_level { /* the fast path as built for one kind of processor: fast_body.h */
     const char *name;
     bool (*event)(struct shredder *s, const uint8_t *p, size_t n, struct fast_event *out);
+    void (*ahead)(struct shredder *s, const uint8_t *p, size_t n); /* the next record: see lines.c */
     uint64_t (*hash)(const uint8_t *p, size_t n); /* XXH3_64bits */
 };
 
@@ -149,6 +154,9 @@ struct shredder {
     bool again;     /* a key came twice: mark and walk once more */
     bool last_wins; /* the tape is marked */
     bool reread;    /* see shredder_reread */
+    struct ahead ahead[2]; /* of the record in hand and the next one, `turn`: none beyond shredder_lines, whose text they are of */
+    unsigned turn;
+    size_t id_offset; /* in the last record */
     /* For the fast path: the event's own three keys, the way to the first one, a place without members,
      * and the two nodes that stand for no place. */
     struct lnode *envelope[3], *no_place, *skipped, *close;

@@ -435,12 +435,41 @@ static void test_the_order_within_a_name(void **state)
     buf_fini(&line);
 }
 
+/* Ids are looked for a record ahead: what was found goes with the text that it was found in, whose memory others come to. */
+static void test_other_ids_in_the_same_memory(void **state)
+{
+    (void)state;
+    char memory[BATCH][192] = {{0}};
+    struct side s;
+    struct batch batch = {0};
+    unsigned id = 0;
+    side_init(&s, 0);
+    for (unsigned round = 0; round < 50; round++) {
+        batch.n = 0;
+        for (unsigned i = 0; i <= round % 3; i++, id++) {
+            int n = snprintf(memory[i], 128, "{\"event_uuid\":\"0123abcd-0123-4000-8000-%012u\",\"event_name\":\"t\",\"created_at\":1700000000}", id);
+            batch.lines[batch.n++] = (struct shred_line){(uint8_t *)memory[i], (uint32_t)n, 0, seq_of(5)};
+        }
+        feed(&s, &batch);
+        for (unsigned i = 0; i < batch.n; i++, id++) { /* one by one, where they stood */
+            snprintf(memory[i], 128, "{\"event_uuid\":\"0123abcd-0123-4000-8000-%012u\",\"event_name\":\"t\",\"created_at\":1700000000}", id);
+            struct record r = {.payload = (uint8_t *)memory[i], .n = batch.lines[i].n, .seq = seq_of(5), .arrived_us = 1000000};
+            shredder_record(s.shredder, &r, 1, true, 2000000);
+        }
+    }
+    assert_int_equal(shredder_counts(s.shredder)->rows, id);
+    assert_int_equal(shredder_counts(s.shredder)->duplicates, 0);
+    free_list(shredder_cut(s.shredder));
+    side_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_name),
                                        cmocka_unit_test(test_many_names),
                                        cmocka_unit_test(test_wide_objects),
                                        cmocka_unit_test(test_each_form_of_time_and_id),
-                                       cmocka_unit_test(test_the_order_within_a_name)};
+                                       cmocka_unit_test(test_the_order_within_a_name),
+                                       cmocka_unit_test(test_other_ids_in_the_same_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
