@@ -276,18 +276,35 @@ static bool bound_bytes(const struct leaf *l, const struct range *r, bool greate
     return *exact || !greatest || cut > 0;
 }
 
+#define BOUND_ROOM (STAT_BYTES_MAX + 8)
+
+static void put_bounds(struct pq_writer *w, struct bounds *b, const uint8_t *min, const uint8_t *max)
+{
+    size_t n = (size_t)b->min_n + b->max_n, at = w->bounds.n;
+    invariant(at + n <= UINT32_MAX);
+    buf_put(&w->bounds, min, b->min_n);
+    buf_put(&w->bounds, max, b->max_n);
+    if (n && at >= n && memcmp(w->bounds.p + at - n, w->bounds.p + at, n) == 0) {
+        w->bounds.n = at; /* a chunk of one page has the bounds of that */
+        at -= n;
+    }
+    b->at = (uint32_t)at;
+}
+
 static void page_bounds(struct job *j, struct page_entry *p, const struct range *r, uint32_t values)
 {
     struct chunk *c = j->c;
+    uint8_t min[BOUND_ROOM], max[BOUND_ROOM];
     bool exact;
     p->empty = values == 0;
     if (p->empty)
         return;
-    if (!r->any || !bound_bytes(j->l, r, false, p->min, &p->min_n, &exact) ||
-        !bound_bytes(j->l, r, true, p->max, &p->max_n, &exact)) {
+    if (!r->any || !bound_bytes(j->l, r, false, min, &p->bounds.min_n, &exact) ||
+        !bound_bytes(j->l, r, true, max, &p->bounds.max_n, &exact)) {
         c->no_column_index = true;
         return;
     }
+    put_bounds(j->w, &p->bounds, min, max);
     if (j->last.any) {
         int least = range_compare(r, &j->last, j->l->type, false);
         int most = range_compare(r, &j->last, j->l->type, true);
@@ -300,10 +317,13 @@ static void page_bounds(struct job *j, struct page_entry *p, const struct range 
 static void chunk_bounds(struct job *j)
 {
     struct chunk *c = j->c;
+    struct bounds *b = &c->bounds;
+    uint8_t min[BOUND_ROOM], max[BOUND_ROOM];
     if (!j->range.any)
         return;
-    c->has_min = bound_bytes(j->l, &j->range, false, c->min, &c->min_n, &c->min_exact);
-    c->has_max = bound_bytes(j->l, &j->range, true, c->max, &c->max_n, &c->max_exact);
+    c->has_min = bound_bytes(j->l, &j->range, false, min, &b->min_n, &c->min_exact);
+    c->has_max = bound_bytes(j->l, &j->range, true, max, &b->max_n, &c->max_exact);
+    put_bounds(j->w, b, min, max);
 }
 
 /* The file's range takes the chunk's in; its texts are copied, as the pieces go. */
@@ -313,9 +333,11 @@ static void keep_range(struct leaf *l, const struct range *r)
     range_merge(&l->file, r, l->type);
     for (int i = 0; i < 2 && l->type == COL_BYTES && l->file.any; i++) {
         size_t n = texts[i]->n < KEPT_TEXT_MAX ? texts[i]->n : KEPT_TEXT_MAX;
-        if (n && texts[i]->p != (const char *)l->kept[i])
-            memcpy(l->kept[i], texts[i]->p, n);
-        *texts[i] = (struct str){(const char *)l->kept[i], n};
+        if (!l->kept[i] || texts[i]->p != l->kept[i]) {
+            l->kept[i] = mem_regrow(l->kept[i], n + 1, 1);
+            memcpy(l->kept[i], texts[i]->p ? texts[i]->p : "", n);
+        }
+        *texts[i] = (struct str){l->kept[i], n};
     }
 }
 

@@ -7,17 +7,19 @@
 
 /* ---- page index ---- */
 
-static void column_index(const struct chunk *c, const struct page_entry *p, struct thrift *t)
+static void column_index(const struct pq_writer *w, const struct chunk *c, struct thrift *t)
 {
+    const struct page_entry *p = w->pages + c->page;
+    const uint8_t *bounds = w->bounds.p;
     thrift_list(t, 1, THRIFT_TRUE, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
         thrift_item_bool(t, p[i].empty);
     thrift_list(t, 2, THRIFT_BINARY, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
-        thrift_item_bytes(t, p[i].min, p[i].min_n);
+        thrift_item_bytes(t, bounds + p[i].bounds.at, p[i].bounds.min_n);
     thrift_list(t, 3, THRIFT_BINARY, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
-        thrift_item_bytes(t, p[i].max, p[i].max_n);
+        thrift_item_bytes(t, bounds + p[i].bounds.at + p[i].bounds.min_n, p[i].bounds.max_n);
     thrift_i32(t, 4, c->ascending ? 1 : c->descending ? 2 : 0);
     thrift_list(t, 5, THRIFT_I64, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++)
@@ -25,8 +27,9 @@ static void column_index(const struct chunk *c, const struct page_entry *p, stru
     buf_putc(t->out, 0);
 }
 
-static void offset_index(const struct chunk *c, const struct page_entry *p, struct thrift *t)
+static void offset_index(const struct pq_writer *w, const struct chunk *c, struct thrift *t)
 {
+    const struct page_entry *p = w->pages + c->page;
     thrift_list(t, 1, THRIFT_STRUCT, c->n_pages);
     for (uint32_t i = 0; i < c->n_pages; i++) {
         thrift_item_open(t);
@@ -38,14 +41,14 @@ static void offset_index(const struct chunk *c, const struct page_entry *p, stru
     buf_putc(t->out, 0);
 }
 
-typedef void index_fn(const struct chunk *c, const struct page_entry *p, struct thrift *t);
+typedef void index_fn(const struct pq_writer *w, const struct chunk *c, struct thrift *t);
 
 static void put_index(struct pq_writer *w, const struct chunk *c, index_fn *fn, int64_t *at,
                       int32_t *n)
 {
     struct thrift t = {.out = w->out};
     size_t before = w->out->n;
-    fn(c, w->pages + c->page, &t);
+    fn(w, c, &t);
     *at = w->offset;
     *n = (int32_t)(w->out->n - before);
     w->offset += *n;
@@ -169,14 +172,15 @@ static void put_path(struct thrift *t, const struct leaf *l)
         thrift_item_bytes(t, p, strlen(p));
 }
 
-static void put_statistics(struct thrift *t, const struct chunk *c)
+static void put_statistics(struct thrift *t, const struct pq_writer *w, const struct chunk *c)
 {
+    const uint8_t *bounds = w->bounds.p + c->bounds.at;
     thrift_open(t, 12);
     thrift_i64(t, 3, c->nulls);
     if (c->has_max)
-        thrift_bytes(t, 5, c->max, c->max_n);
+        thrift_bytes(t, 5, bounds + c->bounds.min_n, c->bounds.max_n);
     if (c->has_min)
-        thrift_bytes(t, 6, c->min, c->min_n);
+        thrift_bytes(t, 6, bounds, c->bounds.min_n);
     if (c->has_max)
         thrift_bool(t, 7, c->max_exact);
     if (c->has_min)
@@ -194,7 +198,7 @@ static void put_encoding_stats(struct thrift *t, enum footer_page page, int32_t 
     thrift_close(t);
 }
 
-static void put_meta(struct thrift *t, const struct leaf *l, const struct chunk *c)
+static void put_meta(struct thrift *t, const struct pq_writer *w, const struct leaf *l, const struct chunk *c)
 {
     thrift_open(t, 3);
     thrift_i32(t, 1, (int32_t)l->physical);
@@ -211,7 +215,7 @@ static void put_meta(struct thrift *t, const struct leaf *l, const struct chunk 
     thrift_i64(t, 9, c->data_offset);
     if (c->dictionary)
         thrift_i64(t, 11, c->dict_offset);
-    put_statistics(t, c);
+    put_statistics(t, w, c);
     thrift_list(t, 13, THRIFT_STRUCT, c->dictionary ? 2 : 1);
     if (c->dictionary)
         put_encoding_stats(t, PAGE_DICTIONARY, ENCODING_PLAIN, 1);
@@ -220,11 +224,11 @@ static void put_meta(struct thrift *t, const struct leaf *l, const struct chunk 
     thrift_close(t);
 }
 
-static void put_chunk(struct thrift *t, const struct leaf *l, const struct chunk *c)
+static void put_chunk(struct thrift *t, const struct pq_writer *w, const struct leaf *l, const struct chunk *c)
 {
     thrift_item_open(t);
     thrift_i64(t, 2, 0); /* file_offset: given up by the format, must be there */
-    put_meta(t, l, c);
+    put_meta(t, w, l, c);
     thrift_i64(t, 4, c->offset_index);
     thrift_i32(t, 5, c->offset_index_n);
     if (!c->no_column_index) {
@@ -242,7 +246,7 @@ static void put_groups(const struct pq_writer *w, struct thrift *t)
         thrift_item_open(t);
         thrift_list(t, 1, THRIFT_STRUCT, w->n_leaves);
         for (uint32_t k = 0; k < w->n_leaves; k++)
-            put_chunk(t, &w->leaves[k], &g->chunks[k]);
+            put_chunk(t, w, &w->leaves[k], &g->chunks[k]);
         thrift_i64(t, 2, g->raw);
         thrift_i64(t, 3, g->rows);
         thrift_i64(t, 5, g->offset);

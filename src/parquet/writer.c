@@ -101,6 +101,10 @@ static void copy_schema(struct pq_writer *w, const struct pq_schema *schema)
 
 static void drop_schema(struct pq_writer *w)
 {
+    for (uint32_t i = 0; i < w->n_leaves; i++) {
+        free(w->leaves[i].kept[0]);
+        free(w->leaves[i].kept[1]);
+    }
     free(w->schema.nodes);
     free(w->leaves);
     buf_fini(&w->names);
@@ -108,16 +112,6 @@ static void drop_schema(struct pq_writer *w)
     w->schema = (struct pq_schema){0};
     w->leaves = NULL;
     w->n_leaves = 0;
-}
-
-static struct pq_leaf_stats *stats_new(const struct pq_writer *w)
-{
-    struct pq_leaf_stats *stats = mem_array(w->n_leaves + 1u, sizeof *stats);
-    for (uint32_t i = 0; i < w->n_leaves; i++) {
-        stats[i].field_id = w->leaves[i].node->field_id;
-        stats[i].nans = w->leaves[i].type == COL_DOUBLE ? 0 : -1;
-    }
-    return stats;
 }
 
 struct pq_writer *pq_writer_new(const struct pq_schema *schema, const struct pq_options *options,
@@ -131,7 +125,6 @@ struct pq_writer *pq_writer_new(const struct pq_schema *schema, const struct pq_
     copy_schema(w, schema);
     w->out = out;
     w->cost = cost ? cost : &w->own_cost;
-    w->stats = stats_new(w);
     buf_put(out, "PAR1", 4);
     w->offset = 4;
     return w;
@@ -221,6 +214,7 @@ static void drop_rows(struct pq_writer *w)
     drop_schema(w);
     free(w->groups);
     free(w->pages);
+    buf_fini(&w->bounds);
     w->groups = NULL;
     w->pages = NULL;
     w->n_groups = w->n_pages = w->cap_pages = 0;
@@ -297,20 +291,24 @@ static int check_pieces(const struct leaf *l, const struct pq_piece *pieces, siz
     return 0;
 }
 
+static void count_chunk(struct group *g, struct leaf *l, const struct chunk *c)
+{
+    g->raw += c->raw;
+    g->packed += c->packed;
+    l->column_bytes += c->packed;
+    l->values += c->values;
+    l->nulls += c->nulls;
+}
+
 int pq_writer_column(struct pq_writer *w, const struct pq_piece *pieces, size_t n, struct err *e)
 {
     invariant(w->in_group && w->leaf < w->n_leaves);
     struct group *g = &w->groups[w->n_groups];
     struct leaf *l = &w->leaves[w->leaf];
-    struct chunk *c = &g->chunks[w->leaf];
-    struct pq_leaf_stats *st = &w->stats[w->leaf++];
+    struct chunk *c = &g->chunks[w->leaf++];
     if (check_pieces(l, pieces, n, g->rows, e) || chunk_write(w, l, c, pieces, n, e))
         return -1;
-    g->raw += c->raw;
-    g->packed += c->packed;
-    st->column_bytes += c->packed;
-    st->values += c->values;
-    st->nulls += c->nulls;
+    count_chunk(g, l, c);
     return 0;
 }
 
@@ -339,8 +337,8 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
 size_t pq_writer_bytes(const struct pq_writer *w)
 {
     size_t n = sizeof *w + w->n_stats * sizeof *w->stats + w->n_splits * sizeof *w->splits +
-               w->n_leaves * (sizeof *w->leaves + sizeof *w->stats) + w->cap_pages * sizeof *w->pages +
-               w->schema.n_nodes * (sizeof *w->schema.nodes + 32);
+               w->n_leaves * (sizeof *w->leaves + 2 * 32) + w->cap_pages * sizeof *w->pages + w->bounds.cap +
+               w->schema.n_nodes * sizeof *w->schema.nodes + w->names.cap + w->paths.cap;
     return n + w->n_groups * (sizeof *w->groups + w->n_leaves * sizeof(struct chunk));
 }
 
@@ -377,13 +375,15 @@ static bool map_leaves(const struct pq_writer *from, const struct pq_writer *to,
     return found == from->n_leaves;
 }
 
-static void move_leaf(struct leaf *to, const struct leaf *from)
+static void move_leaf(struct leaf *to, struct leaf *from)
 {
     to->file = from->file;
-    memcpy(to->kept, from->kept, sizeof to->kept);
-    if (to->type == COL_BYTES && to->file.any) {
-        to->file.min_text.p = (const char *)to->kept[0];
-        to->file.max_text.p = (const char *)to->kept[1];
+    to->column_bytes = from->column_bytes;
+    to->values = from->values;
+    to->nulls = from->nulls;
+    for (int i = 0; i < 2; i++) {
+        to->kept[i] = from->kept[i];
+        from->kept[i] = NULL;
     }
 }
 
@@ -394,11 +394,7 @@ static int fill_chunk(struct pq_writer *w, struct group *g, uint32_t leaf, struc
     struct chunk *c = &g->chunks[leaf];
     if (chunk_write(w, &w->leaves[leaf], c, &nulls, 1, e))
         return -1;
-    g->raw += c->raw;
-    g->packed += c->packed;
-    w->stats[leaf].column_bytes += c->packed;
-    w->stats[leaf].values += c->values;
-    w->stats[leaf].nulls += c->nulls;
+    count_chunk(g, &w->leaves[leaf], c);
     return 0;
 }
 
@@ -414,12 +410,9 @@ int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct
         free(old);
         return 0;
     }
-    now.stats = stats_new(&now);
     for (uint32_t i = 0; i < now.n_leaves; i++)
-        if (old[i] != UINT32_MAX) {
-            now.stats[i] = w->stats[old[i]];
+        if (old[i] != UINT32_MAX)
             move_leaf(&now.leaves[i], &w->leaves[old[i]]);
-        }
     for (uint32_t g = 0; g < w->n_groups; g++) {
         struct chunk *chunks = mem_array(now.n_leaves + 1u, sizeof *chunks);
         for (uint32_t i = 0; i < now.n_leaves; i++)
@@ -429,13 +422,11 @@ int pq_writer_extend(struct pq_writer *w, const struct pq_schema *schema, struct
         w->groups[g].chunks = chunks;
     }
     drop_schema(w);
-    free(w->stats);
     w->schema = now.schema;
     w->names = now.names;
     w->paths = now.paths;
     w->leaves = now.leaves;
     w->n_leaves = now.n_leaves;
-    w->stats = now.stats;
     scratch_begin(w, NULL);
     for (uint32_t i = 0; i < w->n_leaves && rc == 1; i++)
         for (uint32_t g = 0; old[i] == UINT32_MAX && g < w->n_groups && rc == 1; g++)
@@ -495,8 +486,11 @@ static bool text_bounds(const struct leaf *l, struct pq_leaf_stats *st)
 
 static void leaf_stats(const struct leaf *l, struct pq_leaf_stats *st)
 {
-    if (l->type == COL_DOUBLE)
-        st->nans = l->file.nans;
+    *st = (struct pq_leaf_stats){.field_id = l->node->field_id,
+                                 .column_bytes = l->column_bytes,
+                                 .values = l->values,
+                                 .nulls = l->nulls,
+                                 .nans = l->type == COL_DOUBLE ? l->file.nans : -1};
     st->has_bounds = l->file.any && !l->max_rep;
     if (!st->has_bounds)
         return;
@@ -514,6 +508,7 @@ int pq_writer_finish(struct pq_writer *w, struct err *e)
     w->splits = mem_array(w->n_groups + 1u, sizeof *w->splits);
     for (uint32_t i = 0; i < w->n_groups; i++)
         w->splits[i] = w->groups[i].offset;
+    w->stats = mem_array(w->n_leaves + 1u, sizeof *w->stats);
     for (uint32_t i = 0; i < w->n_leaves; i++)
         leaf_stats(&w->leaves[i], &w->stats[i]);
     if (footer_write(w, e))

@@ -22,15 +22,21 @@ struct leaf {
     uint32_t path_n;
     uint64_t path_hash;
     struct range file; /* its texts lie in `kept` */
-    uint8_t kept[2][KEPT_TEXT_MAX];
+    char *kept[2];
+    int64_t column_bytes, values, nulls; /* of all row groups */
+};
+
+/* Files with thousands of columns wait for their commit: of bounds there is what is needed. */
+struct bounds {
+    uint32_t at; /* in the writer's bytes of them: the least, then the greatest */
+    uint8_t min_n, max_n;
 };
 
 struct page_entry { /* of the page index */
     int64_t offset, first_row, nulls;
     int32_t size;
+    struct bounds bounds;
     bool empty; /* no value in it */
-    uint8_t min_n, max_n;
-    uint8_t min[STAT_BYTES_MAX + 8], max[STAT_BYTES_MAX + 8];
 };
 
 struct chunk {
@@ -41,8 +47,7 @@ struct chunk {
     bool no_column_index; /* a page's bounds cannot be told */
     bool ascending, descending;
     bool has_min, has_max, min_exact, max_exact;
-    uint8_t min_n, max_n;
-    uint8_t min[STAT_BYTES_MAX + 8], max[STAT_BYTES_MAX + 8];
+    struct bounds bounds;
     int64_t column_index, offset_index;
     int32_t column_index_n, offset_index_n;
 };
@@ -93,6 +98,7 @@ struct pq_writer {
     uint32_t n_groups;
     struct page_entry *pages; /* of all chunks */
     uint32_t n_pages, cap_pages;
+    struct buf bounds; /* of pages and chunks */
     bool in_group;
     struct buf *out;
     int64_t offset, rows;

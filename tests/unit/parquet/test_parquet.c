@@ -681,11 +681,46 @@ static void test_describe(void **state)
     buf_fini(&text);
 }
 
+/* Files wait for their commit, thousands of columns of many tables at a time: what a column takes meanwhile is little. */
+static void test_a_waiting_file_is_small(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 2000 };
+    static char name[COLUMNS][16];
+    struct pq_node wide[COLUMNS];
+    struct pq_options o = {.zstd_level = 1};
+    struct buf out = {0};
+    struct err e = {0};
+    for (int i = 0; i < COLUMNS; i++) {
+        snprintf(name[i], sizeof name[i], "column_%d", i);
+        wide[i] = (struct pq_node){.name = name[i], .field_id = i + 1, .type = i % 2 ? PQ_STRING : PQ_INT64};
+    }
+    struct pq_writer *w = pq_writer_new(&(struct pq_schema){wide, COLUMNS, COLUMNS}, &o, &out, NULL);
+    pq_writer_group_begin(w, 1);
+    for (uint32_t i = 0; i < COLUMNS; i++) {
+        struct column c;
+        column_init(&c, i % 2 ? COL_BYTES : COL_LONG, 1, 0);
+        column_level(&c, 1, 0);
+        if (i % 2)
+            column_text(&c, "of some length", 14);
+        else
+            column_number(&c, i);
+        const struct pq_piece piece = {.kind = PQ_PIECE_COLUMN, .col = &c};
+        assert_int_equal(pq_writer_column(w, &piece, 1, &e), 0);
+        column_fini(&c);
+    }
+    assert_int_equal(pq_writer_group_end(w, &e), 0);
+    if (pq_writer_bytes(w) > COLUMNS * 600)
+        fail_msg("%zu bytes a column", pq_writer_bytes(w) / COLUMNS);
+    pq_writer_free(w);
+    buf_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_dictionary_of_texts), cmocka_unit_test(test_way_taken_over), cmocka_unit_test(test_ways_of_compression),
-        cmocka_unit_test(test_text_bounds),
+        cmocka_unit_test(test_text_bounds), cmocka_unit_test(test_a_waiting_file_is_small),
         cmocka_unit_test(test_number_bounds), cmocka_unit_test(test_refuses_wrong_pieces),
         cmocka_unit_test(test_broken_files),  cmocka_unit_test(test_describe),
     };
