@@ -13,6 +13,7 @@
 #include "pipeline/run_int.h"
 
 #define TICK_MS 20
+#define CALM_MS 200 /* nothing is to be looked after but the time */
 #define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: encode */
 #define OPEN_PERCENT 60       /* of the same, in rows that no cut has detached: cut */
 #define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
@@ -752,11 +753,24 @@ static void tick(struct run *r)
     progress_line(r, false);
 }
 
+/* How long until the next look, should no message come. A stream is waited for most of the time, and each look finds its
+ * tables gone from the caches. */
+static int64_t wait_ms(struct run *r)
+{
+    bool calm = r->config->stream && !r->config->feed && !r->draining && !restart_waits(r) && !r->unsettled && !r->children_due &&
+                !r->shard_ending && !r->tip_since_ms && (r->gather_until_ms || !r->n_deferred) &&
+                r->config->commit_interval_ms >= CALM_MS * 50;
+    if (!calm)
+        return TICK_MS;
+    int64_t left = r->gather_until_ms ? r->gather_until_ms - clock_boot_ms(r->clock) : CALM_MS;
+    return left < 1 ? 1 : left < CALM_MS ? left : CALM_MS;
+}
+
 static void loop(struct run *r)
 {
     struct msg *m;
     while (!r->failed && !drained(r)) {
-        m = queue_pop_wait(r->inbox, TICK_MS);
+        m = queue_pop_wait(r->inbox, wait_ms(r));
         for (int i = 0; m && i < 1000; i++) {
             on_message(r, m);
             m = i < 999 ? queue_pop_wait(r->inbox, 0) : NULL;

@@ -96,21 +96,40 @@ static bool is(struct str s, const char *name)
     return str_eq(s, str_of(name));
 }
 
-/* Microseconds of a number of seconds; exact for plain decimals, by strtod with an exponent. */
+/* As many digits as fit, onto *v; what is after them. */
+static const char *digits(const char *p, const char *end, uint64_t *v)
+{
+    for (; p < end && (uint8_t)(*p - '0') <= 9 && *v < UINT64_MAX / 100; p++)
+        *v = *v * 10 + (uint64_t)(*p - '0');
+    return p;
+}
+
+/* Microseconds of a number of seconds at p, as AWS writes it: 1795489311.452 or 1.795489311452E9. What is after it; NULL
+ * where it is another number, or none. */
+static const char *plain_micros(const char *p, const char *end, int64_t *us)
+{
+    static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+    uint64_t v = 0, power = 0;
+    const char *q = digits(p, end, &v), *point = q;
+    if (q == p)
+        return NULL;
+    if (q < end && *q == '.')
+        q = digits(point = q + 1, end, &v);
+    uint64_t places = (uint64_t)(q - point);
+    if (q < end && (*q == 'E' || *q == 'e'))
+        q = digits(q + 1, end, &power);
+    if (q == end || (*q != ',' && *q != '}') || power > 9 || places > 15)
+        return NULL;
+    power += 6;
+    if (power >= places && (power - places > 9 || v > INT64_MAX / tens[power - places]))
+        return NULL;
+    *us = (int64_t)(power >= places ? v * tens[power - places] : v / tens[places - power]);
+    return q;
+}
+
+/* The same of any number. */
 static int64_t micros(struct str s)
 {
-    int64_t whole = 0, frac = 0, scale = 1000000;
-    size_t i = 0;
-    for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9' && i < 12; i++)
-        whole = whole * 10 + (s.p[i] - '0');
-    if (i < s.n && s.p[i] == '.')
-        for (i++; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-            if (scale > 1) {
-                frac = frac * 10 + (s.p[i] - '0');
-                scale /= 10;
-            }
-    if (i == s.n)
-        return whole * 1000000 + frac * scale;
     char text[48];
     if (s.n >= sizeof text)
         return 0;
@@ -160,34 +179,86 @@ static bool data(struct scan *s, struct body_records *all, struct body_record *o
     return true;
 }
 
+enum member { OTHER, DATA, SEQUENCE, ARRIVED };
+
+/* Its key, as AWS writes it, and the colon. */
+static bool known(struct scan *s, const char *key, size_t n)
+{
+    if ((size_t)(s->end - s->p) <= n || memcmp(s->p, key, n) != 0)
+        return false;
+    s->p += n;
+    return true;
+}
+#define KNOWN(s, key) known(s, "\"" key "\":", sizeof key + 2)
+
+/* A member's key and colon, or the object's end: as key(). */
+static int member(struct scan *s, bool first, enum member *out)
+{
+    struct str k;
+    if (eat(s, '}'))
+        return 0;
+    if (!first && !eat(s, ','))
+        return -1;
+    *out = OTHER;
+    if (KNOWN(s, "PartitionKey"))
+        return 1;
+    if (KNOWN(s, "Data"))
+        *out = DATA;
+    else if (KNOWN(s, "SequenceNumber"))
+        *out = SEQUENCE;
+    else if (KNOWN(s, "ApproximateArrivalTimestamp"))
+        *out = ARRIVED;
+    if (*out)
+        return 1;
+    if (!string(s, &k) || !eat(s, ':'))
+        return -1;
+    *out = is(k, "Data") ? DATA : is(k, "SequenceNumber") ? SEQUENCE : is(k, "ApproximateArrivalTimestamp") ? ARRIVED : OTHER;
+    return 1;
+}
+
+static bool arrived(struct scan *s, int64_t *us)
+{
+    struct str v;
+    const char *after = plain_micros(s->p, s->end, us);
+    if (after) {
+        s->p = after;
+        return true;
+    }
+    if (!value(s, &v))
+        return false;
+    *us = micros(v);
+    return true;
+}
+
+static bool member_value(struct scan *s, enum member m, struct body_records *all, struct body_record *out)
+{
+    struct str ignored;
+    if (s->p < s->end && *s->p != '"')
+        space(s);
+    bool text = s->p < s->end && *s->p == '"';
+    if (m == ARRIVED)
+        return arrived(s, &out->arrived_us);
+    if (!text)
+        return value(s, &ignored);
+    if (m == DATA && all && all->out)
+        return data(s, all, out);
+    return string(s, m == DATA ? &out->data : m == SEQUENCE ? &out->sequence : &ignored);
+}
+
 /* A record, from its opening brace on. */
 static bool record(struct scan *s, struct body_records *all, struct body_record *out)
 {
-    struct str k, v;
+    enum member m;
+    int rc;
     *out = (struct body_record){0};
     if (!eat(s, '{'))
         return false;
-    for (bool first = true;; first = false) {
-        int rc = key(s, first, &k);
-        if (rc == 0 && all && all->out && out->sequence.n)
-            out->sequence = keep(all, out->sequence);
-        if (rc <= 0)
-            return rc == 0;
-        space(s);
-        bool text = s->p < s->end && *s->p == '"';
-        if (text && is(k, "Data")) {
-            if (!(all && all->out ? data(s, all, out) : string(s, &out->data)))
-                return false;
-        } else if (text && is(k, "SequenceNumber")) {
-            if (!string(s, &out->sequence))
-                return false;
-        } else {
-            if (!value(s, &v))
-                return false;
-            if (is(k, "ApproximateArrivalTimestamp"))
-                out->arrived_us = micros(v);
-        }
-    }
+    for (bool first = true; (rc = member(s, first, &m)) > 0; first = false)
+        if (!member_value(s, m, all, out))
+            return false;
+    if (rc == 0 && all && all->out && out->sequence.p)
+        out->sequence = keep(all, out->sequence);
+    return rc == 0;
 }
 
 int body_next(const struct body *b, size_t *at, struct body_record *out)
