@@ -23,7 +23,9 @@ struct exchange {
     struct http_response response;
     struct buf body; /* of the request */
     size_t max;
-    bool too_long;
+    bool too_long, taking;
+    void (*take)(void *ctx, const char *p, size_t n, size_t length);
+    size_t length; /* of what is taken */
     char why[CURL_ERROR_SIZE];
     bool acts, sent; /* may change something at the peer; was begun to be sent */
     http_done done;
@@ -121,6 +123,23 @@ void http_free(struct http *h)
     free(h);
 }
 
+static size_t length_of(const struct exchange *x)
+{
+    curl_off_t length = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length > 0 && (size_t)length <= x->max ? (size_t)length : 0;
+}
+
+static void begin_body(struct exchange *x)
+{
+    long status = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    x->length = length_of(x);
+    x->taking = x->take && x->length && status == 200;
+    if (x->length && !x->taking)
+        buf_reserve(&x->response.body, x->length + PAD);
+}
+
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
     struct exchange *x = ctx;
@@ -129,13 +148,12 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
         x->too_long = true;
         return 0;
     }
-    if (x->response.body.n == 0) {
-        curl_off_t length = 0;
-        curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        if (length > 0 && (size_t)length <= x->max)
-            buf_reserve(&x->response.body, (size_t)length + PAD);
-    }
-    buf_put(&x->response.body, p, n);
+    if (x->response.body.n == 0 && !x->taking)
+        begin_body(x);
+    if (x->taking)
+        x->take(x->ctx, p, n, x->length);
+    else
+        buf_put(&x->response.body, p, n);
     return n;
 }
 
@@ -182,8 +200,7 @@ static void submit(struct http *h, const struct http_request *q, const void *bod
     x->done = done;
     x->ctx = ctx;
     x->max = q->response_bytes_max ? q->response_bytes_max : RESPONSE_BYTES_MAX;
-    x->response.body = q->into;
-    x->response.body.n = 0;
+    x->take = q->take;
     x->easy = h->n_idle ? h->idle[--h->n_idle] : curl_easy_init();
     invariant(x->easy != NULL);
     CURL *c = x->easy;

@@ -23,7 +23,9 @@ struct http_request {
     int64_t timeout_ms;        /* of the whole exchange; 0: 60 s */
     int64_t connect_timeout_ms; /* 0: 10 s */
     size_t response_bytes_max; /* 0: 64 MiB; more is ERR_NOMEM */
-    struct buf into;    /* heap bytes that the answer's body may be put into: taken over */
+    /* Takes the body of an answer with status 200 and a known length, as it comes, with the callback's ctx; it is not in the
+     * response then. May be NULL. */
+    void (*take)(void *ctx, const char *p, size_t n, size_t length);
     bool direct;        /* through no proxy */
     bool body_borrowed; /* http_submit does not copy it either: it stays until the callback */
 };

@@ -240,7 +240,7 @@ static bool member_value(struct scan *s, enum member m, struct body_records *all
         return arrived(s, &out->arrived_us);
     if (!text)
         return value(s, &ignored);
-    if (m == DATA && all && all->out)
+    if (m == DATA && all)
         return data(s, all, out);
     return string(s, m == DATA ? &out->data : m == SEQUENCE ? &out->sequence : &ignored);
 }
@@ -256,7 +256,7 @@ static bool record(struct scan *s, struct body_records *all, struct body_record 
     for (bool first = true; (rc = member(s, first, &m)) > 0; first = false)
         if (!member_value(s, m, all, out))
             return false;
-    if (rc == 0 && all && all->out && out->sequence.p)
+    if (rc == 0 && all && out->sequence.p)
         out->sequence = keep(all, out->sequence);
     return rc == 0;
 }
@@ -273,47 +273,57 @@ int body_next(const struct body *b, size_t *at, struct body_record *out)
     return 1;
 }
 
-/* The array of records, taken apart as it is passed over. */
-static bool records(struct scan *s, struct body_records *all)
+size_t body_before(const char *p, size_t n)
 {
-    all->n = all->n_out = 0; /* of a key given twice, the last one's */
-    if (!eat(s, '['))
-        return false;
-    if (eat(s, ']'))
-        return true;
-    do {
-        if (all->n == BODY_RECORDS_MAX)
-            return false;
-        if (all->n == all->cap) {
-            all->cap = all->cap * 2 + 256;
-            all->each = mem_regrow(all->each, all->cap, sizeof *all->each);
-        }
-        if (!record(s, all, &all->each[all->n]))
-            return false;
-        all->n++;
-    } while (eat(s, ','));
-    return eat(s, ']');
+    struct scan s = {p, p + n};
+    struct str k, v;
+    if (!eat(&s, '{'))
+        return 0;
+    for (bool first = true; key(&s, first, &k) > 0; first = false) {
+        if (is(k, "Records") && eat(&s, '['))
+            return (size_t)(s.p - p);
+        if (!value(&s, &v))
+            return 0;
+    }
+    return 0;
 }
 
-static bool opened(struct body *b, struct scan *s, struct body_records *all)
+int body_element(const char *p, size_t n, size_t *at, struct body_records *all)
 {
+    struct scan s = {p + *at, p + n};
+    size_t before = all->n_out;
+    if (eat(&s, ']')) {
+        *at = (size_t)(s.p - p);
+        return 0;
+    }
+    if (all->n == BODY_RECORDS_MAX || (all->n && !eat(&s, ',')))
+        return -1;
+    if (all->n == all->cap) {
+        all->cap = all->cap * 2 + 256;
+        all->each = mem_regrow(all->each, all->cap, sizeof *all->each);
+    }
+    if (!record(&s, all, &all->each[all->n])) {
+        all->n_out = before;
+        return -1;
+    }
+    all->n++;
+    *at = (size_t)(s.p - p);
+    return 1;
+}
+
+bool body_open(struct body *b, const char *p, size_t n)
+{
+    struct scan s = {p, p + n};
     struct str k, v;
     bool have_records = false;
     *b = (struct body){.millis_behind = -1};
-    if (!eat(s, '{'))
+    if (!eat(&s, '{'))
         return false;
     for (bool first = true;; first = false) {
-        int rc = key(s, first, &k);
+        int rc = key(&s, first, &k);
         if (rc <= 0)
             return rc == 0 && have_records;
-        space(s);
-        if (all && is(k, "Records") && s->p < s->end && *s->p == '[') {
-            have_records = true;
-            if (!records(s, all))
-                return false;
-            continue;
-        }
-        if (!value(s, &v))
+        if (!value(&s, &v))
             return false;
         if (is(k, "Records") && v.p[0] == '[') {
             b->records = (struct str){v.p + 1, v.n - 2};
@@ -326,21 +336,6 @@ static bool opened(struct body *b, struct scan *s, struct body_records *all)
             b->millis_behind = micros(v) / 1000000;
         }
     }
-}
-
-bool body_open(struct body *b, const char *p, size_t n)
-{
-    struct scan s = {p, p + n};
-    return opened(b, &s, NULL);
-}
-
-bool body_open_records(struct body *b, const char *p, size_t n, struct body_records *all)
-{
-    struct scan s = {p, p + n};
-    bool ok = opened(b, &s, all);
-    if (all->out)
-        memset(all->out + all->n_out, 0, BODY_PAD);
-    return ok;
 }
 
 bool body_unescape(struct str s, struct buf *out)

@@ -28,17 +28,18 @@ struct body_record {
     bool decoded;
 };
 #define BODY_RECORDS_MAX 65536u /* Kinesis gives 10,000; more is none of its answers */
-struct body_records { /* zero to start; each is the heap's */
-    struct body_record *each;
+struct body_records {
+    struct body_record *each; /* heap */
     size_t n, cap;
-    uint8_t *out; /* the caller's, may be NULL; has room for the text and BODY_PAD bytes */
-    size_t n_out;
+    uint8_t *out; /* the caller's: what the records are views of, one after the other, as long as the text at most, */
+    size_t n_out; /* ... and BODY_PAD bytes */
 };
 #define BODY_PAD 64
-/* The same as body_open, with the records taken apart on the way (b->records stays empty): for them the text
- * is passed over once, not twice. With all->out their data is decoded to there on the way, and all that they are views of
- * is there, one record after the other; p[n + BODY_PAD] can be read then. False also beyond BODY_RECORDS_MAX. */
-bool body_open_records(struct body *b, const char *p, size_t n, struct body_records *all);
+/* Pieces of an answer: what stands before its first record; its length, 0 where it is not whole. */
+size_t body_before(const char *p, size_t n);
+/* The record at p + *at, with the comma before it, is added, its data decoded, and *at moves on: 1; or the array's end: 0; or
+ * -1 where it is not whole (or broken). BODY_PAD bytes after p + n can be read. */
+int body_element(const char *p, size_t n, size_t *at, struct body_records *all);
 
 /* The record at *at (an offset into b->records, 0 to start) and moves on. 1 with a record, 0 at the
  * end, -1 where the text is broken. */

@@ -226,7 +226,6 @@ static void kinesis_close(struct source *s)
     }
     http_free(k->http);
     kinesis_readers_free(k);
-    source_spares_drop(k->answers);
     source_spares_drop(k->records);
     kinesis_api_close(k->control);
     pthread_mutex_destroy(&k->lock);
@@ -301,7 +300,6 @@ struct source *source_kinesis_open(const struct kinesis_options *o, const struct
     pthread_mutex_init(&k->lock, NULL);
     pthread_mutex_init(&k->control_lock, NULL);
     k->http = http_new();
-    k->answers = source_spares_new(ANSWER_ROOM);
     k->records = source_spares_new(RECORDS_ROOM);
     k->control = kinesis_api_open_with(o, env->clock, e);
     if (k->control && identify(k, e) == 0)

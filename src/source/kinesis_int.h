@@ -22,7 +22,7 @@ struct kinesis {
     pthread_mutex_t control_lock;
     struct kinesis_api *control; /* for the blocking calls of any thread */
     struct http *http; /* the I/O thread's, but for http_wake */
-    struct source_spares *answers, *records; /* of ANSWER_ROOM and RECORDS_ROOM bytes */
+    struct source_spares *records; /* of RECORDS_ROOM bytes */
     pthread_t thread;
     bool running;
     atomic_bool stop;
@@ -42,7 +42,6 @@ bool kinesis_name_ok(const char *s);
 
 /* kinesis_reader.c */
 #define ANSWER_BYTES ((size_t)3 << 19) /* 1.5 MiB: what an answer should be, base64 and all */
-#define ANSWER_ROOM (ANSWER_BYTES / 8 * 10)
 #define RECORDS_ROOM (ANSWER_BYTES / 8 * 9)
 void *kinesis_io_thread(void *kinesis);
 /* A reader in front of k->readers, to be the new head. */

@@ -14,6 +14,7 @@
 #include "net/retry.h"
 #include "source/body.h"
 #include "source/kinesis_int.h"
+#include "source/pieces.h"
 
 #define TIP_WAIT_MS 500
 #define BUSY_WAIT_MS 5
@@ -43,6 +44,8 @@ struct reader {
     struct retry retry;
     bool troubled; /* a notice was given and not yet taken back */
     struct aws_request request;
+    struct pieces answer; /* that is coming; its all.out is `room` */
+    struct buf room;
     char *token; /* ListShards */
     struct source_shard *children;
     size_t n_children;
@@ -81,6 +84,42 @@ static void uncharge(struct reader *r)
     r->charged = 0;
 }
 
+/* For what is decoded of an answer of n bytes, which is no more. What full answers take goes round: new memory for each is
+ * some hundred pages for the system to clear. A lesser answer must not hold so much. */
+static struct buf room_for_records(const struct reader *r, size_t n)
+{
+    struct buf out = {.cap = n + SOURCE_PAD};
+    bool round = out.cap <= RECORDS_ROOM && out.cap > RECORDS_ROOM / 2;
+    if (round)
+        out.cap = RECORDS_ROOM;
+    out.p = round ? source_spares_take(r->k->records) : mem_alloc(out.cap);
+    return out;
+}
+
+static void take_piece(void *ctx, const char *p, size_t n, size_t length)
+{
+    struct reader *r = ctx;
+    if (!r->room.p) {
+        r->room = room_for_records(r, length);
+        r->answer.room = length;
+        r->answer.all.out = r->room.p;
+    }
+    pieces_put(&r->answer, p, n);
+}
+
+/* What came of it, of which nothing was delivered. */
+static void drop_answer(struct reader *r)
+{
+    if (r->room.cap == RECORDS_ROOM)
+        source_spares_give(r->k->records, r->room.p);
+    else
+        free(r->room.p);
+    free(r->answer.all.each);
+    pieces_fini(&r->answer);
+    r->room = (struct buf){0};
+    r->answer = (struct pieces){0};
+}
+
 static void reader_free(struct reader *r)
 {
     uncharge(r);
@@ -90,6 +129,7 @@ static void reader_free(struct reader *r)
         source_event_free(r->pending[i]);
     }
     source_shards_free(r->children, r->n_children);
+    drop_answer(r);
     aws_request_fini(&r->request);
     free(r->iterator);
     free(r->token);
@@ -190,8 +230,10 @@ static int check(struct reader *r, const char *action, const struct http_respons
 
 /* ---- requests ---- */
 
-/* `into` is where the answer may go: see http.h. */
-static void ask(struct reader *r, const char *action, struct buf *body, struct buf into, http_done done)
+typedef void take_fn(void *ctx, const char *p, size_t n, size_t length);
+
+/* `take` may be NULL: see http.h. */
+static void ask(struct reader *r, const char *action, struct buf *body, take_fn *take, http_done done)
 {
     char *target = mem_printf("Kinesis_20131202.%s", action);
     struct err e = {0};
@@ -201,10 +243,9 @@ static void ask(struct reader *r, const char *action, struct buf *body, struct b
     r->in_flight = true;
     r->asked_ms = now_ms(r);
     if (rc) {
-        buf_fini(&into);
         done(r, NULL, &e);
     } else {
-        r->request.http.into = into;
+        r->request.http.take = take;
         http_submit(r->k->http, &r->request.http, done, r);
     }
     buf_fini(body);
@@ -244,7 +285,7 @@ static void ask_iterator(struct reader *r)
         seq_format(r->after, seq);
         buf_printf(&body, "\"AFTER_SEQUENCE_NUMBER\",\"StartingSequenceNumber\":\"%s\"}", seq);
     }
-    ask(r, "GetShardIterator", &body, (struct buf){0}, on_iterator);
+    ask(r, "GetShardIterator", &body, NULL, on_iterator);
 }
 
 static void end_shard(struct reader *r)
@@ -279,7 +320,7 @@ static void ask_children(struct reader *r)
         buf_printf(&body, "{\"NextToken\":%s}", r->token);
     else
         buf_printf(&body, "{\"StreamName\":\"%s\"}", r->k->stream);
-    ask(r, "ListShards", &body, (struct buf){0}, on_children);
+    ask(r, "ListShards", &body, NULL, on_children);
 }
 
 /* ---- records ---- */
@@ -354,49 +395,13 @@ static void adapt(struct reader *r, size_t bytes, uint32_t records)
         r->expect = EXPECT_MIN;
 }
 
-/* What a full answer is put into goes round, and what is decoded of it: new memory for each is some hundred pages for the
- * system to clear. A lesser answer must not hold so much. */
-static struct buf room_for_answer(const struct reader *r)
-{
-    if (r->expect < ANSWER_ROOM / 2 || r->expect > ANSWER_ROOM)
-        return (struct buf){0};
-    return (struct buf){.p = source_spares_take(r->k->answers), .cap = ANSWER_ROOM};
-}
-
-static void give_back(struct reader *r, struct buf *bytes)
-{
-    if (bytes->cap == ANSWER_ROOM) {
-        source_spares_give(r->k->answers, bytes->p);
-        *bytes = (struct buf){0};
-    }
-}
-
-/* For what is decoded of an answer of n bytes, which is no more. */
-static struct buf room_for_records(const struct reader *r, size_t n)
-{
-    struct buf out = {.cap = n + SOURCE_PAD};
-    bool round = out.cap <= RECORDS_ROOM && out.cap > RECORDS_ROOM / 2;
-    if (round)
-        out.cap = RECORDS_ROOM;
-    out.p = round ? source_spares_take(r->k->records) : mem_alloc(out.cap);
-    return out;
-}
-
-static void drop_records(struct reader *r, struct body_records *all, struct buf *out)
-{
-    if (out->cap == RECORDS_ROOM)
-        source_spares_give(r->k->records, out->p);
-    else
-        free(out->p);
-    free(all->each);
-}
-
 /* Puts the decoded bytes into the batch with what they are charged, and sends it on. */
-static void deliver(struct reader *r, struct source_batch *b, struct buf *out)
+static void deliver(struct reader *r, struct source_batch *b, size_t bytes)
 {
-    bool round = out->cap == RECORDS_ROOM;
-    b->n_data = out->n;
-    b->data = round ? out->p : mem_regrow(out->p, out->n + SOURCE_PAD, 1);
+    bool round = r->room.cap == RECORDS_ROOM;
+    b->n_data = bytes;
+    b->data = round ? r->room.p : mem_regrow(r->room.p, bytes + SOURCE_PAD, 1);
+    r->room = (struct buf){0};
     b->spares = round ? source_spares_ref(r->k->records) : NULL;
     b->charged_bytes = (round ? RECORDS_ROOM : b->n_data) + b->records * sizeof *b->parsed;
     if (b->charged_bytes > r->charged) {
@@ -438,37 +443,19 @@ static void broken(struct reader *r)
     }
 }
 
-static void on_records(void *ctx, struct http_response *p, const struct err *e)
+/* A whole answer. */
+static void on_answer(struct reader *r, const struct body *body)
 {
-    struct reader *r = ctx;
-    struct body body;
-    if (check(r, "GetRecords", p, e)) {
-        uncharge(r);
-        return;
-    }
-    struct buf out = room_for_records(r, p->body.n);
-    struct body_records all = {.out = out.p};
-    bool whole = body_open_records(&body, (const char *)p->body.p, p->body.n, &all);
-    uint32_t n = (uint32_t)all.n;
-    out.n = all.n_out;
-    if (!whole || !n)
-        drop_records(r, &all, &out);
-    if (!whole) {
-        give_back(r, &p->body);
-        uncharge(r);
-        broken(r);
-        return;
-    }
-    int64_t lag = body.millis_behind;
+    uint32_t n = (uint32_t)r->answer.all.n;
+    int64_t lag = body->millis_behind;
     /* 0 beside an answer that a limit cut short may be rounded: only the next read tells. */
-    bool tip = lag <= 0 && (lag == 0 || n == 0) && n < r->limit && p->body.n < TIP_BYTES_MAX;
+    bool tip = lag <= 0 && (lag == 0 || n == 0) && n < r->limit && r->answer.bytes < TIP_BYTES_MAX;
     r->broken = 0;
-    next_iterator(r, &body);
-    size_t bytes = p->body.n;
-    give_back(r, &p->body);
+    next_iterator(r, body);
     if (n) {
-        adapt(r, bytes, n);
-        deliver(r, survey(r, &all), &out);
+        size_t bytes = r->answer.all.n_out;
+        adapt(r, r->answer.bytes, n);
+        deliver(r, survey(r, &r->answer.all), bytes);
     } else {
         uncharge(r);
         r->expect = EXPECT_MIN;
@@ -485,6 +472,25 @@ static void on_records(void *ctx, struct http_response *p, const struct err *e)
         event(r, SOURCE_TIP);
 }
 
+static void on_records(void *ctx, struct http_response *p, const struct err *e)
+{
+    struct reader *r = ctx;
+    struct body body;
+    if (check(r, "GetRecords", p, e)) {
+        uncharge(r);
+    } else {
+        if (p->body.n) /* its length was not known beforehand */
+            take_piece(r, (const char *)p->body.p, p->body.n, p->body.n);
+        if (r->room.p && pieces_end(&r->answer, &body)) {
+            on_answer(r, &body);
+        } else {
+            uncharge(r);
+            broken(r);
+        }
+    }
+    drop_answer(r);
+}
+
 static bool ask_records(struct reader *r)
 {
     struct buf body = {0};
@@ -492,7 +498,7 @@ static bool ask_records(struct reader *r)
         return false;
     r->charged = r->expect;
     buf_printf(&body, "{\"Limit\":%u,\"ShardIterator\":\"%s\"}", r->limit, r->iterator);
-    ask(r, "GetRecords", &body, room_for_answer(r), on_records);
+    ask(r, "GetRecords", &body, take_piece, on_records);
     return true;
 }
 

@@ -1,5 +1,5 @@
-/* A GetRecords answer, through the cursor: JSON, base64 and aggregates. Taken apart beforehand (and decoded) or on
- * the way, its records are the same. */
+/* A GetRecords answer, through the cursor: JSON, base64 and aggregates. Taken apart as it
+ * comes, in pieces, its records are the same. */
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -7,6 +7,7 @@
 #include "fuzz.h"
 #include "source/body.h"
 #include "source/kpl.h"
+#include "source/pieces.h"
 #include "source/source.h"
 
 static void records_of(struct source_batch *b, struct buf *out)
@@ -24,33 +25,44 @@ static void records_of(struct source_batch *b, struct buf *out)
     source_cursor_free(c);
 }
 
-static void taken_apart(const uint8_t *padded, size_t n, uint8_t *out, const struct buf *by_text)
+/* In pieces of so many bytes. */
+static void in_pieces(const uint8_t *p, size_t n, size_t some, const struct buf *by_text)
 {
-    struct body_records all = {.out = out};
+    struct pieces in = {.room = n};
     struct buf by_records = {0};
     struct body body;
-    if (body_open_records(&body, (const char *)padded, n, &all) && all.n) {
-        struct source_batch b = {.format = BATCH_GET_RECORDS, .parsed = all.each, .records = (uint32_t)all.n};
+    in.all.out = mem_alloc(n + BODY_PAD);
+    for (size_t at = 0; at < n; at += some) {
+        size_t now = n - at < some ? n - at : some;
+        char *piece = mem_alloc(now);
+        memcpy(piece, p + at, now);
+        pieces_put(&in, piece, now);
+        free(piece);
+    }
+    if (pieces_end(&in, &body) && in.all.n) {
+        struct source_batch b = {.format = BATCH_GET_RECORDS, .parsed = in.all.each, .records = (uint32_t)in.all.n};
         records_of(&b, &by_records);
         invariant(by_text->n == by_records.n && memcmp(by_text->p, by_records.p, by_text->n) == 0);
     }
-    free(all.each);
+    free(in.all.each);
+    free(in.all.out);
+    pieces_fini(&in);
     buf_fini(&by_records);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    uint8_t *padded = mem_zalloc(n + SOURCE_PAD), *out = mem_alloc(n + BODY_PAD);
+    uint8_t *padded = mem_zalloc(n + SOURCE_PAD);
     struct source_batch b = {.format = BATCH_GET_RECORDS, .data = padded, .n_data = n};
     struct buf by_text = {0};
     if (n)
         memcpy(padded, p, n);
     records_of(&b, &by_text);
-    taken_apart(padded, n, NULL, &by_text);
-    taken_apart(padded, n, out, &by_text);
+    in_pieces(padded, n, n + 1, &by_text);
+    in_pieces(padded, n, 1 + n / 3, &by_text);
+    in_pieces(padded, n, 1 + n % 5, &by_text);
     buf_fini(&by_text);
     free(padded);
-    free(out);
     return 0;
 }
 

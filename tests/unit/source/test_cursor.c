@@ -13,6 +13,7 @@
 #include "codec/base64.h"
 #include "source/body.h"
 #include "source/kpl.h"
+#include "source/pieces.h"
 #include "source/source.h"
 
 static void put_data(struct buf *out, const void *p, size_t n, bool escape)
@@ -45,24 +46,38 @@ static char *records_of(struct source_batch *b)
     return buf_take(&out);
 }
 
-/* By the records taken apart beforehand, decoded or not, where that can be done: the same must come of it. */
-static void same_taken_apart(const char *text, size_t n, bool decoded, const char *want)
+/* By its records, taken apart as it comes, in pieces of any length: where it is whole, the same must come of it. */
+static bool same_in_pieces(const char *text, size_t n, size_t most, const char *want)
 {
-    struct body body;
-    struct body_records all = {.out = decoded ? mem_alloc(n + BODY_PAD) : NULL};
-    if (body_open_records(&body, text, n, &all) && all.n) {
-        struct source_batch b = {.format = BATCH_GET_RECORDS, .arrived_us = 5, .parsed = all.each, .records = (uint32_t)all.n};
-        char *text_before = mem_strndup(text, n);
-        if (decoded)
-            memset((char *)(uintptr_t)text, '#', n); /* nothing points to it */
+    struct pieces in = {.room = n};
+    struct body body, whole;
+    in.all.out = mem_alloc(n + BODY_PAD);
+    for (size_t at = 0, some; at < n; at += some) {
+        some = 1 + (size_t)rand() % most;
+        some = some < n - at ? some : n - at;
+        char *piece = mem_alloc(some); /* nothing may point to it, or look beyond it */
+        memcpy(piece, text + at, some);
+        pieces_put(&in, piece, some);
+        free(piece);
+    }
+    bool ok = pieces_end(&in, &body);
+    if (in.all.n && ok) {
+        struct source_batch b = {.format = BATCH_GET_RECORDS, .arrived_us = 5, .parsed = in.all.each, .records = (uint32_t)in.all.n};
         char *same = records_of(&b);
         assert_string_equal(same, want);
-        memcpy((char *)(uintptr_t)text, text_before, n);
-        free(text_before);
         free(same);
     }
-    free(all.each);
-    free(all.out);
+    if (ok) {
+        assert_true(body_open(&whole, text, n));
+        assert_int_equal(body.millis_behind, whole.millis_behind);
+        assert_int_equal(body.next_iterator.n, whole.next_iterator.n);
+        assert_memory_equal(body.next_iterator.p ? body.next_iterator.p : "", whole.next_iterator.p ? whole.next_iterator.p : "", body.next_iterator.n);
+        assert_int_equal(body.child_shards.n, whole.child_shards.n);
+    }
+    free(in.all.each);
+    free(in.all.out);
+    pieces_fini(&in);
+    return ok;
 }
 
 static char *take_apart(const char *text, size_t n)
@@ -71,8 +86,9 @@ static char *take_apart(const char *text, size_t n)
     b.data = mem_zalloc(n + SOURCE_PAD);
     memcpy(b.data, text, n);
     char *got = records_of(&b);
-    same_taken_apart((const char *)b.data, n, false, got);
-    same_taken_apart((const char *)b.data, n, true, got);
+    same_in_pieces(text, n, n + 1, got);
+    same_in_pieces(text, n, 200, got);
+    same_in_pieces(text, n, 7, got);
     free(b.data);
     return got;
 }
@@ -115,6 +131,7 @@ static void whole(void **state)
     assert_int_equal(body_next(&body, &at, &rec), 1);
     assert_int_equal(rec.arrived_us, 1795489311250000);
     char *got = take_apart((const char *)b.p, b.n);
+    assert_true(same_in_pieces((const char *)b.p, b.n, 50, got));
     assert_string_equal(got, "100:\xff\xff\xff?plain;101/0:one;101/1:;101/2:three;!102:%%%;103:;");
     free(got);
     buf_fini(&b);
