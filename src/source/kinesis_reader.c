@@ -400,10 +400,10 @@ static void deliver(struct reader *r, struct source_batch *b, size_t bytes)
 {
     bool round = r->room.cap == RECORDS_ROOM;
     b->n_data = bytes;
-    b->data = round ? r->room.p : mem_regrow(r->room.p, bytes + SOURCE_PAD, 1);
-    r->room = (struct buf){0};
+    b->data = r->room.p;
     b->spares = round ? source_spares_ref(r->k->records) : NULL;
-    b->charged_bytes = (round ? RECORDS_ROOM : b->n_data) + b->records * sizeof *b->parsed;
+    b->charged_bytes = r->room.cap + b->records * sizeof *b->parsed;
+    r->room = (struct buf){0};
     if (b->charged_bytes > r->charged) {
         budget_force(r->k->env.budget, b->charged_bytes - r->charged);
         r->charged = b->charged_bytes;
