@@ -8,6 +8,7 @@ import boto3
 import model
 import pytest
 from conftest import INLET, run
+from test_health import Worker
 from test_run import make, put
 
 
@@ -128,6 +129,25 @@ def test_two_workers_overlap(lake, kinesis, dynamodb, tmp_path, how):
         second.terminate()
         assert second.wait(timeout=30) == 0
     model.check(lake, events + more + last)
+
+
+def test_one_that_stands_by_is_stopped_at_once(lake, kinesis, dynamodb, tmp_path):
+    """It has no shard yet, but answers: alive, not ready; and ends when it is told to."""
+    client, env = kinesis
+    client.create_stream(StreamName="stands-by", ShardCount=2)
+    put(client, "stands-by", make(100))
+    with open(tmp_path / "a", "wb") as log:
+        first = start(lake, "stands-by", env, log)
+        wait_for(lambda: lake_holds(lake, 1))
+        w = Worker(lake, "stands-by", env, tmp_path, "--leases", "dynamodb://leases-stands-by", "--http", "127.0.0.1:0")
+        wait_for(lambda: "standing by" in w.log())
+        assert w.get("/healthz")[0] == 200
+        began = time.time()
+        assert w.stop() == 0
+        assert time.time() - began < 5
+        assert first.poll() is None
+        first.terminate()
+        assert first.wait(timeout=30) == 0
 
 
 @pytest.mark.long
