@@ -312,8 +312,10 @@ static int delta_prefixed(struct column *c, struct delta *d, uint32_t count)
 static int delta_packed(struct column *c, const struct footer_leaf *leaf, struct delta *d,
                         uint32_t count)
 {
+    if (c->type != COL_LONG)
+        return -1;
     int64_t *to = c->longs + c->n_values;
-    if (c->type != COL_LONG || delta_longs(d, to, count))
+    if (delta_longs(d, to, count))
         return -1;
     if (leaf->physical == PHYSICAL_INT32) /* its sums wrap at 32 bits */
         for (uint32_t i = 0; i < count; i++)
