@@ -4,7 +4,7 @@ Each contender reads the same newline-delimited JSON and leaves zstd Parquet par
 take turns on one core (taskset), REPEATS times; the best of each is shown, for a shared machine only ever adds to a
 time. Results go to build/bench/results.json too.
 
-  EVENTS=1000000 REPEATS=3 BIG=1 (ten times the events once more, for memory) PEERS=inlet,duckdb (a selection)"""
+  EVENTS=1000000 REPEATS=3 BIG=1 (ten times the events once more, for memory, and EVENTS from Kinesis) PEERS=inlet,duckdb (a selection)"""
 import json
 import os
 import pathlib
@@ -84,9 +84,9 @@ def peer(name, events):
     return r
 
 
-def kinesis():
+def kinesis(count):
     """CPU of an event read from a stream of four shards, at the pace that AWS allows, against one loaded from a file."""
-    events, best = events_file(KINESIS), {}
+    events, best = events_file(count), {}
     server = subprocess.Popen([sys.executable, ROOT / "bench" / "stream.py", events, "4"], stdout=subprocess.PIPE, text=True)
     try:
         os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{int(server.stdout.readline())}", "AWS_REGION": "eu-west-1",
@@ -95,14 +95,14 @@ def kinesis():
             from_stream = measure([INLET, "run", "--stream", "kinesis://bench", "--lake", fresh("lake"), "--until-caught-up", "--threads", "1",
                                    "--quiet", "--json"])
             report = json.loads(from_stream.pop("out"))
-            if report["records"] != KINESIS:
-                raise RuntimeError(f"{report['records']} of {KINESIS} records were read")
+            if report["records"] != count:
+                raise RuntimeError(f"{report['records']} of {count} records were read")
             for name, r in (("stream", from_stream), ("file", inlet(events))):
                 best[name] = min(best.get(name, r["cpu"]), r["cpu"])
     finally:
         server.terminate()
         server.wait()
-    return {"events": KINESIS, "stream_cpu_us": best["stream"] / KINESIS * 1e6, "file_cpu_us": best["file"] / KINESIS * 1e6,
+    return {"events": count, "stream_cpu_us": best["stream"] / count * 1e6, "file_cpu_us": best["file"] / count * 1e6,
             "ratio": best["stream"] / best["file"]}
 
 
@@ -201,8 +201,11 @@ def main():
     shred = measure([ROOT / "build" / "bench" / "shred_bench", whole, REPEATS])["out"].splitlines()
     print("\nparse and shred alone, in memory\n  " + max(shred, key=lambda s: float(s.split()[1])))
     result["shred_alone"] = shred
-    if "inlet" in runs and KINESIS:
-        k = result["kinesis"] = kinesis()
+    counts = [KINESIS] if "inlet" in runs and KINESIS else []
+    if counts and os.environ.get("BIG"):
+        counts.append(EVENTS)  # at the pace of AWS that takes a while
+    result["kinesis"] = [kinesis(n) for n in counts]
+    for k in result["kinesis"]:
         print(f"\nfrom Kinesis (4 shards, at AWS's pace), {k['events']:,} records: {k['stream_cpu_us']:.2f} us of CPU an event, from a file {k['file_cpu_us']:.2f}: {k['ratio']:.2f} times")
     if os.environ.get("BIG"):
         path = events_file(EVENTS * 10)
