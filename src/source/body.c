@@ -327,6 +327,7 @@ bool body_open(struct body *b, const char *p, size_t n)
             return false;
         if (is(k, "Records") && v.p[0] == '[') {
             b->records = (struct str){v.p + 1, v.n - 2};
+            b->twice = have_records;
             have_records = true;
         } else if (is(k, "NextShardIterator") && v.p[0] == '"') {
             b->next_iterator = (struct str){v.p + 1, v.n - 2};

@@ -17,6 +17,7 @@ struct body {
     struct str child_shards;  /* the array's text, n == 0 where absent */
     struct str records;       /* the text inside [ ] */
     int64_t millis_behind;    /* -1 where absent */
+    bool twice;               /* Records was given again; the last one counts */
 };
 /* False where it is not a whole JSON object with an array Records. */
 bool body_open(struct body *b, const char *p, size_t n);

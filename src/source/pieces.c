@@ -80,7 +80,7 @@ bool pieces_end(struct pieces *s, struct body *b)
     size_t at = advance(s, (const char *)s->rest.p, s->rest.n, 0);
     memset(s->all.out + s->all.n_out, 0, BODY_PAD);
     return at == s->rest.n && s->at == PIECES_AFTER && body_open(b, (const char *)s->outside.p, s->outside.n) &&
-           b->records.n == 0;
+           b->records.n == 0 && !b->twice;
 }
 
 void pieces_fini(struct pieces *s)

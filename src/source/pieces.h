@@ -13,7 +13,7 @@ struct pieces { /* zero to start; then out and room */
     struct buf rest, outside; /* not whole yet; no records */
 };
 void pieces_put(struct pieces *s, const char *p, size_t n);
-/* After the last: false where it was no whole answer. What *b views lives until pieces_fini. */
+/* After the last: false where it was no whole answer, or has its records in two places. What *b views lives until pieces_fini. */
 bool pieces_end(struct pieces *s, struct body *b);
 /* Neither all.each nor all.out is freed. */
 void pieces_fini(struct pieces *s);

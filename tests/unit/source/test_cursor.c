@@ -132,6 +132,8 @@ static void whole(void **state)
     assert_int_equal(rec.arrived_us, 1795489311250000);
     char *got = take_apart((const char *)b.p, b.n);
     assert_true(same_in_pieces((const char *)b.p, b.n, 50, got));
+    static const char again[] = "{\"Records\":[{\"SequenceNumber\":\"1\",\"Data\":\"\"}],\"Records\":[]}";
+    assert_false(same_in_pieces(again, sizeof again - 1, 50, "")); /* which of them? */
     assert_string_equal(got, "100:\xff\xff\xff?plain;101/0:one;101/1:;101/2:three;!102:%%%;103:;");
     free(got);
     buf_fini(&b);
