@@ -70,6 +70,7 @@ struct stripe { /* what each check touches lies in the first line */
     uint32_t used, used_max; /* slots that are not free, stale ones too; when it is made anew */
     uint32_t cap, head, count;
     bool tight; /* ring, index and texts exceed the limit: make_room has to look */
+    struct entry *_Atomic end; /* about where the next entry goes: dedup_prefetch_end */
     uint32_t dead;
     uint32_t indexed; /* entries that the index is large enough for; at least cap */
     size_t text_bytes;
@@ -559,16 +560,29 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
         s->tight = true; /* perhaps: make_room will see */
     }
     index_put(s, slot, k->hash, pos);
+    atomic_store_explicit(&s->end, x + 1, memory_order_relaxed);
 }
 
-void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
+/* To write to: a line that another core wrote last is its own until this one has asked for it as such. */
+#if defined(__x86_64__)
+#define FETCHES_TO_WRITE __attribute__((target("prfchw")))
+#else
+#define FETCHES_TO_WRITE
+#endif
+
+FETCHES_TO_WRITE void dedup_prefetch(const struct dedup *d, const struct dedup_key *k)
 {
     const struct place *place = &d->places[k->hash & (d->stripe_count - 1)];
     uint32_t *index = atomic_load_explicit(&place->index, memory_order_relaxed);
     uint32_t slots = atomic_load_explicit(&place->slots, memory_order_relaxed);
     uintptr_t at = (uintptr_t)index + (uintptr_t)home_of(k->hash, slots) * sizeof *index;
     __builtin_prefetch((const void *)at, 1);
-    __builtin_prefetch(stripe_of(d, k->hash), 1); /* another core may have written it last */
+    __builtin_prefetch(stripe_of(d, k->hash), 1);
+}
+
+FETCHES_TO_WRITE void dedup_prefetch_end(const struct dedup *d, const struct dedup_key *k)
+{
+    __builtin_prefetch(atomic_load_explicit(&stripe_of(d, k->hash)->end, memory_order_relaxed), 1);
 }
 
 /* An epoch in 32 bits, counted from a little below the first one seen. */

@@ -28,6 +28,8 @@ void dedup_key(struct dedup_key *k, const uint8_t *p, size_t n);
 bool dedup_canonical(uint64_t id[2], const uint8_t *p, size_t n);
 void dedup_key_canonical(struct dedup_key *k); /* k->id is set: the rest */
 void dedup_prefetch(const struct dedup *d, const struct dedup_key *k);
+/* A while after that, where others check as well: the place that the id would be written to. */
+void dedup_prefetch_end(const struct dedup *d, const struct dedup_key *k);
 
 enum dedup_verdict {
     DEDUP_NEW,       /* first seen: now tentative in `epoch` */

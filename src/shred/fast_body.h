@@ -355,6 +355,8 @@ static inline const uint8_t *envelope_uuid(struct fast *f, const uint8_t *p)
     if (__builtin_expect(a->at == p + 1, 1)) {
         out->uuid = (struct str){(const char *)p + 1, 36};
         out->key = a->key;
+        if (!s->env.alone)
+            dedup_prefetch_end(s->env.dedup, &out->key);
         return p + 38;
     }
     s->id_offset = (size_t)(p + 1 - s->p);
