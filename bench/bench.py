@@ -191,7 +191,7 @@ def main():
         print(f"\nwhere one core's {report['wall']:.2f} s go (seconds of CPU)")
         table(["", "s", "share of CPU", "us/event"], [[k, f"{v:.2f}", f"{v / report['cpu']:.0%}", f"{v / EVENTS * 1e6:.2f}"] for k, v in stages.items()])
         waited = report["report"]["elapsed_seconds"]
-        print(f"  waiting for the disk beside that: write {waited['write']:.2f} s, commit {waited['commit']:.2f} s (4 committers)")
+        print(f"  waiting for the disk beside that: write {waited['write']:.2f} s, commit {waited['commit']:.2f} s, of all committers")
         print(f"  {report['report']['commits']} commits, {report['report']['files']} files, {report['report']['fast_rows'] / report['report']['rows']:.1%} of rows by the fast path")
         result |= {"stages": stages, "report": report["report"]}
     if "inlet" in runs:

@@ -24,7 +24,7 @@ struct exchange {
     struct buf body; /* of the request */
     size_t max;
     bool too_long, taking;
-    void (*take)(void *ctx, const char *p, size_t n, size_t length);
+    http_take take;
     size_t length; /* of what is taken */
     char why[CURL_ERROR_SIZE];
     bool acts, sent; /* may change something at the peer; was begun to be sent */

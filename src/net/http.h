@@ -14,6 +14,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+typedef void (*http_take)(void *ctx, const char *p, size_t n, size_t length);
+
 struct http_request {
     const char *method; /* "GET", "PUT", "POST", "HEAD", "DELETE" */
     const char *url;
@@ -25,7 +27,7 @@ struct http_request {
     size_t response_bytes_max; /* 0: 64 MiB; more is ERR_NOMEM */
     /* Takes the body of an answer with status 200 and a known length, as it comes, with the callback's ctx; it is not in the
      * response then. May be NULL. */
-    void (*take)(void *ctx, const char *p, size_t n, size_t length);
+    http_take take;
     bool direct;        /* through no proxy */
     bool body_borrowed; /* http_submit does not copy it either: it stays until the callback */
 };

@@ -363,19 +363,24 @@ static void on_event(struct run *r, struct source_event *ev)
     source_event_free(ev);
 }
 
+static bool fills(struct run *r, size_t coming)
+{
+    return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
+}
+
 /* Batches wait here, not at the shredders: a cut must not wait for a batch that waits for memory. */
 static bool full(struct run *r)
 {
     size_t coming = (size_t)((double)r->open_bytes * r->expansion);
     if (!r->expansion_known && r->open_batches)
         return true;
-    return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
+    return fills(r, coming);
 }
 
 /* The same without what is still to come: only what is there can be encoded. */
 static bool crammed(struct run *r)
 {
-    return budget_used(r->budget) > budget_limit(r->budget) / 100 * FULL_PERCENT;
+    return fills(r, 0);
 }
 
 /* A few bytes can make a row set of kilobytes, where each has a name of its own. */
@@ -403,7 +408,6 @@ static void add_shard_counts(struct run *r, const struct msg *m)
 
 static void on_message(struct run *r, struct msg *m)
 {
-    bool gathers;
     switch ((int)m->ev.kind) {
     case MSG_BATCH_DONE:
         r->open_batches--;
@@ -416,13 +420,13 @@ static void on_message(struct run *r, struct msg *m)
         on_job(r, m->job);
         free(m);
         break;
-    default:
-        gathers = gather_begins(r, &m->ev, clock_boot_ms(r->clock));
+    default: {
+        bool gathers = gather_begins(r, &m->ev, clock_boot_ms(r->clock));
         if (!r->restarting && (gathers || r->n_deferred || full(r)))
             gather_keep(r, &m->ev);
         else
             on_event(r, &m->ev);
-        break;
+    }
     }
 }
 

@@ -53,12 +53,6 @@ void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct ev
 
 /* ---- columns */
 
-static void put_text(struct column *c, const void *p, size_t n)
-{
-    memcpy(c->texts + c->n_bytes + 4, p, n);
-    column_text_end(c, n);
-}
-
 /* 16 bytes as 32 lower-case digits. */
 static inline void hex(const uint64_t id[2], uint8_t out[32])
 {
@@ -132,7 +126,7 @@ static const uint8_t *put_odd_id(struct column *c, const uint8_t *odd)
 {
     uint16_t n;
     memcpy(&n, odd, sizeof n);
-    put_text(c, odd + sizeof n, n);
+    column_text(c, odd + sizeof n, n);
     return odd + sizeof n + n;
 }
 
@@ -141,7 +135,7 @@ static const uint8_t *put_odd_times(struct rowset *r, const uint8_t *odd)
     struct column *number = &r->cols[ENV_CREATED_AT].col, *text = &r->cols[ENV_DATETIME].col;
     memcpy(&number->doubles[number->n_values], odd, sizeof(double));
     odd += sizeof(double);
-    put_text(text, odd + 1, *odd);
+    column_text(text, odd + 1, *odd);
     return odd + 1 + *odd;
 }
 

@@ -139,14 +139,19 @@ static int64_t micros(struct str s)
     return d > 0 && d < 9e18 ? (int64_t)(d + 0.5) : 0;
 }
 
-/* One "key": of an object, or its end. 1, 0 at the end, -1 broken. */
-static int key(struct scan *s, bool first, struct str *out)
+/* To the next key of an object, or its end. 1, 0 at the end, -1 broken. */
+static int to_key(struct scan *s, bool first)
 {
     if (eat(s, '}'))
         return 0;
-    if (!first && !eat(s, ','))
-        return -1;
-    return string(s, out) && eat(s, ':') ? 1 : -1;
+    return first || eat(s, ',') ? 1 : -1;
+}
+
+/* One "key": of an object, or its end, likewise. */
+static int key(struct scan *s, bool first, struct str *out)
+{
+    int rc = to_key(s, first);
+    return rc > 0 && !(string(s, out) && eat(s, ':')) ? -1 : rc;
 }
 
 static struct str keep(struct body_records *all, struct str text)
@@ -179,6 +184,8 @@ static bool data(struct scan *s, struct body_records *all, struct body_record *o
     return true;
 }
 
+_Static_assert(BODY_PAD >= BASE64_PAD, "base64_decode_run reads so far");
+
 enum member { OTHER, DATA, SEQUENCE, ARRIVED };
 
 /* Its key, as AWS writes it, and the colon. */
@@ -195,11 +202,10 @@ static bool known(struct scan *s, const char *key, size_t n)
 static int member(struct scan *s, bool first, enum member *out)
 {
     struct str k;
-    if (eat(s, '}'))
-        return 0;
-    if (!first && !eat(s, ','))
-        return -1;
+    int rc = to_key(s, first);
     *out = OTHER;
+    if (rc <= 0)
+        return rc;
     if (KNOWN(s, "PartitionKey"))
         return 1;
     if (KNOWN(s, "Data"))

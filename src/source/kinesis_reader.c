@@ -84,6 +84,8 @@ static void uncharge(struct reader *r)
     r->charged = 0;
 }
 
+_Static_assert(SOURCE_PAD >= BODY_PAD, "what is decoded of an answer has its pad");
+
 /* For what is decoded of an answer of n bytes, which is no more. What full answers take goes round: new memory for each is
  * some hundred pages for the system to clear. A lesser answer must not hold so much. */
 static struct buf room_for_records(const struct reader *r, size_t n)
@@ -230,10 +232,8 @@ static int check(struct reader *r, const char *action, const struct http_respons
 
 /* ---- requests ---- */
 
-typedef void take_fn(void *ctx, const char *p, size_t n, size_t length);
-
 /* `take` may be NULL: see http.h. */
-static void ask(struct reader *r, const char *action, struct buf *body, take_fn *take, http_done done)
+static void ask(struct reader *r, const char *action, struct buf *body, http_take take, http_done done)
 {
     char *target = mem_printf("Kinesis_20131202.%s", action);
     struct err e = {0};

@@ -435,6 +435,11 @@ static void test_the_order_within_a_name(void **state)
     buf_fini(&line);
 }
 
+static uint32_t put_event(char out[192], unsigned id)
+{
+    return (uint32_t)snprintf(out, 128, "{\"event_uuid\":\"0123abcd-0123-4000-8000-%012u\",\"event_name\":\"t\",\"created_at\":1700000000}", id);
+}
+
 /* Ids are looked for a record ahead: what was found goes with the text that it was found in, whose memory others come to. */
 static void test_other_ids_in_the_same_memory(void **state)
 {
@@ -446,14 +451,11 @@ static void test_other_ids_in_the_same_memory(void **state)
     side_init(&s, 0);
     for (unsigned round = 0; round < 50; round++) {
         batch.n = 0;
-        for (unsigned i = 0; i <= round % 3; i++, id++) {
-            int n = snprintf(memory[i], 128, "{\"event_uuid\":\"0123abcd-0123-4000-8000-%012u\",\"event_name\":\"t\",\"created_at\":1700000000}", id);
-            batch.lines[batch.n++] = (struct shred_line){(uint8_t *)memory[i], (uint32_t)n, 0, seq_of(5)};
-        }
+        for (unsigned i = 0; i <= round % 3; i++, id++)
+            batch.lines[batch.n++] = (struct shred_line){(uint8_t *)memory[i], put_event(memory[i], id), 0, seq_of(5)};
         feed(&s, &batch);
         for (unsigned i = 0; i < batch.n; i++, id++) { /* one by one, where they stood */
-            snprintf(memory[i], 128, "{\"event_uuid\":\"0123abcd-0123-4000-8000-%012u\",\"event_name\":\"t\",\"created_at\":1700000000}", id);
-            struct record r = {.payload = (uint8_t *)memory[i], .n = batch.lines[i].n, .seq = seq_of(5), .arrived_us = 1000000};
+            struct record r = {.payload = (uint8_t *)memory[i], .n = put_event(memory[i], id), .seq = seq_of(5), .arrived_us = 1000000};
             shredder_record(s.shredder, &r, 1, true, 2000000);
         }
     }
