@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/direct.h"
 #include "store/folders.h"
 #include "store/store.h"
 
@@ -31,6 +32,7 @@ struct local {
     bool sync;
     int fd; /* of the directory */
     struct folders folders;
+    struct direct_rooms *rooms; /* NULL without `sync`: nobody waits for the disk */
 };
 
 static struct local *local_of(struct store *s)
@@ -105,21 +107,6 @@ static int read_at(struct local *l, const char *key, int fd, int64_t offset, siz
 
 /* ---- put ---- */
 
-static int write_all(int fd, const void *p, size_t n)
-{
-    const char *at = p;
-    while (n) {
-        ssize_t got = write(fd, at, n < (1u << 30) ? n : (1u << 30));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return -1;
-        at += got;
-        n -= (size_t)got;
-    }
-    return 0;
-}
-
 /* Moves without replacing; where the file system has no such rename, by a second link. */
 static int move_noreplace(int dir, const char *from, const char *to)
 {
@@ -153,6 +140,7 @@ struct local_writer {
     struct local *l;
     char *key, temp[96];
     int dir, fd;
+    struct direct out;
     bool named; /* at its place */
 };
 
@@ -166,6 +154,7 @@ static void writer_free(struct local_writer *w)
     if (w->fd >= 0)
         close(w->fd);
     close(w->dir);
+    direct_fini(&w->out);
     free(w->key);
     free(w);
 }
@@ -173,13 +162,17 @@ static void writer_free(struct local_writer *w)
 static int writer_write(struct store_writer *sw, const void *p, size_t n, struct err *e)
 {
     struct local_writer *w = writer_of(sw);
-    return write_all(w->fd, p, n) == 0 ? 0 : fail(w->l, "write", w->key, e);
+    return direct_write(&w->out, p, n) == 0 ? 0 : fail(w->l, "write", w->key, e);
 }
 
 static int writer_read_back(struct store_writer *sw, void *p, size_t n, struct err *e)
 {
     struct local_writer *w = writer_of(sw);
-    return read_at(w->l, w->key, w->fd, 0, n, p, e);
+    const uint8_t *rest;
+    size_t there = (size_t)direct_written(&w->out, &rest);
+    if (n > there)
+        memcpy((uint8_t *)p + there, rest, n - there);
+    return read_at(w->l, w->key, w->fd, 0, n < there ? n : there, p, e);
 }
 
 static void writer_abort(struct store_writer *sw)
@@ -194,7 +187,7 @@ static void writer_abort(struct store_writer *sw)
 
 static int settle_contents(struct local_writer *w, struct err *e)
 {
-    bool written = !w->l->sync || fsync(w->fd) == 0;
+    bool written = direct_end(&w->out) == 0 && (!w->l->sync || fsync(w->fd) == 0);
     int saved = errno;
     if (close(w->fd) != 0 && written) {
         written = false;
@@ -290,6 +283,7 @@ static struct store_writer *local_create(struct store *s, const char *key, struc
     struct local_writer *w = mem_zalloc(sizeof *w);
     *w = (struct local_writer){.base.ops = &local_writer_ops, .l = l, .key = mem_strdup(key), .dir = dir};
     w->fd = temp_open(dir, w->temp, sizeof w->temp);
+    w->out = (struct direct){.rooms = l->rooms, .fd = w->fd};
     if (w->fd >= 0)
         return &w->base;
     fail(l, "write", key, e);
@@ -536,6 +530,7 @@ static void local_close(struct store *s)
 {
     struct local *l = local_of(s);
     folders_fini(&l->folders);
+    direct_rooms_free(l->rooms);
     close(l->fd);
     free(l->dir);
     free(l->base.root_uri);
@@ -577,6 +572,7 @@ struct store *store_local_open(const char *dir, bool sync, struct err *e)
     l->base.root_uri = mem_printf("file://%s", real);
     l->base.spools = true;
     l->sync = sync;
+    l->rooms = sync ? direct_rooms_new() : NULL;
     l->fd = fd;
     folders_init(&l->folders, fd, sync);
     return &l->base;
