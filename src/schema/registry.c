@@ -444,12 +444,13 @@ int registry_bind(struct registry *r, const struct schema *agreed, struct err *e
 
 /* ---- proposing ---- */
 
-static struct field *group_in(struct field *parent, const struct node *x)
+/* Its number among the parent's; n_children: it is not there. */
+static uint32_t group_in(const struct field *parent, const struct node *x)
 {
-    for (uint32_t i = 0; i < parent->n_children; i++)
-        if (parent->children[i].id == x->group_id && x->group_id)
-            return &parent->children[i];
-    return NULL;
+    uint32_t i = 0;
+    while (i < parent->n_children && (!x->group_id || parent->children[i].id != x->group_id))
+        i++;
+    return i;
 }
 
 static bool has_leaf(const struct node *x)
@@ -497,12 +498,17 @@ static void free_name(const struct field *parent, const char *name, const char *
         snprintf(out, size, "%s%s%s_%u", name, suffix ? "_" : "", suffix ? suffix : "", i);
 }
 
-static bool propose_scalar(const struct node *x, struct field *parent, int32_t *last)
+static uint32_t kinds_without_column(const struct node *x)
 {
-    bool added = false;
     uint32_t kinds = x->pub.kinds & ~x->pub.table_kinds;
     if (x->numbers_merge && !__atomic_load_n(&x->pub.inexact_long, __ATOMIC_RELAXED))
         kinds &= ~(1u << KIND_LONG); /* every long goes into the double column */
+    return kinds;
+}
+
+static void propose_scalar(const struct node *x, struct field *parent, int32_t *last)
+{
+    uint32_t kinds = kinds_without_column(x);
     /* The plain name: the double where numbers merge first, else the kind that came first. */
     enum kind plain = x->first_kind;
     if (x->numbers_merge && (plain == KIND_LONG || plain == KIND_DOUBLE))
@@ -520,34 +526,48 @@ static bool propose_scalar(const struct node *x, struct field *parent, int32_t *
                                         column_type((enum kind)k));
             f->precision = k == KIND_DECIMAL ? x->pub.precision : 0;
             f->scale = k == KIND_DECIMAL ? x->pub.scale : 0;
-            added = true;
         }
-    return added;
 }
 
-static bool propose_children(const struct node *up, struct field *parent, int32_t *last)
+static bool is_group(const struct node *x)
 {
-    bool added = false;
+    return !x->pub.kinds && (x->pub.place == PLACE_STRUCT || x->pub.place == PLACE_LIST) && has_leaf(x);
+}
+
+/* Most proposals find nothing new: that costs no copy of the schema. */
+static bool anything_new(const struct node *up, const struct field *parent)
+{
+    bool new = false;
+    for (uint32_t i = 0; i < up->n_order && !new; i++) {
+        const struct node *x = up->order[i];
+        uint32_t group;
+        if (!is_group(x))
+            new = kinds_without_column(x) != 0;
+        else if ((group = group_in(parent, x)) == parent->n_children)
+            new = true;
+        else
+            new = anything_new(x, &parent->children[group]);
+    }
+    return new;
+}
+
+static void propose_children(const struct node *up, struct field *parent, int32_t *last)
+{
     for (uint32_t i = 0; i < up->n_order; i++) {
         const struct node *x = up->order[i];
-        if (x->pub.kinds) {
-            added |= propose_scalar(x, parent, last);
+        if (!is_group(x)) {
+            propose_scalar(x, parent, last);
             continue;
         }
-        if ((x->pub.place != PLACE_STRUCT && x->pub.place != PLACE_LIST) || !has_leaf(x))
-            continue;
-        struct field *f = group_in(parent, x);
-        if (!f) {
+        uint32_t group = group_in(parent, x);
+        if (group == parent->n_children) {
             char name[600];
             free_name(parent, x->name, NULL, name, sizeof name);
-            f = field_add(parent, ++*last, name,
-                          up->pub.place == PLACE_LIST ? NULL : x->pub.key, false,
-                          x->pub.place == PLACE_STRUCT ? TYPE_STRUCT : TYPE_LIST);
-            added = true;
+            field_add(parent, ++*last, name, up->pub.place == PLACE_LIST ? NULL : x->pub.key, false,
+                      x->pub.place == PLACE_STRUCT ? TYPE_STRUCT : TYPE_LIST);
         }
-        added |= propose_children(x, f, last);
+        propose_children(x, &parent->children[group], last);
     }
-    return added;
 }
 
 int registry_propose(struct registry *r, const struct schema *current, int32_t last_column_id,
@@ -556,11 +576,10 @@ int registry_propose(struct registry *r, const struct schema *current, int32_t l
     int32_t last = last_column_id;
     pthread_mutex_lock(&r->lock);
     int rc = bind_children(r, r->root, &current->root, e);
-    if (!rc) {
+    if (!rc && anything_new(r->root, &current->root)) {
         schema_dup(out, current);
-        rc = propose_children(r->root, &out->root, &last);
-        if (!rc)
-            schema_fini(out);
+        propose_children(r->root, &out->root, &last);
+        rc = 1;
     }
     pthread_mutex_unlock(&r->lock);
     return rc;
