@@ -101,7 +101,7 @@ void *queue_pop_wait(struct queue *q, int64_t timeout_ms)
 {
     struct timespec until = clock_until(timeout_ms);
     pthread_mutex_lock(&q->lock);
-    while (!q->count && !q->closed)
+    while (!q->count && !q->closed && timeout_ms > 0)
         if (pthread_cond_timedwait(&q->not_empty, &q->lock, &until))
             break;
     void *item = take(q);
