@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define CAP_MIN 16
+#define CAP_MIN 4
 
 void map_fini(struct map *m)
 {

@@ -13,6 +13,7 @@
 #include "pipeline/positions.h"
 
 #define ROWS_FEW 1000   /* of a partition, that may wait for more: */
+#define UNPACKED_SHARE 2 /* of the budget */
 #define WAITING_SHARE 8 /* ... so large a part of a job's bytes */
 
 struct put_files { /* what has been put, for the manifest */
@@ -171,11 +172,15 @@ static struct rowset **take_rows(struct commit_job *job, size_t *n)
     return all;
 }
 
+/* What is packed takes many times as much while it is encoded: no more of it than some at once. */
 static size_t same_partition(const struct commit_job *job, struct rowset *const *sets, size_t n)
 {
-    size_t k = 1;
-    while (k < n && files_compare(&job->table->st, sets[0], sets[k]) == 0)
-        k++;
+    size_t k = 1, room = budget_limit(job->budget) / UNPACKED_SHARE, taken = sets[0]->packed ? sets[0]->unpacked : 0;
+    for (; k < n && files_compare(&job->table->st, sets[0], sets[k]) == 0; k++) {
+        taken += sets[k]->packed ? sets[k]->unpacked : 0;
+        if (taken > room)
+            break;
+    }
     return k;
 }
 
@@ -244,6 +249,9 @@ static int encode_partitions(struct commit_job *job, struct encoding *x, struct 
             push_front(&job->rows, all + i, members);
             continue;
         }
+        for (size_t k = i; k < i + members; k++)
+            rowset_unpack(all[k]);
+        x->files.more = i + members < n && files_compare(&job->table->st, all[i], all[i + members]) == 0;
         rc = files_add(&job->files, &x->files, all + i, members, e);
         job->broken = rc != 0;
         release_rows(job, all + i, members);

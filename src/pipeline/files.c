@@ -11,7 +11,8 @@
 /* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
  * to takes memory, and which grows without being copied. */
 #define OUT_BYTES ((size_t)8 << 20)
-#define OUT_MANY 16 /* where a table has so many files they are small: they grow as need be */
+#define OUT_MANY 16 /* where a table has so many files they are small: they grow as need be, */
+#define OUT_FEW ((size_t)1 << 20) /* ... as do those that begin with rows of less than this */
 #define SPOOLS_MAX 200 /* each is two open files; more stay in memory */
 
 int files_compare(const struct shred_table *t, const struct rowset *a, const struct rowset *b)
@@ -92,8 +93,8 @@ static int takes(struct file_build *f, const struct files_env *env, const struct
 /* What is reserved and was never written to takes no memory, but what was takes it by the page. */
 static void count_bytes(struct file_build *f)
 {
-    size_t page = 4096, out = f->spool ? f->out.cap : f->out.n;
-    f->bytes = sizeof *f + (out + page - 1) / page * page + pq_writer_bytes(f->writer);
+    size_t page = 4096, written = (f->out.n + page - 1) / page * page;
+    f->bytes = sizeof *f + (f->spool || f->out.cap < OUT_BYTES ? f->out.cap : written) + pq_writer_bytes(f->writer);
 }
 
 /* Where the store takes pieces without keeping them. One that cannot be opened is no harm: it stays in memory, and
@@ -187,9 +188,13 @@ int files_store(struct file_build *files, struct err *e)
 /* ---- */
 
 static struct file_build *open_file(struct file_build **files, const struct files_env *env,
-                                    const struct rowset *r)
+                                    struct rowset *const *sets, size_t n)
 {
     struct file_build *f = mem_zalloc(sizeof *f);
+    const struct rowset *r = sets[0];
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += sets[i]->bytes;
     f->time_partition = r->time_partition;
     f->name = r->name ? mem_strdup(r->name) : NULL;
     f->subtype = r->subtype ? mem_strdup(r->subtype) : NULL;
@@ -208,7 +213,7 @@ static struct file_build *open_file(struct file_build **files, const struct file
     }
     f->number = *files ? (*files)->number + 1 : 0;
     begin_spool(f, env, f->number);
-    if (!f->spool && f->number < OUT_MANY)
+    if (!f->spool && f->number < OUT_MANY && bytes >= OUT_FEW)
         buf_reserve(&f->out, OUT_BYTES);
     f->writer = encode_open(env->encode, &f->out, &f->cost);
     f->next = *files;
@@ -254,12 +259,14 @@ int files_add(struct file_build **files, struct files_env *env, struct rowset **
         f = env->open[i];
         fits = takes(f, env, sets[0], e);
     }
+    if (!fits && *files && (fits = takes(*files, env, sets[0], e)) > 0)
+        f = *files; /* of the call before, where it had more to come */
     if (fits < 0) {
         e->kind = ERR_INVALID;
         return -1;
     }
     if (!fits)
-        f = open_file(files, env, sets[0]);
+        f = open_file(files, env, sets, n);
     struct pq_cost before = f->cost;
     if (add_group(f, env, sets, n, e))
         return -1;
@@ -271,7 +278,7 @@ int files_add(struct file_build **files, struct files_env *env, struct rowset **
     count_bytes(f);
     env->held += f->bytes;
     f->encoded = (size_t)pq_writer_size(f->writer);
-    f->complete = env->last;
+    f->complete = env->last && !env->more;
     return 0;
 }
 

@@ -50,7 +50,8 @@ struct files_env {
     struct buf *out;      /* between row groups of spooled files, so that it is warm */
     atomic_uint *spools;  /* how many there are; NULL: files stay in memory */
     int64_t *write_ns;    /* CPU of writing spools; added to */
-    bool last;            /* `sets` are all there are of their partition until the commit */
+    bool last;            /* `sets` are all there are of their partition until the commit, */
+    bool more;            /* ... with those of the next call */
     size_t held;          /* by the files; kept up to date */
     struct file_build **open; /* files_begin: those that may take rows, by partition */
     size_t n_open;

@@ -14,20 +14,8 @@
 
 #define TICK_MS 20
 #define CALM_MS 200 /* nothing is to be looked after but the time */
-#define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: encode */
-#define OPEN_PERCENT 60       /* of the same, in rows that no cut has detached: cut */
-#define FULL_PERCENT 80       /* of the budget: nothing more is shredded */
-#define FEW_PERCENT 5         /* ... of the budget in tables with few rows: those are encoded, too */
-#define FILES_PERCENT 45      /* of the budget in encoded files: commit the larger ones */
-#define ENCODED_SHARE 4       /* rows in memory are about so many times their encoded bytes */
-#define ROWS_USEFUL ((size_t)64 << 20) /* these percentages are of so many bytes at most, ... */
-#define ROWS_EACH ((size_t)32 << 20)   /* ... and so many for each shredder */
-#define EXPANSION_FIRST 16.0  /* until it is known */
-#define BATCH_LEAST 16384.0
-#define BATCH_MOST 1e9
-#define CUT_MIN_MS 10
-#define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
-#define SMALL_BYTES ((size_t)1 << 20)
+#define JOIN_ROWS 200 /* a row set of so many, at most, ... */
+#define JOIN_TRIES 64 /* ... is looked for another one among so many */
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 30000
 #define TIP_SETTLE_MS 300     /* all shards at the tip for so long: caught up */
@@ -115,21 +103,20 @@ static void count_job(struct pipeline_report *report, const struct commit_job *j
 }
 
 /* What the job still holds goes back: rows in front, to be tried again, and files. */
-static void take_back(struct ptable *t, struct commit_job *job)
+static void take_back(struct run *r, struct ptable *t, struct commit_job *job)
 {
     struct rowset **last = &job->rows;
-    while (*last)
-        last = &(*last)->next;
+    for (; *last; last = &(*last)->next)
+        t->pending_sets++;
     *last = t->pending;
     t->pending = job->rows;
     t->pending_bytes += job->bytes;
     t->pending_rows += job->n_rows - job->n_encoded;
     t->files = job->files;
     t->files_rows = job->files_rows + job->n_encoded;
-    for (struct file_build *f = t->files; f; f = f->next) {
-        t->files_bytes += f->bytes;
+    pressure_files(r, t, t->files_bytes + files_held(t->files));
+    for (struct file_build *f = t->files; f; f = f->next)
         t->files_encoded += f->encoded;
-    }
     job->rows = NULL;
     job->files = NULL;
 }
@@ -188,7 +175,7 @@ static void on_job_failed(struct run *r, struct commit_job *job)
     else if (job->kind == JOB_COMMIT)
         protocol_commit_failed(r->protocol, t->st.number, &job->plan);
     r->report->commit_failures += job->kind == JOB_COMMIT;
-    take_back(t, job);
+    take_back(r, t, job);
     if (!t->refused_since_ms)
         t->refused_since_ms = now;
     t->must_commit |= refused;
@@ -258,7 +245,7 @@ static bool on_settled(struct run *r, struct commit_job *job)
     if (seen == PROTOCOL_COMMITTED) {
         on_committed(r, job);
     } else {
-        take_back(t, job);
+        take_back(r, t, job);
         t->retry_at_ms = t->attempts = 0;
     }
     return true;
@@ -310,6 +297,8 @@ static void on_job(struct run *r, struct commit_job *job)
     bool over = true;
     t->busy = false;
     r->committing--;
+    r->job_columns -= job->columns;
+    job->columns = 0;
     if (job->kind == JOB_SETTLE) {
         over = on_settled(r, job);
     } else if (job->kind == JOB_PROBE) {
@@ -323,7 +312,7 @@ static void on_job(struct run *r, struct commit_job *job)
             on_job_failed(r, job);
         } else if (job->kind == JOB_ENCODE) {
             t->waiting_bytes = job->bytes;
-            take_back(t, job);
+            take_back(r, t, job);
         } else {
             protocol_commit_done(r->protocol, t->st.number, &job->plan);
             on_committed(r, job);
@@ -363,38 +352,6 @@ static void on_event(struct run *r, struct source_event *ev)
     source_event_free(ev);
 }
 
-static bool fills(struct run *r, size_t coming)
-{
-    return budget_used(r->budget) + coming > budget_limit(r->budget) / 100 * FULL_PERCENT;
-}
-
-/* Batches wait here, not at the shredders: a cut must not wait for a batch that waits for memory. */
-static bool full(struct run *r)
-{
-    size_t coming = (size_t)((double)r->open_bytes * r->expansion);
-    if (!r->expansion_known && r->open_batches)
-        return true;
-    return fills(r, coming);
-}
-
-/* The same without what is still to come: only what is there can be encoded. */
-static bool crammed(struct run *r)
-{
-    return fills(r, 0);
-}
-
-/* A few bytes can make a row set of kilobytes, where each has a name of its own. */
-static void learn_expansion(struct run *r, const struct msg *m)
-{
-    double now = (double)m->grew / (double)(m->bytes + 1);
-    r->expansion = now > r->expansion ? now : r->expansion * 0.9 + now * 0.1;
-    r->expansion_known = true;
-    r->open_bytes -= m->bytes;
-    double most = (double)budget_limit(r->budget) / 2 / r->expansion;
-    most = most > BATCH_LEAST ? most : BATCH_LEAST;
-    r->batch_most = (size_t)(most < BATCH_MOST ? most : BATCH_MOST);
-}
-
 static void add_shard_counts(struct run *r, const struct msg *m)
 {
     struct pshard *s = &r->shards[m->shard];
@@ -413,7 +370,7 @@ static void on_message(struct run *r, struct msg *m)
         r->open_batches--;
         protocol_batch_done(r->protocol, m->epoch);
         add_shard_counts(r, m);
-        learn_expansion(r, m);
+        pressure_learn(r, m);
         free(m);
         break;
     case MSG_COMMIT_DONE:
@@ -422,7 +379,7 @@ static void on_message(struct run *r, struct msg *m)
         break;
     default: {
         bool gathers = gather_begins(r, &m->ev, clock_boot_ms(r->clock));
-        if (!r->restarting && (gathers || r->n_deferred || full(r)))
+        if (!r->restarting && (gathers || r->n_deferred || pressure_full(r)))
             gather_keep(r, &m->ev);
         else
             on_event(r, &m->ev);
@@ -433,75 +390,74 @@ static void on_message(struct run *r, struct msg *m)
 static void handle_deferred(struct run *r, int64_t now)
 {
     if (!r->gather_until_ms || !gather_goes_on(r, now))
-        while (r->n_deferred && (r->restarting || !full(r)))
+        while (r->n_deferred && (r->restarting || !pressure_full(r)))
             on_event(r, gather_take(r));
 }
 
 /* ---- epochs and commits ---- */
 
+static void tell_change(struct run *r, size_t before, size_t now)
+{
+    if (now > before)
+        budget_force(r->budget, now - before);
+    else
+        budget_give(r->budget, before - now);
+}
+
+static void pack(struct run *r, struct rowset *set)
+{
+    size_t before = set->bytes;
+    rowset_pack(set);
+    tell_change(r, before, set->bytes);
+}
+
+/* Into one that waits already. */
+static bool joins(struct run *r, struct ptable *t, struct rowset *set)
+{
+    uint32_t tries = 0, rows = set->rows;
+    size_t bytes = set->bytes;
+    for (struct rowset *of = t->pending; of && rows <= JOIN_ROWS && tries < JOIN_TRIES; of = of->next, tries++) {
+        size_t before = of->bytes;
+        bool one = rowset_merge(of, set);
+        tell_change(r, before + (one ? bytes : 0), of->bytes);
+        t->pending_bytes += of->bytes - before;
+        if (!one)
+            continue;
+        t->pending_rows += rows;
+        return true;
+    }
+    return false;
+}
+
 static void add_pending(struct run *r, struct rowset *list)
 {
-    while (list) {
+    uint32_t n = 0, joined = 0;
+    for (; list; n++) {
         struct rowset *set = list;
         list = set->next;
         struct ptable *t = set->table ? router_at(&r->router, set->table->number)
                                       : router_dead_letters(&r->router);
         if (!t->pending && !t->files && !t->busy)
             t->pending_since_ms = clock_boot_ms(r->clock);
+        protocol_table_rows(r->protocol, t->st.number, set->first_epoch);
+        if (joins(r, t, set)) {
+            joined++;
+            continue;
+        }
+        pack(r, set);
         set->next = t->pending;
         t->pending = set;
         t->pending_bytes += set->bytes;
         t->pending_rows += set->rows;
-        protocol_table_rows(r->protocol, t->st.number, set->first_epoch);
+        t->pending_sets++;
     }
-}
-
-/* What encoded files hold, of how many tables. */
-static size_t all_files_held(struct run *r, size_t *tables)
-{
-    size_t sum = 0;
-    *tables = 0;
-    for (uint32_t i = 0; i < router_count(&r->router); i++) {
-        size_t bytes = router_at(&r->router, i)->files_bytes;
-        sum += bytes;
-        *tables += bytes > 0;
-    }
-    return sum;
-}
-
-static size_t less(size_t a, size_t b)
-{
-    return a > b ? a - b : 0;
-}
-
-/* More memory than some is of no use to rows: they leave the caches, and new memory has to be cleared. */
-static bool over(struct run *r, size_t bytes, size_t percent)
-{
-    size_t tables, files = all_files_held(r, &tables);
-    size_t room = less(budget_limit(r->budget), files), most = ROWS_USEFUL + r->shredders * ROWS_EACH;
-    return bytes > (room < most ? room : most) / 100 * percent;
-}
-
-static bool pressed(struct run *r)
-{
-    size_t tables, files = all_files_held(r, &tables);
-    return over(r, less(budget_used(r->budget), files), PRESSURE_PERCENT);
-}
-
-/* Want of memory calls for a cut only where a cut gives encoders something to do: rows that were cut and wait
- * for them are none of its business, and each cut makes more and smaller row groups. */
-static bool cut_early(struct run *r, int64_t since_ms)
-{
-    size_t open = workers_open_bytes(r->workers);
-    if (since_ms < CUT_MIN_MS || !open)
-        return false;
-    return over(r, open, OPEN_PERCENT) || (crammed(r) && (!r->committing || since_ms >= CUT_FULL_MS));
+    r->cuts_join = n ? joined > n / 2 : r->cuts_join;
 }
 
 static void maybe_cut(struct run *r, int64_t now)
 {
     bool due = now - r->last_cut_ms >= r->config->commit_interval_ms / 4;
-    bool early = cut_early(r, now - r->last_cut_ms);
+    bool early = pressure_cuts(r, now - r->last_cut_ms);
     r->shard_ending = false; /* its children wait until all of it is committed */
     for (uint32_t i = 0; i < r->n_shards; i++)
         r->shard_ending |= r->config->stream && r->shards[i].closed_at_source && !r->shards[i].ended;
@@ -552,12 +508,6 @@ static bool plan_job(struct run *r, struct ptable *t, struct commit_job *job, in
     return false;
 }
 
-static size_t files_room(struct run *r)
-{
-    size_t tables, held = all_files_held(r, &tables);
-    return less(budget_limit(r->budget) / 100 * FILES_PERCENT, held);
-}
-
 /* Hands the table to a committer. */
 void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now)
 {
@@ -573,10 +523,12 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->files = t->files;
     job->files_rows = t->files_rows;
     job->budget = r->budget;
-    job->files_room = files_room(r);
+    job->files_room = pressure_files_room(r);
     job->lake = &r->lake;
     job->config = r->config;
     job->drafts = r->drafts;
+    job->columns = pressure_columns(t);
+    r->job_columns += job->columns;
     job->rest_above = BASES_BYTES / router_count(&r->router);
     job->spools = &r->spools;
     job->leases = r->leases;
@@ -584,60 +536,24 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     shard_texts(r, job);
     t->pending = NULL;
     t->files = NULL;
-    t->pending_bytes = t->waiting_bytes = t->files_bytes = t->files_encoded = 0;
-    t->pending_rows = t->files_rows = 0;
+    t->pending_bytes = t->waiting_bytes = t->files_encoded = 0;
+    pressure_files(r, t, 0);
+    t->pending_rows = t->pending_sets = t->files_rows = 0;
     t->busy = true;
     r->committing++;
     invariant(queue_push(r->commits, job));
 }
 
-struct pressure {
-    bool rows;     /* encode tables with many rows; */
-    bool full;     /* ... all there is */
-    size_t many;   /* bytes */
-    size_t commit; /* commit tables that hold so many encoded bytes; 0: none */
-};
-
-/* Rows weigh several times their encoded bytes: they are encoded first, and committed once the
- * encoded ones are a good part of the budget, those of the larger tables. */
-static struct pressure pressure(struct run *r)
-{
-    struct pressure p = {.rows = pressed(r), .many = budget_limit(r->budget) / 400};
-    size_t tables, sum = all_files_held(r, &tables), few = 0;
-    for (uint32_t i = 0; i < router_count(&r->router); i++) {
-        size_t bytes = router_at(&r->router, i)->pending_bytes;
-        few += bytes < p.many ? bytes : 0;
-    }
-    p.full = crammed(r) && few > budget_limit(r->budget) / 100 * FEW_PERCENT;
-    if (sum > budget_limit(r->budget) / 100 * FILES_PERCENT)
-        p.commit = sum / (tables * 2);
-    return p;
-}
-
-/* Now, or carried on? Size, age (five times that while less than a megabyte waits), the end, or want
- * of memory. */
-static bool commit_due(const struct run *r, const struct ptable *t, const struct pressure *p,
-                       int64_t now)
-{
-    size_t encoded = t->files_encoded + t->pending_bytes / ENCODED_SHARE;
-    int64_t age = now - t->pending_since_ms;
-    if (r->draining || r->shard_ending || encoded >= r->config->commit_bytes)
-        return true;
-    if (p->commit && t->files_bytes >= p->commit)
-        return true;
-    return age >= r->config->commit_interval_ms * (encoded * ENCODED_SHARE < SMALL_BYTES ? 5 : 1);
-}
-
 static void send_jobs(struct run *r, int64_t now)
 {
-    struct pressure p = pressure(r);
+    const struct pressure p = pressure_now(r);
     for (uint32_t i = 0; i < router_count(&r->router) && !restart_waits(r); i++) {
         struct ptable *t = router_at(&r->router, i);
-        if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files))
+        if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files) || pressure_jobs_full(r, t))
             continue;
-        if (t->must_commit || commit_due(r, t, &p, now))
+        if (t->must_commit || pressure_commits(r, t, &p, now))
             run_send_job(r, t, JOB_COMMIT, now);
-        else if (t->pending_bytes > t->waiting_bytes && (p.full || (p.rows && t->pending_bytes >= p.many)))
+        else if (pressure_encodes(r, t, &p))
             run_send_job(r, t, JOB_ENCODE, now);
     }
 }
@@ -813,7 +729,7 @@ static void sum_up(struct run *r)
 
 int pipeline_run(const struct pipeline_config *c, struct pipeline_report *report, struct err *e)
 {
-    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = EXPANSION_FIRST};
+    struct run r = {.config = c, .report = report, .clock = &clock_system, .expansion = PRESSURE_EXPANSION};
     int64_t began = clock_mono_ns();
     log_set_before(progress_clear);
     int rc = run_start(&r, e);

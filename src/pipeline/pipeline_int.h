@@ -32,7 +32,7 @@ struct ptable {
     uint32_t n_partition;
     struct rowset *pending;   /* of closed epochs, not encoded */
     size_t pending_bytes, waiting_bytes; /* all; what the last encoding left to wait for more */
-    uint64_t pending_rows;
+    uint64_t pending_rows, pending_sets;
     struct encode_kept *kept; /* belongs to the committer while `busy`, as the handle */
     struct file_build *files; /* encoded, uncommitted */
     size_t files_bytes;
@@ -117,6 +117,7 @@ struct commit_job {
     uint64_t n_rows, n_encoded, files_rows; /* rows at the start; encoded by this job; before it */
     struct budget *budget;
     size_t held;              /* by the files, as the budget was told */
+    uint32_t columns;         /* about, of the table */
     size_t files_room;        /* so much more they may hold before a commit is due */
     struct protocol_plan plan;
     const struct lake *lake;

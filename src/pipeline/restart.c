@@ -91,8 +91,9 @@ static void drop_rows(struct run *r)
         for (struct file_build *f = t->files; f; f = f->next)
             budget_give(r->budget, f->bytes);
         files_free(&t->files);
-        t->pending_bytes = t->waiting_bytes = t->files_bytes = t->files_encoded = 0;
-        t->pending_rows = t->files_rows = 0;
+        pressure_files(r, t, 0);
+        t->pending_bytes = t->waiting_bytes = t->files_encoded = 0;
+        t->pending_rows = t->pending_sets = t->files_rows = 0;
         t->pending_since_ms = 0;
         t->must_commit = false;
     }

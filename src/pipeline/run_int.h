@@ -68,6 +68,10 @@ struct run {
     size_t open_bytes; /* of these batches */
     double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
     bool expansion_known; /* else one batch at a time is enough */
+    size_t files_held; /* what encoded files of tables that nobody is at hold, */
+    uint32_t job_columns; /* of tables that committers are at */
+    bool cuts_join;       /* most of what the last cut brought joined what waited already */
+    uint32_t files_tables; /* ... and how many tables those are */
     _Atomic size_t batch_most; /* of a file, so that what comes of it has room */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */
@@ -120,6 +124,32 @@ void restart_tick(struct run *r, int64_t now);
 void restart_set_routes(struct run *r);
 bool restart_waits(const struct run *r); /* nothing is cut, sent or called drained meanwhile */
 void run_fail(struct run *r, const struct err *e);
+
+/* pressure.c */
+#define PRESSURE_EXPANSION 16.0 /* until it is known */
+struct pressure {
+    bool rows;     /* encode tables with many rows; */
+    bool full;     /* ... all there is */
+    size_t many;   /* bytes */
+    size_t commit; /* commit tables that hold so many encoded bytes; 0: none */
+    size_t commit_thin; /* likewise so many in rows that it is no use to encode */
+};
+/* Rows weigh several times their encoded bytes: they are encoded first, and committed once the
+ * encoded ones are a good part of the budget, those of the larger tables. */
+struct pressure pressure_now(struct run *r);
+bool pressure_encodes(const struct run *r, const struct ptable *t, const struct pressure *p);
+/* Now, or carried on? Size, age (five times that while less than a megabyte waits), the end, or want
+ * of memory. */
+bool pressure_commits(const struct run *r, const struct ptable *t, const struct pressure *p, int64_t now);
+bool pressure_cuts(struct run *r, int64_t since_ms); /* early */
+/* Batches wait here, not at the shredders: a cut must not wait for a batch that waits for memory. */
+bool pressure_full(struct run *r);
+void pressure_learn(struct run *r, const struct msg *m); /* of a batch that is done */
+void pressure_files(struct run *r, struct ptable *t, size_t bytes); /* what its files hold now */
+size_t pressure_files_room(const struct run *r);
+uint32_t pressure_columns(const struct ptable *t);
+/* A commit takes memory for each column: footer, statistics, schema. Those under way have enough of them. */
+bool pressure_jobs_full(const struct run *r, const struct ptable *t);
 
 /* gather.c: source events that are not handled yet. */
 void gather_keep(struct run *r, struct source_event *ev);

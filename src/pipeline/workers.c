@@ -1,7 +1,7 @@
 /* Shredder threads. Each has a shredder of its own and works under its own lock, so that the
  * coordinator can collect a closed epoch's rows from a thread that has nothing to do. A thread that
- * meets a batch of a later epoch first detaches what it has: rows of two epochs never share a row
- * set. The queue is first in, first out, so a thread never sees an earlier epoch again. */
+ * meets a batch of a later epoch first detaches what it has: rows of two epochs share a row set only
+ * once both are closed. The queue is first in, first out, so a thread never sees an earlier epoch again. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -108,6 +108,14 @@ static bool in_envelope(const struct registry *r, const struct field *f)
     return ours && ours <= ENVELOPE_COLUMNS;
 }
 
+uint32_t registry_leaves(struct registry *r)
+{
+    pthread_mutex_lock(&r->lock);
+    uint32_t n = r->leaves;
+    pthread_mutex_unlock(&r->lock);
+    return n;
+}
+
 struct rnode *registry_root(struct registry *r)
 {
     return &r->root->pub;

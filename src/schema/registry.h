@@ -78,6 +78,7 @@ int registry_bind(struct registry *r, const struct schema *agreed, struct err *e
  * dropped by somebody, and stays so: its values are rescued. */
 void registry_bind_former(struct registry *r, const struct schema *former,
                           const struct schema *agreed);
+uint32_t registry_leaves(struct registry *r); /* columns of events so far */
 struct rnode *registry_root(struct registry *r);
 /* Finds or makes the child of a struct (key) or list (key "" n 0) for a value of this place and kind
  * (kind only where place is PLACE_SCALAR). The answer may be of another place than asked: the first

@@ -51,6 +51,15 @@ void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct ev
     }
 }
 
+void heads_append(struct rowset *to, const struct rowset *from)
+{
+    while (to->cap_heads - to->rows < from->rows)
+        heads_grow(to, to->rows + from->rows);
+    memcpy(to->heads + to->rows, from->heads, from->rows * sizeof *to->heads);
+    if (from->n_odds)
+        put_odd(to, from->odds, from->n_odds);
+}
+
 /* ---- columns */
 
 /* 16 bytes as 32 lower-case digits. */

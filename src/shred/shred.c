@@ -14,7 +14,6 @@
 #include "shred/shred_int.h"
 
 #define DEAD_COLUMNS 10
-#define SET_ROWS 3832 /* what is held for so many numbers of eight bytes fills a power of two */
 #define SHAPES_MAX 1000 /* event names that are kept from epoch to epoch */
 #define DAY_US ((int64_t)86400 * 1000000)
 
@@ -47,12 +46,9 @@ void shred_more_columns(struct rowset *r, uint32_t n)
 }
 
 /* `hints` may be NULL; `more` columns are to come. */
-static struct rowset *rowset_new(struct shredder *s, const struct envelope_column *columns, uint32_t n,
-                                 uint32_t more, const struct column_hint *hints)
+static void first_columns(struct rowset *r, const struct envelope_column *columns, uint32_t n, uint32_t more,
+                          const struct column_hint *hints)
 {
-    struct rowset *r = mem_zalloc(sizeof *r);
-    r->arena.total = &s->bytes;
-    s->bytes += sizeof *r;
     shred_more_columns(r, n + more);
     r->n_cols = n;
     for (uint32_t i = 0; i < n; i++) {
@@ -63,9 +59,33 @@ static struct rowset *rowset_new(struct shredder *s, const struct envelope_colum
         if (hints)
             c->hint = hints[i];
     }
+}
+
+void rowset_envelope(struct rowset *r, uint32_t more)
+{
+    first_columns(r, envelope, ENV_COLUMNS, more, NULL);
+}
+
+static struct rowset *rowset_new(struct shredder *s, const struct envelope_column *columns, uint32_t n,
+                                 uint32_t more, const struct column_hint *hints)
+{
+    struct rowset *r = mem_zalloc(sizeof *r);
+    r->arena.total = &s->bytes;
+    s->bytes += sizeof *r;
+    first_columns(r, columns, n, more, hints);
     r->min_time_us = INT64_MAX;
     r->max_time_us = INT64_MIN;
     return r;
+}
+
+void rowset_empty(struct rowset *r)
+{
+    r->cols = NULL;
+    r->n_cols = r->cap_cols = r->n_bits = r->cap_heads = 0;
+    r->bits = NULL;
+    r->heads = NULL;
+    r->odds = NULL;
+    r->cap_odds = 0;
 }
 
 void rowset_free(struct rowset *r)
@@ -73,6 +93,7 @@ void rowset_free(struct rowset *r)
     if (!r)
         return;
     arena_fini(&r->arena);
+    free(r->packed);
     free(r->shards);
     free(r->name);
     free(r->type);
@@ -80,18 +101,18 @@ void rowset_free(struct rowset *r)
     free(r);
 }
 
-static size_t rowset_bytes(const struct rowset *r)
+size_t rowset_held(const struct rowset *r)
 {
     return sizeof *r + r->arena.bytes;
 }
 
-static void add_shard(struct rowset *r, uint32_t shard)
+void rowset_add_shard(struct rowset *r, uint32_t shard, uint32_t rows)
 {
     if (!r->n_shards || r->shards[r->n_shards - 1].shard != shard) {
         r->shards = mem_regrow(r->shards, r->n_shards + 1, sizeof *r->shards);
         r->shards[r->n_shards++] = (struct shard_run){shard, 0};
     }
-    r->shards[r->n_shards - 1].rows++;
+    r->shards[r->n_shards - 1].rows += rows;
 }
 
 /* ---- dead letters ---- */
@@ -163,7 +184,7 @@ static void dead_letter(struct shredder *s, const struct record *r, enum reason 
         put_number(&c[7].col, d->rows, r->sub);
     put_number(&c[8].col, d->rows, r->arrived_us);
     put_number(&c[9].col, d->rows, now_us);
-    add_shard(d, r->shard);
+    rowset_add_shard(d, r->shard, 1);
     d->rows++;
     s->counts.dead[why]++;
 }
@@ -279,7 +300,7 @@ static struct rowset *detach(struct rowset *r)
         return NULL;
     }
     r->arena.total = NULL;
-    r->bytes = rowset_bytes(r);
+    r->bytes = rowset_held(r);
     return r;
 }
 
@@ -508,7 +529,7 @@ static void finish_row(struct shredder *s, const struct record *r, const struct 
         if (!s->reread)
             atomic_fetch_add_explicit(&set->table->rescued, 1, memory_order_relaxed);
     }
-    add_shard(set, r->shard);
+    rowset_add_shard(set, r->shard, 1);
     rows_end(s);
     set->rows++;
     s->counts.rows++;

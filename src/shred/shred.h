@@ -87,12 +87,24 @@ struct rowset {
     struct shard_run *shards;
     uint32_t n_shards;
     struct arena arena;        /* of the columns and their arrays */
+    uint8_t *packed;           /* see rowset_pack: instead of the columns; */
+    uint32_t n_packed;         /* ... how many there are, */
+    size_t unpacked;           /* ... and what they took */
     size_t bytes;              /* held, by capacity */
     struct rowset *next;       /* in a list made by shredder_cut */
 };
 /* The first five columns are made of `heads` by whoever is about to read them: not before, as they take twice as much. Not
  * counted in `bytes`. */
 void rowset_columns(struct rowset *r);
+/* Of a row set that is cut: few rows of many columns, as what they are until they are encoded, in a third to a tenth of
+ * the memory; or as they are, where that is no gain. `bytes` says what is held. Its columns and heads are not to be
+ * touched before rowset_unpack, which does not change `bytes`. */
+void rowset_pack(struct rowset *r);
+void rowset_unpack(struct rowset *r);
+/* Adds the rows of `from` to those of `to`, both cut and without the columns above, and frees it: a row set has its price,
+ * by the column, however few its rows. False: they are not of one name and partition, or have not the
+ * same columns below a struct or list, or too many rows. Either way `to->bytes` may change. */
+bool rowset_merge(struct rowset *to, struct rowset *from);
 void rowset_free(struct rowset *r);
 /* Dead letters have, instead, cols of these envelope_ids, in the order of schema_dead_letters' field
  * ids 1..10: letter_id (a random uuid), reason, message, payload, stream (left empty: the consumer's

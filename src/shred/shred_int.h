@@ -163,6 +163,11 @@ struct shredder {
 };
 
 /* shred.c */
+#define SET_ROWS 3832u /* what is held for so many numbers of eight bytes fills a power of two */
+void rowset_envelope(struct rowset *r, uint32_t more); /* its columns, in an empty one; so many are to come */
+void rowset_empty(struct rowset *r);                   /* its arena is */
+size_t rowset_held(const struct rowset *r);
+void rowset_add_shard(struct rowset *r, uint32_t shard, uint32_t rows);
 struct rowset *shred_set_of(struct shredder *s, struct shape *sh, int64_t time_us);
 /* The column of a place and kind, if the row set in hand has it. */
 static inline struct column *shred_column(const struct shredder *s, const struct lnode *n,
@@ -214,6 +219,7 @@ struct row_head {
     uint32_t form; /* created_at's digits behind the point, up to 7; the seventh << 4; or HEAD_ODD_TIME; and HEAD_ODD_ID */
 };
 void heads_grow(struct rowset *r, uint32_t hint); /* room for one more */
+void heads_append(struct rowset *to, const struct rowset *from); /* those of both, before any columns are made of them */
 /* What `form` says that is not in the head of the row in hand: the id's text, `t` as a whole. */
 void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct event_time *t);
 
@@ -221,6 +227,7 @@ void heads_odd(struct rowset *r, uint32_t form, struct str uuid, const struct ev
 void lines_forget(struct lines *l); /* shapes are about to go */
 void lines_free(struct lines *l);
 
+enum col_type walk_memory_type(enum kind kind);
 /* walk.c: the event's own fields into columns; false if a key came twice, or may have (nothing is
  * undone). */
 bool walk_event(struct shredder *s);

@@ -105,7 +105,7 @@ int walk_envelope_key(const char *p, size_t n)
 
 /* ---- columns ---- */
 
-static enum col_type memory_type(enum kind kind)
+enum col_type walk_memory_type(enum kind kind)
 {
     switch (kind) {
     case KIND_BOOL: return COL_BOOL;
@@ -239,7 +239,7 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
     uint32_t want = (uint32_t)n->column[kind] + 1;
     shred_more_columns(s->set, want);
     struct column made;
-    column_init(&made, memory_type(kind), n->r->max_def, n->r->max_rep);
+    column_init(&made, walk_memory_type(kind), n->r->max_def, n->r->max_rep);
     made.arena = &s->set->arena;
     made.hint = sh->columns[want - 1 - ENV_COLUMNS].hint;
     if (depth && made.max_rep)
@@ -414,7 +414,7 @@ bool walk_put_declared(struct shredder *s, const struct place_in *in, uint32_t d
         return false;
     *inexact = out.inexact;
     struct column *c = walk_begin(s, in, depth, n, n->r->declared, rep);
-    switch (memory_type(n->r->declared)) {
+    switch (walk_memory_type(n->r->declared)) {
     case COL_BOOL: column_flag(c, out.number != 0); break;
     case COL_LONG: column_number(c, out.number); break;
     case COL_DOUBLE: column_real(c, out.real); break;

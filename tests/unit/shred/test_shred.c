@@ -246,10 +246,11 @@ static void check_column(const struct column *c, uint32_t rows)
     assert_int_equal(bytes, c->n_bytes);
 }
 
-static void check_cut(struct shredder *s)
+static void check_all(struct rowset *list)
 {
-    for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
+    for (struct rowset *r = list, *next; r; r = next) {
         next = r->next;
+        rowset_unpack(r);
         rowset_columns(r);
         struct reader *at = mem_array(r->n_cols, sizeof *at);
         for (uint32_t i = 0; i < r->n_cols; i++)
@@ -259,6 +260,11 @@ static void check_cut(struct shredder *s)
         free(at);
         rowset_free(r);
     }
+}
+
+static void check_cut(struct shredder *s)
+{
+    check_all(shredder_cut(s));
 }
 
 /* ---- random events ---- */
@@ -359,19 +365,71 @@ static void remember(uint32_t id, const struct buf *b)
     /* A created_at that came as a string is stored as a number and rescued as it came. */
 }
 
+/* Cut rows may wait, packed, and join others that do: how often they did. */
+static struct waiting {
+    bool wait;
+    struct rowset *sets;
+    uint32_t joined, packed, apart;
+} waiting;
+
+static void pack(struct rowset *r)
+{
+    size_t before = r->bytes;
+    rowset_pack(r);
+    waiting.packed += r->packed != NULL;
+    assert_true(r->packed ? r->bytes < before : r->bytes == before);
+}
+
+static bool joins(struct rowset *r)
+{
+    const char *name = r->name;
+    int32_t day = r->time_partition;
+    for (struct rowset *of = waiting.sets; of; of = of->next) {
+        bool same = r->table && strcmp(of->name, name) == 0 && of->time_partition == day;
+        if (rowset_merge(of, r)) {
+            assert_true(same);
+            waiting.joined++;
+            return true;
+        }
+        waiting.apart += same;
+    }
+    return false;
+}
+
+static void wait_cut(struct shredder *s)
+{
+    for (struct rowset *r = shredder_cut(s), *next; r; r = next) {
+        next = r->next;
+        if (rnd(3) == 0)
+            pack(r);
+        if (rnd(8) && joins(r))
+            continue;
+        r->next = waiting.sets;
+        waiting.sets = r;
+    }
+}
+
+static void check_waiting(struct shredder *s)
+{
+    wait_cut(s);
+    check_all(waiting.sets);
+    waiting.sets = NULL;
+}
+
 static void rebuild(uint64_t from, const struct registry_limits *limits, uint32_t events)
 {
     struct buf b = {0};
     seed = from;
     struct shredder *s = begin(limits, NULL, 0);
+    void (*then)(struct shredder *) = waiting.wait ? wait_cut : check_cut;
     for (uint32_t id = 0; id < events; id++) {
         event(&b, id);
         remember(id, &b);
         feed(s, text_of[id], b.n);
-        if (rnd(40) == 0)
-            check_cut(s);
+        if (rnd(waiting.wait ? 8 : 40) == 0)
+            then(s);
     }
-    check_cut(s);
+    (waiting.wait ? check_waiting : check_cut)(s);
     const struct shred_counts *c = shredder_counts(s);
     if (rows_seen != events)
         for (int i = 0; i < REASON_COUNT; i++)
@@ -404,6 +462,16 @@ static void so_they_do_under_narrow_limits(void **state)
     (void)state;
     for (uint64_t i = 1; i <= 100; i++)
         rebuild(1000000 + i, &(struct registry_limits){12, 3, 3, 8}, 60);
+}
+
+static void so_they_do_joined_and_packed(void **state)
+{
+    (void)state;
+    waiting = (struct waiting){.wait = true};
+    for (uint64_t i = 1; i <= 300; i++)
+        rebuild(2000000 + i, i % 2 ? &wide : &(struct registry_limits){12, 3, 3, 8}, 60);
+    assert_true(waiting.joined > 1000 && waiting.packed > 1000 && waiting.apart > 20);
+    waiting = (struct waiting){0};
 }
 
 /* Broken bytes: what the naive parser refuses is a dead letter, and nothing crashes. */
@@ -756,6 +824,7 @@ int main(void)
         cmocka_unit_test(declared_columns_convert_or_rescue),
         cmocka_unit_test(columns_and_rescued_give_back_the_event),
         cmocka_unit_test(so_they_do_under_narrow_limits),
+        cmocka_unit_test(so_they_do_joined_and_packed),
         cmocka_unit_test(broken_records_are_dead_letters),
         cmocka_unit_test(a_million_keys_are_no_trouble),
         cmocka_unit_test(levels_say_which_rows_had_a_value),
