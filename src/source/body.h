@@ -15,6 +15,7 @@
 struct body {
     struct str next_iterator; /* still escaped; n == 0 where null or absent: the shard has ended */
     struct str child_shards;  /* the array's text, n == 0 where absent */
+    bool packed;              /* both stand in CBOR: see packed.h */
     struct str records;       /* the text inside [ ] */
     int64_t millis_behind;    /* -1 where absent */
     bool twice;               /* Records was given again; the last one counts */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "source/body.h"
@@ -301,6 +302,8 @@ struct source *source_kinesis_open(const struct kinesis_options *o, const struct
     pthread_mutex_init(&k->control_lock, NULL);
     k->http = http_new();
     k->records = source_spares_new(RECORDS_ROOM);
+    const char *disable = getenv("AWS_CBOR_DISABLE"); /* as the SDKs have it */
+    k->cbor = disable && (strcasecmp(disable, "true") == 0 || strcmp(disable, "1") == 0) ? CBOR_NOT : CBOR_UNTRIED;
     k->control = kinesis_api_open_with(o, env->clock, e);
     if (k->control && identify(k, e) == 0)
         return &k->source;

@@ -12,6 +12,7 @@
 
 #define KINESIS_SHARDS_MAX 10000
 #define KINESIS_JSON "application/x-amz-json-1.1"
+#define KINESIS_CBOR "application/x-amz-cbor-1.1"
 
 struct reader;
 struct kinesis {
@@ -23,6 +24,7 @@ struct kinesis {
     struct kinesis_api *control; /* for the blocking calls of any thread */
     struct http *http; /* the I/O thread's, but for http_wake */
     struct source_spares *records; /* of RECORDS_ROOM bytes */
+    enum { CBOR_UNTRIED, CBOR_SPOKEN, CBOR_NOT } cbor; /* the I/O thread's: in what records are asked for */
     pthread_t thread;
     bool running;
     atomic_bool stop;

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/retry.h"
 #include "source/body.h"
 #include "source/kinesis_int.h"
+#include "source/packed.h"
 #include "source/pieces.h"
 
 #define TIP_WAIT_MS 500
@@ -35,7 +37,7 @@ struct reader {
     struct seq after; /* the last record delivered */
     atomic_bool stopped;
     enum reader_state state;
-    bool in_flight;
+    bool in_flight, asked_cbor; /* in what the answer under way was asked for */
     char *iterator; /* as it stood in the JSON, still escaped */
     int64_t asked_ms, next_ms;
     uint32_t limit, broken;
@@ -233,12 +235,11 @@ static int check(struct reader *r, const char *action, const struct http_respons
 /* ---- requests ---- */
 
 /* `take` may be NULL: see http.h. */
-static void ask(struct reader *r, const char *action, struct buf *body, http_take take, http_done done)
+static void ask(struct reader *r, const char *action, const char *type, struct buf *body, http_take take, http_done done)
 {
     char *target = mem_printf("Kinesis_20131202.%s", action);
     struct err e = {0};
-    int rc = aws_json_sign(&r->request, kinesis_api_client(r->k->control), KINESIS_JSON, target, body->p,
-                           body->n, &e);
+    int rc = aws_json_sign(&r->request, kinesis_api_client(r->k->control), type, target, body->p, body->n, &e);
     free(target);
     r->in_flight = true;
     r->asked_ms = now_ms(r);
@@ -285,7 +286,7 @@ static void ask_iterator(struct reader *r)
         seq_format(r->after, seq);
         buf_printf(&body, "\"AFTER_SEQUENCE_NUMBER\",\"StartingSequenceNumber\":\"%s\"}", seq);
     }
-    ask(r, "GetShardIterator", &body, NULL, on_iterator);
+    ask(r, "GetShardIterator", KINESIS_JSON, &body, NULL, on_iterator);
 }
 
 static void end_shard(struct reader *r)
@@ -320,7 +321,7 @@ static void ask_children(struct reader *r)
         buf_printf(&body, "{\"NextToken\":%s}", r->token);
     else
         buf_printf(&body, "{\"StreamName\":\"%s\"}", r->k->stream);
-    ask(r, "ListShards", &body, NULL, on_children);
+    ask(r, "ListShards", KINESIS_JSON, &body, NULL, on_children);
 }
 
 /* ---- records ---- */
@@ -415,17 +416,32 @@ static void deliver(struct reader *r, struct source_batch *b, size_t bytes)
     event(r, SOURCE_BATCH)->batch = b;
 }
 
+/* As it would stand in JSON. */
+static char *escaped(struct str s)
+{
+    struct buf out = {0};
+    for (size_t i = 0; i < s.n; i++) {
+        uint8_t c = (uint8_t)s.p[i];
+        if (c < 0x20 || c == '"' || c == '\\')
+            buf_printf(&out, "\\u%04x", c);
+        else
+            buf_putc(&out, c);
+    }
+    return buf_take(&out);
+}
+
 static void next_iterator(struct reader *r, const struct body *body)
 {
+    struct str next = body->next_iterator, children = body->child_shards;
     free(r->iterator);
     r->iterator = NULL;
-    if (body->next_iterator.n) {
-        r->iterator = mem_strndup(body->next_iterator.p, body->next_iterator.n);
+    if (next.n) {
+        r->iterator = body->packed ? escaped(next) : mem_strndup(next.p, next.n);
         return;
     }
     r->state = NEED_CHILDREN;
-    if (body->child_shards.n) {
-        json_t *j = json_loadb(body->child_shards.p, body->child_shards.n, 0, NULL);
+    if (children.n) {
+        json_t *j = body->packed ? packed_json(children.p, children.n) : json_loadb(children.p, children.n, 0, NULL);
         kinesis_shards_add(&r->children, &r->n_children, j, NULL);
         json_decref(j);
     }
@@ -472,21 +488,64 @@ static void on_answer(struct reader *r, const struct body *body)
         event(r, SOURCE_TIP);
 }
 
+/* A fault told in CBOR, in JSON as all others. */
+static void unpack_fault(struct reader *r, struct http_response *p)
+{
+    json_t *j = p->body.n && packed_begins(*p->body.p) ? packed_json(p->body.p, p->body.n) : NULL;
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    if (text) {
+        r->k->cbor = CBOR_SPOKEN;
+        p->body.n = 0;
+        buf_puts(&p->body, text);
+    }
+    free(text);
+    json_decref(j);
+}
+
+/* An endpoint that never answered in CBOR refuses to, or breaks again and again: it may be for that. Throttling is not. */
+static bool knows_no_cbor(const struct reader *r, const struct http_response *p, const struct err *e)
+{
+    if (!r->asked_cbor || r->k->cbor == CBOR_SPOKEN)
+        return false;
+    return p ? p->status != 200 && p->status != 429 && p->status != 503 : e->kind == ERR_UNKNOWN && r->retry.attempts > 0;
+}
+
+static void on_body(struct reader *r, const struct http_response *p)
+{
+    struct body body;
+    if (p->body.n) /* its length was not known beforehand */
+        take_piece(r, (const char *)p->body.p, p->body.n, p->body.n);
+    if (r->room.p && pieces_end(&r->answer, &body)) {
+        if (r->asked_cbor)
+            r->k->cbor = body.packed ? CBOR_SPOKEN : CBOR_NOT;
+        on_answer(r, &body);
+        return;
+    }
+    uncharge(r);
+    if (r->asked_cbor) {
+        if (r->k->cbor != CBOR_NOT)
+            log_info("Kinesis GetRecords: an answer in CBOR cannot be read; JSON is asked for from now on");
+        r->k->cbor = CBOR_NOT;
+    } else {
+        broken(r);
+    }
+}
+
 static void on_records(void *ctx, struct http_response *p, const struct err *e)
 {
     struct reader *r = ctx;
-    struct body body;
-    if (check(r, "GetRecords", p, e)) {
+    if (p && p->status != 200)
+        unpack_fault(r, p);
+    bool json = knows_no_cbor(r, p, e);
+    if (json)
+        r->k->cbor = CBOR_NOT;
+    if (json && p) { /* asked again at once */
+        r->in_flight = false;
+        uncharge(r);
+    } else if (check(r, "GetRecords", p, e)) {
         uncharge(r);
     } else {
-        if (p->body.n) /* its length was not known beforehand */
-            take_piece(r, (const char *)p->body.p, p->body.n, p->body.n);
-        if (r->room.p && pieces_end(&r->answer, &body)) {
-            on_answer(r, &body);
-        } else {
-            uncharge(r);
-            broken(r);
-        }
+        on_body(r, p);
     }
     drop_answer(r);
 }
@@ -497,8 +556,16 @@ static bool ask_records(struct reader *r)
     if (!budget_try_take(r->k->env.budget, r->expect))
         return false;
     r->charged = r->expect;
-    buf_printf(&body, "{\"Limit\":%u,\"ShardIterator\":\"%s\"}", r->limit, r->iterator);
-    ask(r, "GetRecords", &body, take_piece, on_records);
+    r->asked_cbor = r->k->cbor != CBOR_NOT;
+    if (r->asked_cbor) {
+        struct buf iterator = {0};
+        body_unescape(str_of(r->iterator), &iterator);
+        packed_request(&body, r->limit, (struct str){(const char *)iterator.p, iterator.n});
+        buf_fini(&iterator);
+    } else {
+        buf_printf(&body, "{\"Limit\":%u,\"ShardIterator\":\"%s\"}", r->limit, r->iterator);
+    }
+    ask(r, "GetRecords", r->asked_cbor ? KINESIS_CBOR : KINESIS_JSON, &body, take_piece, on_records);
     return true;
 }
 

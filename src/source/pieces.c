@@ -67,7 +67,14 @@ void pieces_put(struct pieces *s, const char *p, size_t n)
 {
     if (n > s->room - s->bytes)
         n = s->room - s->bytes; /* so it will not be whole */
+    s->in_cbor |= n && !s->bytes && packed_begins((uint8_t)*p);
     s->bytes += n;
+    if (s->in_cbor) {
+        memcpy(s->all.out + s->all.n_out, p, n);
+        s->all.n_out += n;
+        packed_more(&s->packed, s->all.out, s->all.n_out, &s->all);
+        return;
+    }
     size_t at = go_on(s, p, n);
     if (n - at > BODY_PAD)
         at = advance(s, p, n - BODY_PAD, at);
@@ -76,6 +83,10 @@ void pieces_put(struct pieces *s, const char *p, size_t n)
 
 bool pieces_end(struct pieces *s, struct body *b)
 {
+    if (s->in_cbor) {
+        memset(s->all.out + s->all.n_out, 0, BODY_PAD);
+        return packed_end(&s->packed, s->all.n_out, b);
+    }
     memset(buf_reserve(&s->rest, BODY_PAD), 0, BODY_PAD);
     size_t at = advance(s, (const char *)s->rest.p, s->rest.n, 0);
     memset(s->all.out + s->all.n_out, 0, BODY_PAD);

@@ -7,7 +7,7 @@
 #include "base/budget.h"
 #include "base/mem.h"
 
-#define SPARES_MAX 16
+#define SPARES_MAX 32 /* a second's answers of four shards, and more */
 
 struct source_spares {
     pthread_mutex_t lock;

@@ -9,7 +9,7 @@ import uuid
 import expected
 import model
 import pytest
-from conftest import INLET, run
+from conftest import INLET, Lake, run
 
 
 def put(client, name, events):
@@ -41,6 +41,26 @@ def test_stream_once(lake, kinesis):
     put(client, "once", more + events[:20])
     consume(lake, "once", env)
     model.check(lake, events + more)
+
+
+def test_the_same_in_cbor_and_in_json(lake, tmp_path, kinesis):
+    """Records come in CBOR; in JSON where the SDKs' own switch says so."""
+    client, env = kinesis
+    client.create_stream(StreamName="forms", ShardCount=2)
+    events, json_lake = make(400, text="\x00\u20ac\""), Lake(tmp_path / "json")
+    put(client, "forms", events)
+    client.put_records(StreamName="forms", Records=[{"Data": d, "PartitionKey": "k"} for d in (b"1", b"\xff\x00", b"{")])
+    consume(lake, "forms", env)
+    consume(json_lake, "forms", {**env, "AWS_CBOR_DISABLE": "true"})
+    model.check(lake, events)
+    for table, count in (("order", 400), ("inlet_dead_letters", 3)):
+        by_place = [sorted(lk.rows(table), key=lambda r: (r["_shard"], r["_sequence"])) for lk in (lake, json_lake)]
+        assert [len(rows) for rows in by_place] == [count, count]
+        for a, b in zip(*by_place):
+            apart = a.pop("_arrived_at") - b.pop("_arrived_at")
+            for own in ("letter_id", "recorded_at"):
+                a.pop(own, None), b.pop(own, None)
+            assert a == b and abs(apart.total_seconds()) < 0.002  # moto's times are finer than AWS's
 
 
 def test_split_shard(lake, kinesis):

@@ -133,6 +133,29 @@ def test_kinesis_puts_of_many_clients_do_not_overwrite_each_other(client):
     assert sum(len(p["Records"]) for p in pages(k, "many", "shardId-000000000000")) == len(numbers)
 
 
+def test_kinesis_speaks_cbor_to_those_who_do(aws, client):
+    k = stream(client, "cbor")
+    k.put_record(StreamName="cbor", Data=b"hi", PartitionKey="a")
+    shown = next(pages(k, "cbor", "shardId-000000000000"))["Records"][0]
+    iterator = k.get_shard_iterator(StreamName="cbor", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON")["ShardIterator"].encode()
+
+    def ask(iterator):
+        body = b"\xbf\x65Limit\x05\x6dShardIterator\x79" + len(iterator).to_bytes(2, "big") + iterator + b"\xff"
+        return urllib.request.Request(aws[1]["AWS_ENDPOINT_URL"], body, {
+            "Content-Type": "application/x-amz-cbor-1.1", "X-Amz-Target": "Kinesis_20131202.GetRecords",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/eu-west-1/kinesis/aws4_request"})
+    with urllib.request.urlopen(ask(iterator)) as r:
+        answer = r.read()
+        assert r.headers["Content-Type"] == "application/x-amz-cbor-1.1" and answer[0] == 0xbf and answer[-1] == 0xff
+    millis = round(shown["ApproximateArrivalTimestamp"].timestamp() * 1000)
+    assert b"\x67Records\x9f" in answer and b"\x64Data\x42hi" in answer and b"\x72MillisBehindLatest\x00" in answer
+    assert b"\x78\x1bApproximateArrivalTimestamp\xc1\x1b" + millis.to_bytes(8, "big") in answer
+    assert b"\x6eSequenceNumber\x61" + shown["SequenceNumber"].encode() in answer  # moto counts from 1
+    with pytest.raises(urllib.error.HTTPError) as e:
+        urllib.request.urlopen(ask(b"none"))
+    assert e.value.code >= 400
+
+
 # ---- S3
 
 def test_s3_checks_what_is_said_of_a_body(aws, client):

@@ -2,10 +2,11 @@
 
     python aws.py -H 127.0.0.1 -p PORT
 
-What each part adds is said, and tested (tests/e2e/test_standin.py), beside it: kinesis_gaps, glue_gaps,
+What each part adds is said, and tested (tests/e2e/test_standin.py), beside it: kinesis_gaps, cbor_gaps, glue_gaps,
 s3_gaps, control_gaps, terraform_gaps. faults.py is a proxy to put in front of it, or of any other HTTP service."""
 import werkzeug.serving
 
+import cbor_gaps
 import control_gaps
 import glue_gaps
 import kinesis_gaps
@@ -15,7 +16,7 @@ import terraform_gaps
 # moto answers "Connection: close" otherwise
 werkzeug.serving.WSGIRequestHandler.protocol_version = "HTTP/1.1"
 
-for part in (kinesis_gaps, glue_gaps, s3_gaps, control_gaps, terraform_gaps):
+for part in (kinesis_gaps, cbor_gaps, glue_gaps, s3_gaps, control_gaps, terraform_gaps):
     part.close()
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 /* Kinesis source against a scripted peer on the loopback: throttling, 500s, dropped connections, an
  * expired iterator, a broken answer, the end of the shard, and a refusal. Every record must come once
- * and in order. */
+ * and in order; from a peer that speaks CBOR, from one that does not know it, and from one that refuses it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "packed.h"
 #include "peer.h"
 #include "source/kinesis.h"
 
@@ -24,47 +25,69 @@ static struct {
     int reads, iterators;
     char first_type[64], renewed_after[64];
     bool deny;
+    enum { JSON_ALONE, SPEAKS_CBOR, BREAKS_AT_CBOR } form;
+    int in_cbor, in_json; /* GetRecords that asked so */
 } peer;
 static pthread_mutex_t peer_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void reply(int fd, int status, const char *body)
+static void send_answer(int fd, int status, const void *body, size_t length)
 {
     char head[200];
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n", status,
-                     strlen(body));
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n", status, length);
     (void)!write(fd, head, (size_t)n);
-    (void)!write(fd, body, strlen(body));
+    (void)!write(fd, body, length);
+}
+
+static void reply(int fd, int status, const char *body)
+{
+    send_answer(fd, status, body, strlen(body));
+}
+
+/* The same in the form that was asked for; what is no JSON comes broken in CBOR, too. */
+static void reply_in(bool cbor, int fd, int status, const char *body)
+{
+    struct buf out = {0};
+    json_t *j = cbor ? json_loads(body, 0, NULL) : NULL;
+    if (j)
+        packed_put(&out, j, NULL, peer.reads % 2);
+    else if (cbor)
+        buf_puts(&out, "\xbf\x67Records\x9f\xbf");
+    else
+        buf_puts(&out, body);
+    send_answer(fd, status, out.p, out.n);
+    json_decref(j);
+    buf_fini(&out);
 }
 
 #define RECORD(seq) "{\"Data\":\"e30K\",\"PartitionKey\":\"p\",\"SequenceNumber\":\"" seq "\"}"
 
 /* The nth GetRecords; false drops the connection. */
-static bool answer_records(int fd, int n)
+static bool answer_records(bool cbor, int fd, int n)
 {
     switch (n) {
     case 0:
-        reply(fd, 200, "{\"Records\":[" RECORD("7") "," RECORD("8") "],\"NextShardIterator\":\"b\"}");
+        reply_in(cbor, fd, 200, "{\"Records\":[" RECORD("7") "," RECORD("8") "],\"NextShardIterator\":\"b\"}");
         return true;
     case 1:
     case 2:
-        reply(fd, 400, "{\"__type\":\"ProvisionedThroughputExceededException\",\"message\":\"slow\"}");
+        reply_in(cbor, fd, 400, "{\"__type\":\"ProvisionedThroughputExceededException\",\"message\":\"slow\"}");
         return true;
     case 3:
-        reply(fd, 500, "{\"__type\":\"InternalFailure\"}");
+        reply_in(cbor, fd, 500, "{\"__type\":\"InternalFailure\"}");
         return true;
     case 4:
         return false;
     case 5:
-        reply(fd, 400, "{\"__type\":\"com.x#ExpiredIteratorException\",\"message\":\"old\"}");
+        reply_in(cbor, fd, 400, "{\"__type\":\"com.x#ExpiredIteratorException\",\"message\":\"old\"}");
         return true;
     case 6:
-        reply(fd, 200, "{\"Records\":[" RECORD("9") ",{\"Data\":\"e30");
+        reply_in(cbor, fd, 200, "{\"Records\":[" RECORD("9") ",{\"Data\":\"e30");
         return true;
     case 7:
-        reply(fd, 200, "{\"Records\":[],\"NextShardIterator\":\"c\",\"MillisBehindLatest\":0}");
+        reply_in(cbor, fd, 200, "{\"Records\":[],\"NextShardIterator\":\"c\",\"MillisBehindLatest\":0}");
         return true;
     default:
-        reply(fd, 200, "{\"Records\":[" RECORD("9") "],\"NextShardIterator\":null,\"ChildShards\":["
+        reply_in(cbor, fd, 200, "{\"Records\":[" RECORD("9") "],\"NextShardIterator\":null,\"ChildShards\":["
                        "{\"ShardId\":\"shardId-1\",\"ParentShards\":[\"shardId-0\"]}]}");
         return true;
     }
@@ -84,10 +107,15 @@ static bool answer(int fd, const char *head, const char *body)
             snprintf(peer.renewed_after, sizeof peer.renewed_after, "%.1s", seq + 25);
         reply(fd, 200, "{\"ShardIterator\":\"a\\nb\"}");
     } else if (strstr(head, ".GetRecords")) {
-        if (peer.deny)
-            reply(fd, 400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}");
+        bool asked = strstr(head, "Content-Type: application/x-amz-cbor-1.1"), cbor = asked && peer.form == SPEAKS_CBOR;
+        peer.in_cbor += asked;
+        peer.in_json += !asked;
+        if (asked && peer.form == BREAKS_AT_CBOR)
+            reply(fd, 500, "<html>");
+        else if (peer.deny)
+            reply_in(cbor, fd, 400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}");
         else
-            return answer_records(fd, peer.reads++);
+            return answer_records(cbor, fd, peer.reads++);
     } else {
         reply(fd, 200, "{\"Shards\":[]}");
     }
@@ -162,10 +190,19 @@ static void close_stream(struct source *s, struct source_env *env)
     budget_free(env->budget);
 }
 
-static void survives(void **state)
+static void set_peer(int form, bool deny)
 {
-    (void)state;
+    pthread_mutex_lock(&peer_lock);
+    peer.form = form;
+    peer.deny = deny;
+    peer.reads = peer.iterators = peer.in_cbor = peer.in_json = 0;
+    pthread_mutex_unlock(&peer_lock);
+}
+
+static void survives(int form)
+{
     struct source_env env;
+    set_peer(form, false);
     struct source *s = open_stream(&env);
     assert_string_equal(s->ops->identity(s), "arn:s@1795489311390");
     char seqs[64] = "";
@@ -205,13 +242,32 @@ static void survives(void **state)
     close_stream(s, &env);
 }
 
-static void refused(void **state)
+static void survives_json(void **state)
 {
     (void)state;
+    survives(JSON_ALONE);
+    assert_int_equal(peer.in_cbor, 1);
+    survives(BREAKS_AT_CBOR);
+    assert_int_equal(peer.in_cbor, 1);
+}
+
+/* All but the broken answer, after which JSON is asked for. */
+static void survives_cbor(void **state)
+{
+    (void)state;
+    survives(SPEAKS_CBOR);
+    assert_int_equal(peer.in_cbor, 7);
+    assert_int_equal(peer.in_json, 2);
+    setenv("AWS_CBOR_DISABLE", "true", 1);
+    survives(SPEAKS_CBOR);
+    assert_int_equal(peer.in_cbor, 0);
+    unsetenv("AWS_CBOR_DISABLE");
+}
+
+static void refused_in(int form)
+{
     struct source_env env;
-    pthread_mutex_lock(&peer_lock);
-    peer.deny = true;
-    pthread_mutex_unlock(&peer_lock);
+    set_peer(form, true);
     struct source *s = open_stream(&env);
     struct source_event *ev = queue_pop_wait(env.inbox, 20000);
     assert_non_null(ev);
@@ -219,9 +275,13 @@ static void refused(void **state)
     assert_non_null(strstr(ev->error.text, "IAM policy"));
     source_event_free(ev);
     close_stream(s, &env);
-    pthread_mutex_lock(&peer_lock);
-    peer.deny = false;
-    pthread_mutex_unlock(&peer_lock);
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    refused_in(SPEAKS_CBOR);
+    refused_in(JSON_ALONE);
 }
 
 /* Nobody takes anything from the inbox: stop and close still come back. */
@@ -229,6 +289,7 @@ static void closes_when_full(void **state)
 {
     (void)state;
     struct source_env env;
+    set_peer(SPEAKS_CBOR, false);
     pthread_mutex_lock(&peer_lock);
     peer.reads = 7;
     pthread_mutex_unlock(&peer_lock);
@@ -241,7 +302,7 @@ static void closes_when_full(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(survives), cmocka_unit_test(refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(survives_json), cmocka_unit_test(survives_cbor), cmocka_unit_test(refused),
                                        cmocka_unit_test(closes_when_full)};
     return cmocka_run_group_tests(tests, start_peer, NULL);
 }
