@@ -53,11 +53,11 @@ struct ptable {
 
 /* The tables, found by name from every shredder. */
 struct router {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock;     /* to add one, or find it by its name */
     const struct pipeline_config *config;
     struct map by_name;       /* struct ptable * */
-    struct ptable **tables;   /* by st.number; number 0 is the dead letters' */
-    uint32_t count;
+    struct ptable **tables;   /* by st.number; number 0 is the dead letters'; room for all that there may be */
+    _Atomic uint32_t count;   /* those below it are read without the lock */
 };
 void router_init(struct router *r, const struct pipeline_config *config);
 void router_fini(struct router *r);

@@ -12,6 +12,7 @@ void router_init(struct router *r, const struct pipeline_config *config)
 {
     *r = (struct router){.config = config};
     pthread_mutex_init(&r->lock, NULL);
+    r->tables = mem_array((size_t)config->tables_max + 1, sizeof *r->tables);
     router_table(r, DEAD_LETTERS);
 }
 
@@ -114,9 +115,9 @@ static struct ptable *make_table(struct router *r, const char *name)
     } else {
         configured_partition(t);
     }
-    r->tables = mem_regrow(r->tables, r->count + 1, sizeof *r->tables);
-    r->tables[r->count++] = t;
     map_set(&r->by_name, name, strlen(name), t);
+    r->tables[r->count] = t;
+    r->count++; /* whoever sees the new number sees the table */
     return t;
 }
 
@@ -132,18 +133,12 @@ struct ptable *router_table(struct router *r, const char *name)
 
 struct ptable *router_at(struct router *r, uint32_t number)
 {
-    pthread_mutex_lock(&r->lock);
-    struct ptable *t = number < r->count ? r->tables[number] : NULL;
-    pthread_mutex_unlock(&r->lock);
-    return t;
+    return number < r->count ? r->tables[number] : NULL;
 }
 
 uint32_t router_count(struct router *r)
 {
-    pthread_mutex_lock(&r->lock);
-    uint32_t n = r->count;
-    pthread_mutex_unlock(&r->lock);
-    return n;
+    return r->count;
 }
 
 struct ptable *router_dead_letters(struct router *r)
