@@ -290,7 +290,9 @@ struct lease_store *lease_sqlite_open(const char *path, struct err *e)
     struct db *db = db_open(path, "lease store", false, DB_BUSY_MS, e);
     if (!db)
         return NULL;
-    int has = db_has(db, "inlet_leases", NULL, e);
+    int catalog = db_has(db, "iceberg_tables", NULL, e), has = catalog < 0 ? -1 : db_has(db, "inlet_leases", NULL, e);
+    if (catalog == 0) /* with a lease for each file of a large load, the disk would be all that is waited for */
+        db_relax(db);
     if (has == 0 && (db_begin(db, e) || finish(db, db_run(db, make_table, NULL, 0, NULL, e), e)))
         has = -1;
     if (has < 0) {
@@ -298,9 +300,6 @@ struct lease_store *lease_sqlite_open(const char *path, struct err *e)
         return NULL;
     }
     struct sqlite_leases *s = mem_zalloc(sizeof *s);
-    int catalog = db_has(db, "iceberg_tables", NULL, e);
-    if (catalog == 0) /* with a lease for each file of a large load, the disk would be all that is waited for */
-        db_relax(db);
     s->base.ops = &sqlite_ops;
     s->db = db;
     return &s->base;
