@@ -5,7 +5,7 @@
 
 #define OPEN 31
 
-bool cbor_rare_head(struct cbor *c, struct cbor_head *h)
+bool cbor_head(struct cbor *c, struct cbor_head *h)
 {
     size_t left = (size_t)(c->end - c->p);
     if (!left || *c->p == CBOR_BREAK)
@@ -24,7 +24,9 @@ bool cbor_rare_head(struct cbor *c, struct cbor_head *h)
         h->size = (uint8_t)(1u << (low - 24));
         if (left <= h->size)
             return false;
-        h->n = h->size == 8 ? cbor_bytes(c->p + 1, 8) : cbor_bytes(c->p + 1, h->size);
+        h->n = 0;
+        for (uint8_t i = 1; i <= h->size; i++)
+            h->n = h->n << 8 | c->p[i];
     }
     c->p += 1 + h->size;
     return true;
@@ -64,10 +66,22 @@ static bool skip(struct cbor *c, int depth)
 
 bool cbor_skip(struct cbor *c)
 {
-    struct cbor at = *c;
+    struct cbor at = {c->p, c->end};
     if (!skip(&at, 0))
         return false;
     c->p = at.p;
+    return true;
+}
+
+bool cbor_rare_string(struct cbor *c, enum cbor_kind kind, const char **p, size_t *n)
+{
+    struct cbor at = {c->p, c->end};
+    struct cbor_head h;
+    if (!cbor_head(&at, &h) || h.kind != kind || h.open || h.n > (size_t)(at.end - at.p))
+        return false;
+    *p = (const char *)at.p;
+    *n = (size_t)h.n;
+    c->p = at.p + h.n;
     return true;
 }
 
@@ -86,7 +100,7 @@ static double float_of(const struct cbor_head *h)
 
 bool cbor_number(struct cbor *c, double *out)
 {
-    struct cbor at = *c;
+    struct cbor at = {c->p, c->end};
     struct cbor_head h;
     do
         if (!cbor_head(&at, &h))

@@ -22,29 +22,8 @@ struct cbor_head {
     uint64_t n;   /* the number, the length, or a float's bits */
 };
 
-static inline uint64_t cbor_bytes(const uint8_t *p, size_t size)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < size; i++)
-        n = n << 8 | p[i];
-    return n;
-}
-
 /* All move on where they answer true. False: the item is not whole, or broken, or (where a kind is asked for) another. */
-bool cbor_rare_head(struct cbor *c, struct cbor_head *h);
-static inline bool cbor_head(struct cbor *c, struct cbor_head *h)
-{
-    size_t left = (size_t)(c->end - c->p);
-    uint8_t low = left ? *c->p & 31 : 31;
-    if (low > 25 || left < 3)
-        return cbor_rare_head(c, h);
-    uint8_t size = low < 24 ? 0 : low - 23;
-    uint64_t n = low < 24 ? low : low == 24 ? c->p[1] : cbor_bytes(c->p + 1, 2);
-    *h = (struct cbor_head){.kind = (enum cbor_kind)(*c->p >> 5), .size = size, .n = n};
-    c->p += 1 + size;
-    return true;
-}
-
+bool cbor_head(struct cbor *c, struct cbor_head *h);
 bool cbor_skip(struct cbor *c); /* any item */
 
 static inline bool cbor_eat(struct cbor *c, uint8_t byte)
@@ -56,15 +35,20 @@ static inline bool cbor_eat(struct cbor *c, uint8_t byte)
 }
 
 /* A text or bytes of stated length: a view. */
+bool cbor_rare_string(struct cbor *c, enum cbor_kind kind, const char **p, size_t *n);
 static inline bool cbor_string(struct cbor *c, enum cbor_kind kind, const char **p, size_t *n)
 {
-    struct cbor at = *c;
-    struct cbor_head h;
-    if (!cbor_head(&at, &h) || h.kind != kind || h.open || h.n > (size_t)(at.end - at.p))
+    const uint8_t *at = c->p;
+    size_t left = (size_t)(c->end - at);
+    if (left < 3 || *at >> 5 != kind || (*at & 31) > 25)
+        return cbor_rare_string(c, kind, p, n);
+    size_t low = *at & 31, size = low < 24 ? 1 : low - 22;
+    size_t length = low < 24 ? low : low == 24 ? at[1] : (size_t)at[1] << 8 | at[2];
+    if (length > left - size)
         return false;
-    *p = (const char *)at.p;
-    *n = (size_t)h.n;
-    c->p = at.p + h.n;
+    *p = (const char *)at + size;
+    *n = length;
+    c->p = at + size + length;
     return true;
 }
 

@@ -38,7 +38,9 @@ static inline bool arrived(struct cbor *c, int64_t *us)
 {
     double d;
     if (c->end - c->p > 9 && c->p[0] == TAG_TIME && c->p[1] == EIGHT_BYTES) { /* as AWS has it */
-        uint64_t ms = cbor_bytes(c->p + 2, 8);
+        uint64_t ms;
+        memcpy(&ms, c->p + 2, sizeof ms);
+        ms = __builtin_bswap64(ms);
         if (ms >= MILLIS_FROM && ms < INT64_MAX / 1000) {
             *us = (int64_t)ms * 1000;
             c->p += 10;
