@@ -12,7 +12,7 @@
 
 void map_fini(struct map *m)
 {
-    for (size_t i = 0; i < m->cap; i++)
+    for (size_t i = 0; i < m->cap && !m->borrows; i++)
         free(m->slots[i].key);
     free(m->slots);
     *m = (struct map){0};
@@ -52,7 +52,7 @@ void *map_set(struct map *m, const void *key, size_t n, void *value)
     struct map_entry *s = find(m, key, n, hash);
     void *old = s->value;
     if (!s->key) {
-        *s = (struct map_entry){mem_strndup(key, n), n, hash, NULL};
+        *s = (struct map_entry){m->borrows ? (char *)(uintptr_t)key : mem_strndup(key, n), n, hash, NULL};
         m->count++;
     }
     s->value = value;
@@ -67,7 +67,8 @@ void *map_remove(struct map *m, const void *key, size_t n)
     if (!s->key)
         return NULL;
     void *value = s->value;
-    free(s->key);
+    if (!m->borrows)
+        free(s->key);
     m->count--;
     size_t mask = m->cap - 1, hole = (size_t)(s - m->slots);
     for (size_t i = (hole + 1) & mask; m->slots[i].key; i = (i + 1) & mask) {

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct map_entry {
-    char *key; /* NUL-terminated copy; NULL = free */
+    char *key; /* NUL-terminated copy (unless the map borrows it); NULL = free */
     size_t key_len;
     uint64_t hash;
     void *value;
@@ -16,6 +16,7 @@ struct map_entry {
 struct map {
     struct map_entry *slots;
     size_t count, cap; /* cap is 0 or a power of two */
+    bool borrows; /* keys are not copied: they stay where they are as long as they are in it */
 };
 
 void map_fini(struct map *m); /* does not free the values */

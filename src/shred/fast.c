@@ -133,9 +133,9 @@ static inline bool literal_null(const uint8_t *p)
 
 /* ---- edges ---- */
 
-void fast_edges_init(struct edge edges[EDGES])
+void fast_edges_init(struct edge *edges, int n)
 {
-    for (int i = 0; i < EDGES; i++) {
+    for (int i = 0; i < n; i++) {
         edges[i] = (struct edge){.n = 1, .op = FAST_NOWHERE};
         edges[i].literal[0] = 0xff; /* no valid record has that */
     }
@@ -144,7 +144,7 @@ void fast_edges_init(struct edge edges[EDGES])
 struct edge *fast_edges(void)
 {
     struct edge *e = mem_lines(EDGES, sizeof *e);
-    fast_edges_init(e);
+    fast_edges_init(e, EDGES);
     return e;
 }
 
@@ -154,14 +154,15 @@ static void lead_to(struct edge *e, struct lnode *n)
     e->only = n->only;
     e->op = n->op;
     e->index = (uint16_t)(n->index < UINT16_MAX ? n->index : UINT16_MAX);
+    n->led_to = true;
 }
 
 /* Learned, if there is room and it is short enough; and what was found. */
-static const struct edge *learn(struct fast *f, struct edge *edges, const uint8_t *from,
+static const struct edge *learn(struct fast *f, struct edge *edges, bool light, const uint8_t *from,
                                 const uint8_t *to, struct lnode *n)
 {
     size_t len = (size_t)(to - from);
-    for (int i = 0; i < EDGES && len <= EDGE_BYTES; i++)
+    for (int i = 0, most = light ? 1 : EDGES; i < most && len <= EDGE_BYTES; i++)
         if (!edges[i].to) {
             memset(edges[i].literal, 0, EDGE_BYTES);
             memcpy(edges[i].literal, from, len);
@@ -173,9 +174,9 @@ static const struct edge *learn(struct fast *f, struct edge *edges, const uint8_
     return &f->found;
 }
 
-static void update(struct edge *edges, const struct lnode *n)
+static void update(struct edge *edges, bool light, const struct lnode *n)
 {
-    for (int i = 0; edges && i < EDGES; i++)
+    for (int i = 0, most = light ? 1 : EDGES; edges && i < most; i++)
         if (edges[i].to == n) {
             edges[i].only = n->only;
             edges[i].op = n->op;
@@ -184,12 +185,14 @@ static void update(struct edge *edges, const struct lnode *n)
 
 void fast_edges_to(const struct lnode *n)
 {
-    struct lnode *up = n->parent;
-    update(up->first, n);
+    const struct lnode *up = n->parent;
+    if (!n->led_to)
+        return;
+    update(up->first, false, n);
     for (uint32_t i = 0; i < up->n_children; i++)
-        update(up->children[i]->edges, n);
-    for (int i = 0; up->after_envelope && i < 3; i++)
-        update(up->after_envelope[i], n);
+        update(up->children[i]->edges, light_at(i), n);
+    for (int i = 0; up->group->after_envelope && i < 3; i++)
+        update(up->group->after_envelope[i], false, n);
 }
 
 /* The place of a key, by its text; NULL where it has none, or the key is not well written (*valid). *p moves
@@ -214,10 +217,10 @@ static struct lnode *place_of_key(struct fast *f, const uint8_t **p, const struc
         n = f->s->text.n;
     }
     int envelope = own ? walk_envelope_key((const char *)start, n) : 0;
-    return envelope ? f->s->envelope[envelope - 1] : map_get(&up->by_key, start, n);
+    return envelope ? f->s->envelope[envelope - 1] : lnode_child(up, (const char *)start, n);
 }
 
-const struct edge *fast_find(struct fast *f, const uint8_t *start, struct lnode *up, struct edge *edges)
+const struct edge *fast_find(struct fast *f, const uint8_t *start, struct lnode *up, struct edge *edges, bool light)
 {
     const uint8_t *p = fast_space(start, f->end);
     bool top = !up->parent, valid; /* the root, or no place yet */
@@ -225,7 +228,7 @@ const struct edge *fast_find(struct fast *f, const uint8_t *start, struct lnode 
         return NULL;
     if (*p == '}') { /* (after a comma it would be no object's end: then it is not looked for here) */
         f->at = p + 1;
-        return learn(f, edges, start, f->at, f->s->close);
+        return learn(f, edges, light, start, f->at, f->s->close);
     }
     /* The first member alone has no comma before it: its edges are those of the object, not of a value. */
     bool first = edges == up->first && start[-1] == '{';
@@ -245,7 +248,7 @@ const struct edge *fast_find(struct fast *f, const uint8_t *start, struct lnode 
         return NULL;
     f->at = p;
     if (n)
-        return learn(f, edges, start, p, n);
+        return learn(f, edges, light, start, p, n);
     if (!literal_null(p))
         return NULL;
     f->at = p + 4;

@@ -20,10 +20,14 @@ static const uint8_t *put_struct_in_list(struct fast *f, const uint8_t *p, struc
 static const uint8_t *put_list(struct fast *f, const uint8_t *p, struct lnode *n, uint32_t depth,
                                uint8_t rep);
 
-/* The edge from `edges` that p is at, or NULL: then fast_find is to be asked. */
-static inline const struct edge *follow(const uint8_t *p, const struct edge *edges)
+/* The edge from `edges` that p is at, or NULL: then fast_find is to be asked. `light`: there is one. */
+static inline const struct edge *follow(const uint8_t *p, const struct edge *edges, bool light)
 {
-    for (unsigned i = 0; i < EDGES; i++)
+    if (bytes_edge_at(&edges[0], p))
+        return &edges[0];
+    if (__builtin_expect(light, 0))
+        return NULL;
+    for (unsigned i = 1; i < EDGES; i++)
         if (bytes_edge_at(&edges[i], p))
             return &edges[i];
     return NULL;
@@ -247,17 +251,17 @@ put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, 
     uint64_t instance = ++f->s->instance, met = 0, kept = 0;
     uint32_t count = 0, members = up->n_children;
     const bool wide = members > 64;
-    bool stored;
+    bool stored, light = false;
     if (depth >= FAST_DEPTH || !edges)
         return NULL;
     f->in[depth] = (struct place_in){up, instance, rep};
     for (;;) {
         if (p >= f->end)
             return NULL;
-        const struct edge *e = follow(p, edges);
+        const struct edge *e = follow(p, edges, light);
         if (__builtin_expect(e != NULL, 1))
             p += e->n;
-        else if (!(e = fast_find(f, p, up, edges)))
+        else if (!(e = fast_find(f, p, up, edges, light)))
             return NULL;
         else
             p = f->at;
@@ -272,6 +276,7 @@ put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, 
         uint64_t bit = (uint64_t)1 << (e->index & 63);
         if (p >= f->end || met_before(e, wide, &met, instance))
             return NULL;
+        const uint32_t index = e->index;
         if (!(p = put_value(f, p, e->op, e->only, n, depth, rep, &stored, where)))
             return NULL;
         count += stored;
@@ -279,6 +284,7 @@ put_members(struct fast *f, const uint8_t *p, struct lnode *up, uint32_t depth, 
         if (__builtin_expect(wide, 0) && stored)
             n->stamp = instance;
         edges = n->edges;
+        light = light_at(index);
     }
     if (count < members && (where & IN_LIST || up->n_listed))
         put_missing(f, up, wide, kept, instance, rep, where);
@@ -434,18 +440,18 @@ static const uint8_t *put_root(struct fast *f, const uint8_t *p)
     struct lnode *up = s->no_place;
     struct edge *edges = up->first;
     uint64_t met = 0;
-    bool stored;
+    bool stored, light = false;
     for (;;) {
         if (p >= f->end)
             return NULL;
-        const struct edge *e = follow(p, edges);
+        const struct edge *e = follow(p, edges, light);
         if (__builtin_expect(e != NULL, 1)) {
             p += e->n;
         } else {
-            e = fast_find(f, p, up, edges);
+            e = fast_find(f, p, up, edges, light);
             if (!e && up == s->no_place && fast_choose_set(f)) { /* fields before the name */
                 up = s->shape->root;
-                e = fast_find(f, p, up, up->first);
+                e = fast_find(f, p, up, up->first, false);
             }
             p = f->at;
         }
@@ -463,16 +469,19 @@ static const uint8_t *put_root(struct fast *f, const uint8_t *p)
             if (!(p = envelope_member(f, p, op)))
                 return NULL;
             up = s->shape ? s->shape->root : s->no_place;
-            edges = s->shape ? up->after_envelope[op - FAST_ENVELOPE] : n->edges;
+            edges = s->shape ? s->shape->after_envelope[op - FAST_ENVELOPE] : n->edges;
+            light = false;
             continue;
         }
         struct lnode *n = e->to;
         if ((!f->wrote && !fast_choose_set(f)) ||
             met_before(e, up->n_children > 64, &met, f->in[0].instance))
             return NULL;
+        const uint32_t index = e->index;
         if (!(p = put_value(f, p, op, e->only, n, 0, 0, &stored, 0)))
             return NULL;
         edges = n->edges;
+        light = light_at(index);
     }
 }
 

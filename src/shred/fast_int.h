@@ -25,7 +25,7 @@ struct fast { /* a record under way */
 
 /* The next member, p at what follows the value before: found by its key, and learned. f->at then is at its
  * value. NULL: bail. */
-const struct edge *fast_find(struct fast *f, const uint8_t *p, struct lnode *up, struct edge *edges);
+const struct edge *fast_find(struct fast *f, const uint8_t *p, struct lnode *up, struct edge *edges, bool light);
 /* Any scalar or null, the way the general parser does it; past it, NULL: bail. f->stored: is it in a column? */
 const uint8_t *fast_other(struct fast *f, const uint8_t *p, uint32_t depth, struct lnode *n,
                           uint8_t rep);

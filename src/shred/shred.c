@@ -194,10 +194,12 @@ static void dead_letter(struct shredder *s, const struct record *r, enum reason 
 static struct lnode *root_new(struct registry *registry)
 {
     struct lnode *root = lnode_new(registry_root(registry), NULL);
-    root->after_envelope = mem_lines(3, sizeof *root->after_envelope);
+    root->group = mem_zalloc(sizeof *root->group);
+    root->group->by_key.borrows = true;
+    root->group->after_envelope = mem_lines(3, sizeof *root->group->after_envelope);
     root->first = fast_edges();
     for (int i = 0; i < 3; i++)
-        fast_edges_init(root->after_envelope[i]);
+        fast_edges_init(root->group->after_envelope[i], EDGES);
     return root;
 }
 
@@ -252,8 +254,10 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
     }
     if (!sh->routed) {
         struct shred_table *t = s->env.route(s->env.ctx, &sh->parts, &sh->why);
-        if (t && !sh->root)
+        if (t && !sh->root) {
             sh->root = root_new(t->registry);
+            sh->after_envelope = sh->root->group->after_envelope;
+        }
         sh->table = t;
         sh->routed = true;
     }
@@ -691,7 +695,7 @@ static struct lnode *bare_node(uint8_t op)
 {
     struct lnode *n = mem_lines(1, sizeof *n);
     n->op = op;
-    fast_edges_init(n->edges);
+    fast_edges_init(n->edges, EDGES);
     return n;
 }
 

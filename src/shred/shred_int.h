@@ -9,7 +9,8 @@
 #include "shred/words.h"
 
 #define UUID_MAX 256
-#define EDGES 4       /* ways on that are remembered after a value */
+#define EDGES 4       /* ways on that are remembered after a value, */
+#define MANY_MEMBERS 256 /* ... but one alone for members beyond so many: those of wide tables take the memory */
 #define EDGE_BYTES 48
 
 /* What stood between the end of a value and the start of the next, byte for byte (`,"key":`, with the
@@ -43,8 +44,18 @@ enum fast_op {
     FAST_NOWHERE,  /* of a free edge */
 };
 
+/* What only a struct or list has of its members. */
+struct lgroup {
+    struct map by_key;
+    uint32_t *leaves, cap_leaves; /* n_leaves of them: the columns at and below it */
+    uint32_t expect;     /* the child that came after the last one, the last time */
+    uint32_t n_slabs;
+    uint8_t **slabs;     /* of its light children */
+    struct edge (*after_envelope)[EDGES]; /* of a root: after each of the three */
+};
+
 /* A place as one shape (event name) meets it. The first cache line and the edges are what the fast path
- * reads. */
+ * reads. A light one has one edge, and ends there. */
 struct lnode {
     uint64_t seen;       /* the instance of its parent in which its key was met last (the fast path: if the
                             parent has more than 64 members) */
@@ -60,16 +71,19 @@ struct lnode {
     uint32_t n_leaves;   /* columns at and below it, in the shape */
     uint32_t n_listed;   /* ... of which are in a list */
     uint32_t index;      /* in its parent's children */
-    uint32_t expect;     /* the child that came after the last one, the last time */
+
+    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
+    struct lnode *parent;
+    struct lgroup *group; /* NULL until it has children, but for a root */
+    bool led_to;          /* there are edges to it */
 
     struct edge edges[EDGES]; /* after its value */
-
-    uint32_t *leaves, cap_leaves; /* n_leaves of them: the columns at and below it */
-    int32_t column[KIND_COUNT]; /* index into the row set's cols, -1 if none */
-    struct edge (*after_envelope)[EDGES]; /* of a root: after each of the three */
-    struct lnode *parent;
-    struct map by_key;
 } __attribute__((aligned(64)));
+#define LIGHT_BYTES (sizeof(struct lnode) - (EDGES - 1) * sizeof(struct edge))
+static inline bool light_at(uint32_t index)
+{
+    return index >= MANY_MEMBERS;
+}
 
 enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUENCE, ENV_RESCUED, ENV_COLUMNS };
 
@@ -86,6 +100,7 @@ struct shape { /* one event name */
     enum reason why;
     bool routed;
     struct lnode *root;
+    struct edge (*after_envelope)[EDGES]; /* the root's */
     struct shape_column *columns; /* beyond the envelope's */
     uint32_t n_columns, cap_columns;
     struct rowset **sets; /* by time partition, few */
@@ -191,7 +206,7 @@ struct fast_event {
 };
 const struct fast_level *fast_choose(unsigned level); /* see shred_env.fast_level */
 struct edge *fast_edges(void); /* EDGES, free ones */
-void fast_edges_init(struct edge edges[EDGES]);
+void fast_edges_init(struct edge *edges, int n);
 
 /* rows.c: a column that is in no list writes no levels. A row has a bit for each of the row set's cols: a value is
  * there, or the struct that the index stands for; the levels are made of them when the row set is cut. */
@@ -257,5 +272,6 @@ bool walk_has_leaf(struct shredder *s, const struct lnode *n); /* in this row se
 void walk_close(struct shredder *s, const struct place_in *in);
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
 void lnode_free(struct lnode *n);
+struct lnode *lnode_child(const struct lnode *n, const char *key, size_t len); /* or NULL */
 
 #endif

@@ -13,40 +13,81 @@
 #include "shred/shred_int.h"
 
 #define DEPTH_MAX 256
+#define SLAB_NODES 32u
+
+static struct lgroup *group_of(struct lnode *n)
+{
+    if (!n->group) {
+        n->group = mem_zalloc(sizeof *n->group);
+        n->group->by_key.borrows = true; /* the registry's */
+    }
+    return n->group;
+}
+
+/* Light ones lie side by side. */
+static struct lnode *room_for(struct lnode *parent)
+{
+    if (!parent || !light_at(parent->n_children))
+        return mem_lines(1, sizeof(struct lnode));
+    struct lgroup *g = group_of(parent);
+    uint32_t at = (parent->n_children - MANY_MEMBERS) % SLAB_NODES;
+    if (at == 0) {
+        g->slabs = mem_regrow(g->slabs, g->n_slabs + 1, sizeof *g->slabs);
+        g->slabs[g->n_slabs++] = mem_lines(SLAB_NODES, LIGHT_BYTES);
+    }
+    return (struct lnode *)(void *)(g->slabs[g->n_slabs - 1] + at * LIGHT_BYTES);
+}
 
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
 {
-    struct lnode *n = mem_lines(1, sizeof *n);
+    struct lnode *n = room_for(parent);
     n->r = r;
     n->place = (uint8_t)r->place;
     n->max_def = r->max_def;
     n->max_rep = r->max_rep;
     n->op = n->place == PLACE_STRUCT ? FAST_STRUCT : n->place == PLACE_LIST ? FAST_LIST : FAST_OTHER;
     n->parent = parent;
-    fast_edges_init(n->edges);
+    fast_edges_init(n->edges, parent && light_at(parent->n_children) ? 1 : EDGES);
     for (int k = 0; k < KIND_COUNT; k++)
         n->column[k] = -1;
     if (parent) {
         parent->children = mem_regrow(parent->children, parent->n_children + 1, sizeof *parent->children);
         n->index = parent->n_children;
         parent->children[parent->n_children++] = n;
-        map_set(&parent->by_key, r->key, r->key_len, n);
+        map_set(&group_of(parent)->by_key, r->key, r->key_len, n);
         if (!parent->first)
             parent->first = fast_edges();
     }
     return n;
 }
 
+struct lnode *lnode_child(const struct lnode *n, const char *key, size_t len)
+{
+    return n->group ? map_get(&n->group->by_key, key, len) : NULL;
+}
+
+static void group_free(struct lgroup *g)
+{
+    for (uint32_t i = 0; g && i < g->n_slabs; i++)
+        free(g->slabs[i]);
+    if (g) {
+        free(g->slabs);
+        map_fini(&g->by_key);
+        free(g->leaves);
+        free(g->after_envelope);
+    }
+    free(g);
+}
+
 void lnode_free(struct lnode *n)
 {
     for (uint32_t i = 0; i < n->n_children; i++)
         lnode_free(n->children[i]);
-    map_fini(&n->by_key);
+    group_free(n->group);
     free(n->children);
-    free(n->leaves);
     free(n->first);
-    free(n->after_envelope);
-    free(n);
+    if (!n->parent || !light_at(n->index))
+        free(n);
 }
 
 /* ---- rescue ---- */
@@ -194,11 +235,15 @@ static void derive_levels(struct shredder *s, struct column *to, const struct ln
 static void add_leaf(struct lnode *n, uint32_t column, bool listed)
 {
     n->n_listed += listed;
-    if (n->n_leaves == n->cap_leaves) {
-        n->cap_leaves = n->cap_leaves * 2 + 4;
-        n->leaves = mem_regrow(n->leaves, n->cap_leaves, sizeof *n->leaves);
+    n->n_leaves++;
+    struct lgroup *g = n->group;
+    if (!g) /* a scalar's are its columns */
+        return;
+    if (n->n_leaves > g->cap_leaves) {
+        g->cap_leaves = g->cap_leaves * 2 + 4;
+        g->leaves = mem_regrow(g->leaves, g->cap_leaves, sizeof *g->leaves);
     }
-    n->leaves[n->n_leaves++] = column;
+    g->leaves[n->n_leaves - 1] = column;
 }
 
 void walk_expect(struct lnode *n, enum kind kind)
@@ -270,18 +315,26 @@ void walk_complete_set(struct shredder *s)
     rows_room(s, ENV_COLUMNS + sh->n_columns);
 }
 
+static void put_null(struct shredder *s, uint32_t column, uint8_t def, uint8_t rep)
+{
+    if (column >= s->set->n_cols)
+        return;
+    struct column *c = &s->set->cols[column].col;
+    if (c->live && c->max_rep) {
+        column_pad(c, rep == 0 ? s->row : 0);
+        column_level(c, def, rep);
+    }
+}
+
 /* An entry without a value in every column at and below a place that has entries: those in lists. */
 void walk_put_nulls(struct shredder *s, const struct lnode *n, uint8_t def, uint8_t rep)
 {
-    for (uint32_t i = 0; i < n->n_leaves; i++) {
-        if (n->leaves[i] >= s->set->n_cols)
-            continue;
-        struct column *c = &s->set->cols[n->leaves[i]].col;
-        if (c->live && c->max_rep) {
-            column_pad(c, rep == 0 ? s->row : 0);
-            column_level(c, def, rep);
-        }
-    }
+    if (n->group)
+        for (uint32_t i = 0; i < n->n_leaves; i++)
+            put_null(s, n->group->leaves[i], def, rep);
+    else
+        for (int k = 0; k < KIND_COUNT; k++)
+            put_null(s, (uint32_t)n->column[k], def, rep); /* -1: none */
 }
 
 /* ---- values ---- */
@@ -455,12 +508,12 @@ static bool can_make(const uint8_t *p, const struct json_tok *toks, uint32_t at)
 static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *key, size_t n,
                               uint32_t at)
 {
-    struct lnode *c = up->expect < up->n_children ? up->children[up->expect] : NULL;
-    if (!c || c->r->key_len != n || memcmp(c->r->key, key, n) != 0) {
-        c = map_get(&up->by_key, key, n);
-    }
+    struct lgroup *g = group_of(up);
+    struct lnode *c = g->expect < up->n_children ? up->children[g->expect] : NULL;
+    if (!c || c->r->key_len != n || memcmp(c->r->key, key, n) != 0)
+        c = map_get(&g->by_key, key, n);
     if (c) {
-        up->expect = c->index + 1;
+        g->expect = c->index + 1;
         return c;
     }
     const struct json_tok *v = &s->tape.toks[at];
@@ -503,7 +556,7 @@ static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth,
     const struct json_tok *toks = s->tape.toks;
     struct place_in *here = &in[depth];
     bool stored = false;
-    here->node->expect = 0;
+    group_of(here->node)->expect = 0;
     for (uint32_t k = at + 1; k < toks[at].next && !s->again; k = toks[k + 1].next) {
         const struct json_tok *key = &toks[k];
         struct buf unescaped = {0};
@@ -595,7 +648,7 @@ static struct lnode *reach(struct shredder *s, struct place_in *in, uint32_t *de
         return n;
     struct lnode *up = reach(s, in, depth, n, r->parent);
     in[++*depth] = (struct place_in){up, ++s->instance, 0};
-    struct lnode *c = map_get(&up->by_key, r->key, r->key_len);
+    struct lnode *c = lnode_child(up, r->key, r->key_len);
     return c ? c : lnode_new(r, up);
 }
 
