@@ -17,6 +17,7 @@
 #include "source/objects.h"
 
 #define FIXED_BYTES ((size_t)92 << 20) /* libraries, stacks, encoders, what malloc loses: measured */
+#define LEARNED_SHARE 8 /* of the memory */
 #define FETCHED_FILE_BYTES ((size_t)4 << 20)
 #define STORE_PATIENCE_MS (15 * 60000) /* a stream waits out what an evening's outage takes */
 #define REMOTE_READERS 8
@@ -191,6 +192,7 @@ static void start_threads(struct run *r)
         .threads = c->threads ? c->threads : cores > 0 ? (uint32_t)cores : 1,
         .clock = r->clock};
     env.partitions_max = c->partitions_max / env.threads + 1;
+    env.shred.learned_max = c->memory_bytes / LEARNED_SHARE / env.threads;
     r->shredders = env.threads;
     r->workers = workers_start(&env);
     r->desks = desks_new(env.threads);

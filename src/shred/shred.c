@@ -203,14 +203,49 @@ static struct lnode *root_new(struct registry *registry)
     return root;
 }
 
-static void shape_free(struct shape *sh)
+static void shape_free(struct shredder *s, struct shape *sh)
 {
+    s->learned -= LEARNED_SHAPE + sh->n_columns * LEARNED_COLUMN;
     if (sh->root)
         lnode_free(sh->root);
     free(sh->columns);
     free(sh->sets);
     free(sh->name);
     free(sh);
+}
+
+static void keep_shapes(struct shredder *s, struct map kept)
+{
+    map_fini(&s->shapes);
+    s->shapes = kept;
+    if (s->lines)
+        lines_forget(s->lines);
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct shape *x = *(struct shape *const *)a, *y = *(struct shape *const *)b;
+    return (x->used_at > y->used_at) - (x->used_at < y->used_at);
+}
+
+/* None has open rows: those that were not used for the longest go, until the others take three quarters of what they may. */
+static void forget_oldest(struct shredder *s)
+{
+    struct map kept = {0};
+    struct map_entry *entry;
+    size_t at = 0, n = 0;
+    struct shape **all = mem_array(s->shapes.count, sizeof *all);
+    while ((entry = map_next(&s->shapes, &at)))
+        all[n++] = entry->value;
+    qsort(all, n, sizeof *all, by_use);
+    s->last = s->shape = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (s->learned > s->env.learned_max / 4 * 3)
+            shape_free(s, all[i]);
+        else
+            map_set(&kept, all[i]->name, all[i]->parts.name.n, all[i]);
+    free(all);
+    keep_shapes(s, kept);
 }
 
 /* Names without end must not pile up: those that have no open rows are let go; `used_too`: also those
@@ -222,15 +257,12 @@ static void forget_shapes(struct shredder *s, bool used_too)
     size_t at = 0;
     while ((entry = map_next(&s->shapes, &at))) {
         struct shape *sh = entry->value;
-        if (sh->n_sets || sh == s->last || (sh->used && !used_too))
+        if (sh->n_sets || sh == s->last || (sh->used_at == s->cuts && !used_too))
             map_set(&kept, entry->key, entry->key_len, sh);
         else
-            shape_free(sh);
+            shape_free(s, sh);
     }
-    map_fini(&s->shapes);
-    s->shapes = kept;
-    if (s->lines)
-        lines_forget(s->lines);
+    keep_shapes(s, kept);
     s->shapes_most = kept.count * 2 > SHAPES_MAX ? kept.count * 2 : SHAPES_MAX;
 }
 
@@ -247,6 +279,7 @@ static struct shape *shape_of(struct shredder *s, const char *name, size_t n, en
         if (s->shapes.count >= s->shapes_most)
             forget_shapes(s, true);
         sh = mem_zalloc(sizeof *sh);
+        s->learned += LEARNED_SHAPE;
         sh->name = mem_strndup(name, n);
         memcpy(sh->head, name, n < sizeof sh->head ? n : sizeof sh->head);
         event_name_parse(sh->name, n, &sh->parts);
@@ -724,6 +757,7 @@ struct rowset *shredder_cut(struct shredder *s)
     for (struct rowset *d = s->dead; d; d = d->next)
         detach(d);
     s->dead = NULL;
+    s->cuts++;
     while (*end)
         end = &(*end)->next;
     *end = out;
@@ -743,13 +777,16 @@ struct rowset *shredder_cut(struct shredder *s)
             r->next = out;
             out = r;
         }
-        sh->used = sh->n_sets > 0;
+        if (sh->n_sets)
+            sh->used_at = s->cuts;
         sh->n_sets = sh->last_set = 0;
         sh->last_from_us = sh->last_until_us = 0;
         sh->routed = false;
     }
     s->partitions = 0;
     s->bytes = 0;
+    if (s->env.learned_max && s->learned > s->env.learned_max)
+        forget_oldest(s);
     if (s->shapes.count > SHAPES_MAX)
         forget_shapes(s, false);
     if (s->shapes.count > SHAPES_MAX)
@@ -768,7 +805,7 @@ void shredder_free(struct shredder *s)
         rowset_free(r);
     }
     while ((entry = map_next(&s->shapes, &at))) {
-        shape_free(entry->value);
+        shape_free(s, entry->value);
     }
     for (int i = 0; i < 3; i++)
         free(s->envelope[i]);
@@ -786,7 +823,8 @@ void shredder_free(struct shredder *s)
 
 size_t shredder_bytes(const struct shredder *s)
 {
-    return s->bytes;
+    size_t most = s->env.learned_max;
+    return s->bytes + (most && s->learned > most ? s->learned - most : 0);
 }
 
 uint32_t shredder_partitions(const struct shredder *s)

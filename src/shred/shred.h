@@ -43,6 +43,8 @@ struct shred_env {
      * `table` (NULL: the dead letters) already holds? Thread-safe. */
     bool (*passed)(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
     void *ctx;
+    size_t learned_max; /* bytes of what is learned of event names, about: beyond it those used least recently are
+                           forgotten at a cut, and until then it counts as open rows; 0: no limit */
     bool alone; /* the only shredder of `dedup`; its batches are between shredder_begin and _end */
     const uint8_t *hash_key; /* for KIND_HASH */
     size_t hash_key_n;
@@ -147,7 +149,7 @@ void shredder_records(struct shredder *s, const struct record *each, struct shre
                       uint64_t epoch, bool check_positions, int64_t now_us);
 /* Detaches all rowsets with rows (a list), keeps what was learned of shapes; routes are asked anew. */
 struct rowset *shredder_cut(struct shredder *s);
-size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets */
+size_t shredder_bytes(const struct shredder *s); /* heap bytes in open rowsets, and see env.learned_max */
 uint32_t shredder_partitions(const struct shredder *s); /* open rowsets */
 /* What comes was counted for its tables before (duplicates, rescued), until false is said. */
 void shredder_reread(struct shredder *s, bool again);

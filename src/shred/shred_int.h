@@ -110,7 +110,7 @@ struct shape { /* one event name */
     uint32_t hint_rows; /* rows of the set they are from */
     uint32_t group;     /* in the lines in hand, if `window` is theirs */
     uint64_t window;
-    bool used;          /* in the last epoch */
+    uint64_t used_at;   /* the last cut that detached sets of it */
     bool filled;        /* a set of it was full in this one */
 };
 
@@ -120,6 +120,9 @@ static inline bool shape_is(const struct shape *sh, const char *name, size_t n)
     return sh->parts.name.n == n &&
            (n <= sizeof sh->head ? words_same(sh->head, name, (unsigned)n) : memcmp(sh->name, name, n) == 0);
 }
+
+#define LEARNED_SHAPE 2048u /* what they take, about */
+#define LEARNED_COLUMN 400u
 
 struct place_in { /* the instance that a value stands in */
     struct lnode *node;
@@ -146,6 +149,8 @@ struct shredder {
     const struct fast_level *fast;
     struct json_tape tape;
     struct map shapes;
+    size_t learned;     /* bytes, about, of all shapes */
+    uint64_t cuts;
     size_t shapes_most; /* at so many, those without rows are forgotten */
     struct shape *last; /* the shape of the record before */
     struct lines *lines; /* lines.c: scratch of shredder_lines */

@@ -260,8 +260,10 @@ void walk_expect(struct lnode *n, enum kind kind)
     fast_edges_to(n);
 }
 
-static int32_t add_column(struct shape *sh, struct lnode *n, enum kind kind)
+static int32_t add_column(struct shredder *s, struct lnode *n, enum kind kind)
 {
+    struct shape *sh = s->shape;
+    s->learned += LEARNED_COLUMN;
     if (sh->n_columns == sh->cap_columns) {
         sh->cap_columns = sh->cap_columns * 2 + 16;
         sh->columns = mem_regrow(sh->columns, sh->cap_columns, sizeof *sh->columns);
@@ -275,7 +277,7 @@ static struct column *open_column(struct shredder *s, struct lnode *n, enum kind
 {
     struct shape *sh = s->shape;
     if (n->column[kind] < 0) {
-        n->column[kind] = add_column(sh, n, kind);
+        n->column[kind] = add_column(s, n, kind);
         for (struct lnode *up = n; up; up = up->parent)
             add_leaf(up, (uint32_t)n->column[kind], n->max_rep > 0);
         walk_expect(n, kind);
@@ -527,7 +529,7 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
         return NULL;
     c = lnode_new(r, up);
     if (c->place == PLACE_STRUCT && !c->max_rep) {
-        c->only = add_column(s->shape, c, KIND_COUNT);
+        c->only = add_column(s, c, KIND_COUNT);
         rows_room(s, ENV_COLUMNS + s->shape->n_columns);
     }
     return c;

@@ -82,7 +82,7 @@ def test_many_names_of_one_type(tmp_path):
 
 def test_few_rows_of_many_columns(tmp_path):
     """20 tables of 1,000 columns: a row of each was half a megabyte while it waited, and a file of two rows the way to get rid
-    of them: 332 commits, where there are some 30 now."""
+    of them: 182 commits, where 20 do."""
     lake = Lake(tmp_path / "lake")
     n = 1200
     path = written(tmp_path / "e", (f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:b","created_at":1700000000,'
@@ -95,7 +95,7 @@ def test_few_rows_of_many_columns(tmp_path):
 
 
 def test_thousands_of_tables(tmp_path):
-    """A row set of 8 KB for each row, and a file of as much: a commit for each row, and 267 MB."""
+    """A row set of 8 KB for each row, and a file of as much: a commit for each row, and 166 MB."""
     lake = Lake(tmp_path / "lake")
     n, tables = 24000, 3000
     path = written(tmp_path / "e", (f'{{"event_uuid":"u{i}","event_name":"t{i % tables}:b","created_at":1700000000,"v":{i},'
@@ -105,3 +105,15 @@ def test_thousands_of_tables(tmp_path):
     assert out["commits"] <= 2 * tables
     assert out["rows_committed"] == n
     assert sorted(r["v"] for r in lake.rows("t77")) == list(range(77, n, tables))
+
+
+def test_names_of_many_columns(tmp_path):
+    """What is learned of each name, by each thread: 100 names of 980 columns were 231 MB. It is forgotten, and learned again."""
+    lake = Lake(tmp_path / "lake")
+    n = 600
+    path = written(tmp_path / "e", (f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:b{i // 20 % 5}","created_at":1700000000,'
+                                    + ",".join(f'"c{j}":"{i + j}"' for j in range(980)) + "}" for i in range(n)))
+    out, peak = load_with_peak(lake, path, "--memory", "128MB", "--no-fsync", "--threads", 2)
+    assert peak <= 128
+    assert out["rows_committed"] == n
+    assert sorted(r["c7"] for r in lake.rows("t3")) == sorted(str(i + 7) for i in range(3, n, 20))

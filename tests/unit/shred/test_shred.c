@@ -19,6 +19,7 @@ static struct dedup *window;
 static struct nval *model[EVENTS_MAX];
 static char *text_of[EVENTS_MAX];
 static uint32_t rows_seen;
+static size_t learned_max;
 
 static struct shred_table *route(void *ctx, const struct event_name *name, enum reason *why)
 {
@@ -44,6 +45,7 @@ static struct shredder *begin(const struct registry_limits *limits,
     env.dedup = window;
     env.hash_key = (const uint8_t *)"key";
     env.hash_key_n = 3;
+    env.learned_max = learned_max;
     table = (struct shred_table){.name = "t", .time_transform = 'd'};
     table.registry = registry_new(limits, declared, n);
     rows_seen = 0;
@@ -262,6 +264,14 @@ static void check_all(struct rowset *list)
     }
 }
 
+static void check_free(struct rowset *list)
+{
+    for (struct rowset *r = list, *next; r; r = next) {
+        next = r->next;
+        rowset_free(r);
+    }
+}
+
 static void check_cut(struct shredder *s)
 {
     check_all(shredder_cut(s));
@@ -472,6 +482,38 @@ static void so_they_do_joined_and_packed(void **state)
         rebuild(2000000 + i, i % 2 ? &wide : &(struct registry_limits){12, 3, 3, 8}, 60);
     assert_true(waiting.joined > 1000 && waiting.packed > 1000 && waiting.apart > 20);
     waiting = (struct waiting){0};
+}
+
+/* Whatever was learned may go at any cut; until then it counts. */
+static void what_was_forgotten_is_learned_again(void **state)
+{
+    (void)state;
+    waiting = (struct waiting){.wait = true};
+    for (uint64_t i = 1; i <= 200; i++) {
+        learned_max = i % 2 ? 1 : 20000;
+        rebuild(3000000 + i, &wide, 60);
+    }
+    assert_true(waiting.joined > 500);
+    waiting = (struct waiting){0};
+    learned_max = 100000;
+    struct shredder *s = begin(&(struct registry_limits){1000, 1000, 16, 128}, NULL, 0);
+    struct buf b = {0};
+    size_t rows = 0;
+    for (uint32_t name = 0; name < 5; name++) {
+        b.n = 0;
+        buf_printf(&b, "{\"event_uuid\":\"u%u\",\"event_name\":\"t:%u\",\"created_at\":1700000000", name, name);
+        for (int i = 0; i < 500; i++)
+            buf_printf(&b, ",\"k%d\":1", i);
+        buf_putc(&b, '}');
+        feed(s, (const char *)b.p, b.n);
+        rows = name ? rows : shredder_bytes(s);
+    }
+    assert_true(shredder_bytes(s) > 5 * rows); /* four names did not fit */
+    check_free(shredder_cut(s));
+    assert_int_equal(shredder_bytes(s), 0);
+    buf_fini(&b);
+    finish(s);
+    learned_max = 0;
 }
 
 /* Broken bytes: what the naive parser refuses is a dead letter, and nothing crashes. */
@@ -825,6 +867,7 @@ int main(void)
         cmocka_unit_test(columns_and_rescued_give_back_the_event),
         cmocka_unit_test(so_they_do_under_narrow_limits),
         cmocka_unit_test(so_they_do_joined_and_packed),
+        cmocka_unit_test(what_was_forgotten_is_learned_again),
         cmocka_unit_test(broken_records_are_dead_letters),
         cmocka_unit_test(a_million_keys_are_no_trouble),
         cmocka_unit_test(levels_say_which_rows_had_a_value),
