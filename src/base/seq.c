@@ -8,32 +8,51 @@
 
 #define CHUNK_DIGITS 18
 #define DIGITS_MAX 76 /* 10^76 < 2^256 */
+#define NEAR_DIGITS 32
+#define TEN_16 UINT64_C(10000000000000000)
 
-static void mul_add(struct seq *s, uint64_t mul, uint64_t add)
+/* s fits into its last `words` words, before and after. */
+static inline void mul_add(struct seq *s, int words, uint64_t mul, uint64_t add)
 {
     unsigned __int128 carry = add;
-    for (int i = 3; i >= 0; i--) {
+    for (int i = 3; i > 3 - words; i--) {
         carry += (unsigned __int128)s->w[i] * mul;
         s->w[i] = (uint64_t)carry;
         carry >>= 64;
     }
 }
 
-/* As many digits as there are sixteens of; how many. */
-static size_t sixteens(struct seq *s, const char *p, size_t n)
+static inline bool sixteen(const char *p, uint64_t *out)
+{
+    uint64_t a, b;
+    if (!digits8(p, &a) || !digits8(p + 8, &b))
+        return false;
+    *out = a * 100000000u + b;
+    return true;
+}
+
+/* As many digits as there are sixteens of, and eight more; how many. A sixteen is 54 bits. */
+static inline size_t by_words(struct seq *s, const char *p, size_t n)
 {
     size_t at = 0;
-    uint64_t a, b;
-    for (; n - at >= 16 && digits8(p + at, &a) && digits8(p + at + 8, &b); at += 16)
-        mul_add(s, 10000000000000000u, a * 100000000u + b);
+    uint64_t a;
+    int words = 1;
+    for (; n - at >= 16 && sixteen(p + at, &a); at += 16, words += words < 4)
+        mul_add(s, words, TEN_16, a);
+    if (n - at >= 8 && digits8(p + at, &a)) {
+        mul_add(s, words, 100000000u, a);
+        at += 8;
+    }
     return at;
 }
 
 int seq_parse(struct seq *out, const char *p, size_t n, struct err *e)
 {
-    *out = SEQ_NONE;
-    if (n == 12 && memcmp(p, "TRIM_HORIZON", 12) == 0)
+    struct seq s = SEQ_NONE;
+    if (n == 12 && memcmp(p, "TRIM_HORIZON", 12) == 0) {
+        *out = SEQ_NONE;
         return 0;
+    }
     if (n == 9 && memcmp(p, "SHARD_END", 9) == 0) {
         *out = SEQ_END;
         return 0;
@@ -41,7 +60,7 @@ int seq_parse(struct seq *out, const char *p, size_t n, struct err *e)
     int shown = n < 90 ? (int)n : 90;
     if (n == 0 || n > DIGITS_MAX)
         return err_set(e, ERR_INVALID, "not a sequence number: '%.*s'", shown, p);
-    for (size_t at = sixteens(out, p, n); at < n;) {
+    for (size_t at = by_words(&s, p, n); at < n;) {
         uint64_t chunk = 0, scale = 1;
         for (size_t end = at + CHUNK_DIGITS; at < n && at < end; at++, scale *= 10) {
             unsigned digit = (unsigned)(unsigned char)p[at] - '0';
@@ -49,8 +68,41 @@ int seq_parse(struct seq *out, const char *p, size_t n, struct err *e)
                 return err_set(e, ERR_INVALID, "not a sequence number: '%.*s'", shown, p);
             chunk = chunk * 10 + digit;
         }
-        mul_add(out, scale, chunk);
+        mul_add(&s, 4, scale, chunk);
     }
+    *out = s;
+    return 0;
+}
+
+/* True: *last is of a number of n digits that begins with these. */
+static bool head_known(struct seq_near *last, const char *p, size_t n)
+{
+    size_t head = n - NEAR_DIGITS;
+    if (n == last->n && memcmp(p, last->head, head) == 0)
+        return true;
+    if (*p > '9' || seq_parse(&last->floor, p, head, NULL)) /* a name is no head */
+        return false;
+    mul_add(&last->floor, 4, TEN_16, 0);
+    mul_add(&last->floor, 4, TEN_16, 0);
+    memcpy(last->head, p, head);
+    last->n = n;
+    return true;
+}
+
+int seq_parse_near(struct seq_near *last, struct seq *out, const char *p, size_t n, struct err *e)
+{
+    uint64_t high, low;
+    const char *tail = p + n - (n < NEAR_DIGITS ? n : NEAR_DIGITS);
+    if (n <= NEAR_DIGITS || n > DIGITS_MAX || !head_known(last, p, n) || !sixteen(tail, &high) || !sixteen(tail + 16, &low))
+        return seq_parse(out, p, n, e);
+    unsigned __int128 more = (unsigned __int128)high * TEN_16 + low;
+    unsigned __int128 sum = (unsigned __int128)last->floor.w[3] + (uint64_t)more;
+    out->w[3] = (uint64_t)sum;
+    sum = (sum >> 64) + last->floor.w[2] + (uint64_t)(more >> 64);
+    out->w[2] = (uint64_t)sum;
+    sum = (sum >> 64) + last->floor.w[1];
+    out->w[1] = (uint64_t)sum;
+    out->w[0] = last->floor.w[0] + (uint64_t)(sum >> 64);
     return 0;
 }
 

@@ -51,8 +51,15 @@ static inline uint64_t seq_low(struct seq s)
 }
 
 /* Decimal digits, or TRIM_HORIZON, or SHARD_END. Anything else, or more than 76 digits, is
- * ERR_INVALID. */
+ * ERR_INVALID, and *out is left alone. */
 int seq_parse(struct seq *out, const char *p, size_t n, struct err *e);
+/* The same, cheaper where numbers come one after the other and begin alike, as those of a shard do. */
+struct seq_near { /* zero to start */
+    char head[SEQ_TEXT_MAX]; /* how the last one began, all but its last 32 digits */
+    size_t n;                /* digits of it, with these; 0: none yet */
+    struct seq floor;        /* the head and 32 zeros */
+};
+int seq_parse_near(struct seq_near *last, struct seq *out, const char *p, size_t n, struct err *e);
 /* Writes the same text back (SEQ_NONE as TRIM_HORIZON) and returns its length. */
 size_t seq_format(struct seq s, char out[SEQ_TEXT_MAX]);
 

@@ -21,6 +21,7 @@ struct source_cursor {
     bool in_aggregate;
     struct body_record record; /* its record */
     struct seq seq;
+    struct seq_near near;
     const uint8_t *part; /* of a line of joined objects: what is left of it */
     size_t n_part;
     int32_t sub;
@@ -280,11 +281,8 @@ static enum next next_record(struct source_cursor *c, bool first, struct record 
         c->kept = !decode(c, first, &payload, &bad_data);
         if (c->kept)
             return NEXT_FULL;
-        struct seq seq;
-        if (seq_parse(&seq, c->record.sequence.p ? c->record.sequence.p : "", c->record.sequence.n, NULL))
+        if (seq_parse_near(&c->near, &c->seq, c->record.sequence.p ? c->record.sequence.p : "", c->record.sequence.n, NULL))
             defect = "the record has no valid sequence number";
-        else
-            c->seq = seq;
         if (!bad_data && kpl_open(&c->kpl, (const uint8_t *)payload.p, payload.n)) {
             c->in_aggregate = true;
             c->aggregate_end = c->window.n;

@@ -46,7 +46,9 @@ struct reader {
     struct retry retry;
     bool troubled; /* a notice was given and not yet taken back */
     struct aws_request request;
-    struct pieces answer; /* that is coming; its all.out is `room` */
+    struct pieces answer; /* that is coming; its all.out is `room`; */
+    size_t seen, largest; /* ... so many of its records have been looked at: by number the last of them */
+    int64_t newest_us;
     struct buf room;
     char *token; /* ListShards */
     struct source_shard *children;
@@ -100,6 +102,24 @@ static struct buf room_for_records(const struct reader *r, size_t n)
     return out;
 }
 
+/* As text: a longer number is larger. */
+static bool larger(struct str a, struct str b)
+{
+    return a.n != b.n ? a.n > b.n : a.n && memcmp(a.p, b.p, a.n) > 0;
+}
+
+/* What the batch says of them all, while the newest records are in the caches. */
+static void look_at_new(struct reader *r)
+{
+    const struct body_record *each = r->answer.all.each;
+    for (size_t n = r->answer.all.n; r->seen < n; r->seen++) {
+        if (larger(each[r->seen].sequence, each[r->largest].sequence))
+            r->largest = r->seen;
+        if (each[r->seen].arrived_us > r->newest_us)
+            r->newest_us = each[r->seen].arrived_us;
+    }
+}
+
 static void take_piece(void *ctx, const char *p, size_t n, size_t length)
 {
     struct reader *r = ctx;
@@ -109,6 +129,7 @@ static void take_piece(void *ctx, const char *p, size_t n, size_t length)
         r->answer.all.out = r->room.p;
     }
     pieces_put(&r->answer, p, n);
+    look_at_new(r);
 }
 
 /* What came of it, of which nothing was delivered. */
@@ -122,6 +143,8 @@ static void drop_answer(struct reader *r)
     pieces_fini(&r->answer);
     r->room = (struct buf){0};
     r->answer = (struct pieces){0};
+    r->seen = r->largest = 0;
+    r->newest_us = 0;
 }
 
 static void reader_free(struct reader *r)
@@ -331,21 +354,9 @@ static int sequence_of(const struct body_record *rec, struct seq *out)
     return seq_parse(out, rec->sequence.p ? rec->sequence.p : "", rec->sequence.n, NULL);
 }
 
-/* As text: a longer number is larger. */
-static bool larger(struct str a, struct str b)
+/* Sets b->first, of the first record with a number, and b->last, the largest, which `last` has unless some are none. */
+static void span(struct source_batch *b, const struct body_records *all, const struct body_record *last)
 {
-    return a.n != b.n ? a.n > b.n : a.n && memcmp(a.p, b.p, a.n) > 0;
-}
-
-/* Sets b->first, of the first record with a number, and b->last, the largest. */
-static void span(struct source_batch *b, const struct body_records *all)
-{
-    if (all->n == 0)
-        return;
-    const struct body_record *last = all->each;
-    for (size_t i = 1; i < all->n; i++)
-        if (larger(all->each[i].sequence, last->sequence))
-            last = &all->each[i];
     struct seq first, most;
     bool padded = last->sequence.n > 1 && *last->sequence.p == '0'; /* AWS pads none */
     if (!padded && sequence_of(all->each, &first) == 0 && sequence_of(last, &most) == 0) {
@@ -374,10 +385,9 @@ static struct source_batch *survey(struct reader *r, struct body_records *all)
     b->format = BATCH_GET_RECORDS;
     b->first = b->last = r->after;
     b->records = (uint32_t)all->n;
-    span(b, all);
-    for (size_t i = 0; i < all->n; i++)
-        if (all->each[i].arrived_us > b->arrived_us)
-            b->arrived_us = all->each[i].arrived_us;
+    look_at_new(r);
+    span(b, all, &all->each[r->largest]);
+    b->arrived_us = r->newest_us;
     b->parsed = all->each;
     *all = (struct body_records){0};
     return b;

@@ -95,6 +95,35 @@ static void seq_round_trips(void **state)
     }
 }
 
+/* Numbers that begin as the last one did, or nearly, or are none: as they are by themselves. */
+static void seq_near_as_alone(void **state)
+{
+    static const char *const odd[] = {"TRIM_HORIZON", "TRIM_HORIZON12345678901234567890123456789012", "SHARD_END12345678901234567890123456789012", ""};
+    struct seq_near last = {0};
+    char a[96] = "49590338271490256608559692538361571095921575989136588898";
+    size_t n = 56;
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        unsigned what = rnd() % 64;
+        if (what == 0)
+            n = 1 + rnd() % 78;
+        for (size_t j = 0; j < n; j++)
+            if (what == 0 || (what < 56 && j + 1 + rnd() % 40 > n) || a[j] < '0' || a[j] > '9')
+                a[j] = (char)('0' + rnd() % 10);
+        if (what == 1)
+            a[rnd() % n] = (char)('0' + rnd() % 10); /* in its head, most often */
+        if (what == 2)
+            a[rnd() % n] = " /:A"[rnd() % 4];
+        const char *text = what == 3 ? odd[rnd() % 4] : a;
+        size_t length = what == 3 ? strlen(text) : n;
+        struct seq near = seq_of(7), alone = seq_of(7);
+        struct err e = {0}, want = {0};
+        assert_int_equal(seq_parse_near(&last, &near, text, length, &e), seq_parse(&alone, text, length, &want));
+        assert_memory_equal(&near, &alone, sizeof near);
+        assert_string_equal(e.text, want.text);
+    }
+}
+
 /* ---- map ---- */
 
 #define KEYS 300
@@ -244,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(seq_texts),         cmocka_unit_test(seq_round_trips),
+        cmocka_unit_test(seq_near_as_alone),
         cmocka_unit_test(map_like_an_array), cmocka_unit_test(map_keys_are_bytes),
         cmocka_unit_test(buf_grows),         cmocka_unit_test(err_texts),
         cmocka_unit_test(newlines_like_memchr),
