@@ -14,6 +14,8 @@ void *mem_regrow(void *p, size_t count, size_t size); /* realloc, overflow-check
 void *mem_lines(size_t count, size_t size);       /* zeroed, on a cache line of 64 bytes */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);       /* copies exactly n bytes, adds a NUL */
+size_t mem_resident(void); /* of the process, in bytes; 0: not known */
+void mem_trim(void);       /* what is free goes back to the system: some milliseconds */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -153,6 +153,18 @@ void *pages_take(size_t *bytes)
     return p;
 }
 
+/* One of which nothing is taken. */
+static void drop_slab(struct slab *s)
+{
+    for (size_t page = 1, n; page < SLAB_PAGES; page += n) {
+        n = (size_t)1 << (s->order[page] - 1);
+        unlink_run(s, page);
+    }
+    pool.empty--;
+    pool.mapped -= SLAB;
+    munmap(s, SLAB);
+}
+
 void pages_give(void *p, size_t bytes)
 {
     struct slab *s = slab_of(p);
@@ -163,14 +175,19 @@ void pages_give(void *p, size_t bytes)
     }
     pthread_mutex_lock(&pool.lock);
     free_range(s, (size_t)((uint8_t *)p - (uint8_t *)s) / PAGES_ONE, bytes / PAGES_ONE);
-    if (s->free_pages == SLAB_PAGES - 1 && pool.empty++ >= EMPTY_MAX) {
-        for (size_t page = 1, n; page < SLAB_PAGES; page += n) {
-            n = (size_t)1 << (s->order[page] - 1);
-            unlink_run(s, page);
-        }
-        pool.empty--;
-        pool.mapped -= SLAB;
-        munmap(s, SLAB);
+    if (s->free_pages == SLAB_PAGES - 1 && pool.empty++ >= EMPTY_MAX)
+        drop_slab(s);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+void pages_trim(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    struct run *head = &pool.free[ORDERS - 1];
+    for (struct run *r = head->next, *next; r && r != head; r = next) {
+        next = r->next;
+        if (slab_of(r)->free_pages == SLAB_PAGES - 1) /* it has one such run */
+            drop_slab(slab_of(r));
     }
     pthread_mutex_unlock(&pool.lock);
 }

@@ -15,6 +15,7 @@
 /* `bytes` is rounded up: use it all. Never NULL. Not zeroed. */
 void *pages_take(size_t *bytes);
 void pages_give(void *p, size_t bytes); /* as asked for, or as pages_take rounded it */
+void pages_trim(void);                  /* what is kept goes back to the system */
 size_t pages_mapped(void);              /* bytes of all slabs, for tests */
 
 #endif

@@ -141,20 +141,13 @@ static void table_metrics(const struct live_table *t, size_t n, struct buf *out)
 static void process_metrics(struct buf *out)
 {
     struct rusage u;
-    long pages = 0, all = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f) {
-        if (fscanf(f, "%ld %ld", &all, &pages) != 2)
-            pages = 0;
-        fclose(f);
-    }
     getrusage(RUSAGE_SELF, &u);
     head(out, "process_cpu_seconds_total", "counter", "CPU time, user and system.");
     buf_printf(out, "process_cpu_seconds_total %.6f\n",
                (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
     gauge(out, "process_resident_memory_bytes", "Resident memory.",
-          (double)pages * (double)sysconf(_SC_PAGESIZE));
+          (double)mem_resident());
 }
 
 void health_metrics(const struct health_env *env, struct buf *out)

@@ -1,4 +1,6 @@
 /* What fills the memory, and what is to be done about it: cut, encode or commit. */
+#include "base/mem.h"
+#include "base/pages.h"
 #include "pipeline/run_int.h"
 
 #define PRESSURE_PERCENT 45   /* of the budget, beside encoded files: encode */
@@ -16,6 +18,7 @@
 #define BATCH_MOST 1e9
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
+#define TRIM_MS 100
 #define SMALL_BYTES ((size_t)1 << 20)
 #define SET_COMMITTED ((size_t)32 << 10) /* of the memory, for each row set of a table: each may be a file of its own */
 #define COMMIT_COLUMN ((size_t)32 << 10) /* of the memory, for each column of the tables that committers are at */
@@ -59,6 +62,17 @@ void pressure_learn(struct run *r, const struct msg *m)
     double most = (double)budget_limit(r->budget) / 2 / r->expansion;
     most = most > BATCH_LEAST ? most : BATCH_LEAST;
     r->batch_most = (size_t)(most < BATCH_MOST ? most : BATCH_MOST);
+}
+
+void pressure_trim(struct run *r, int64_t now)
+{
+    if (now - r->last_trim_ms < TRIM_MS)
+        return;
+    r->last_trim_ms = now;
+    if (mem_resident() > r->config->memory_bytes / 16 * 15) {
+        pages_trim();
+        mem_trim();
+    }
 }
 
 void pressure_files(struct run *r, struct ptable *t, size_t bytes)

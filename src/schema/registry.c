@@ -46,13 +46,14 @@ static struct node *node_new(struct registry *r, struct node *parent, const char
     p->place = place;
     p->key = mem_strndup(key, n);
     p->key_len = n;
+    x->children.borrows = true; /* their own */
     p->parent = parent ? &parent->pub : NULL;
     if (parent) {
         const struct rnode *up = &parent->pub;
         p->depth = (uint8_t)(up->depth + 1);
         p->max_def = (uint8_t)(up->max_def + 1 + (up->place == PLACE_LIST));
         p->max_rep = (uint8_t)(up->max_rep + (up->place == PLACE_LIST));
-        map_set(&parent->children, key, n, x);
+        map_set(&parent->children, p->key, n, x);
         parent->order = mem_regrow(parent->order, parent->n_order + 1, sizeof *parent->order);
         parent->order[parent->n_order++] = x;
     }

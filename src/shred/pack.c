@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pages.h"
 #include "shred/shred_int.h"
 
 #define PACK_ROWS 1000u /* more are worth columns */
 #define PACK_BYTES ((size_t)4 << 20)
+#define PAGES_FROM (4 * PAGES_ONE)
 #define PACK_SHARE 2    /* ... as is what would not get so many times smaller */
 
 static const uint8_t widths[] = {1, 8, 8, 1};
@@ -68,6 +70,28 @@ static uint8_t *put_column(uint8_t *to, const struct column *c)
     return put(to, c->values, values_bytes(c));
 }
 
+/* Large ones come and go often, and would tear the heap. */
+static void take_room(struct rowset *r, size_t *n)
+{
+    r->packed_bytes = *n >= PAGES_FROM ? *n : 0;
+    if (r->packed_bytes) {
+        r->packed = pages_take(&r->packed_bytes);
+        *n = r->packed_bytes;
+    } else {
+        r->packed = mem_alloc(*n);
+    }
+}
+
+void pack_drop(struct rowset *r)
+{
+    if (r->packed_bytes)
+        pages_give(r->packed, r->packed_bytes);
+    else
+        free(r->packed);
+    r->packed = NULL;
+    r->packed_bytes = 0;
+}
+
 void rowset_pack(struct rowset *r)
 {
     uint32_t n_cols;
@@ -76,7 +100,8 @@ void rowset_pack(struct rowset *r)
     size_t n = packed_bytes(r, &n_cols);
     if ((n + sizeof *r) * PACK_SHARE > r->bytes)
         return;
-    uint8_t *at = r->packed = mem_alloc(n);
+    take_room(r, &n);
+    uint8_t *at = r->packed;
     for (uint32_t i = ENV_SEQUENCE; i < r->n_cols; i++) {
         const struct rowset_column *c = &r->cols[i];
         const struct packed_column p = {.node = c->node,
@@ -94,7 +119,6 @@ void rowset_pack(struct rowset *r)
     for (uint32_t i = ENV_SEQUENCE; i < r->n_cols; i++)
         if (r->cols[i].col.n_levels)
             at = put_column(at, &r->cols[i].col);
-    invariant(at == r->packed + n);
     arena_fini(&r->arena);
     rowset_empty(r);
     r->n_packed = n_cols;
@@ -160,6 +184,5 @@ void rowset_unpack(struct rowset *r)
         uint32_t k = each[i].node ? r->n_cols++ : each[i].kind;
         take_column(r, &r->cols[k], &each[i], &at);
     }
-    free(r->packed);
-    r->packed = NULL;
+    pack_drop(r);
 }

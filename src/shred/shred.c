@@ -93,7 +93,7 @@ void rowset_free(struct rowset *r)
     if (!r)
         return;
     arena_fini(&r->arena);
-    free(r->packed);
+    pack_drop(r);
     free(r->shards);
     free(r->name);
     free(r->type);

@@ -90,6 +90,7 @@ struct rowset {
     uint32_t n_shards;
     struct arena arena;        /* of the columns and their arrays */
     uint8_t *packed;           /* see rowset_pack: instead of the columns; */
+    size_t packed_bytes;       /* ... as pages gave them, or 0: of the heap; */
     uint32_t n_packed;         /* ... how many there are, */
     size_t unpacked;           /* ... and what they took */
     size_t bytes;              /* held, by capacity */

@@ -185,6 +185,7 @@ struct shredder {
 /* shred.c */
 #define SET_ROWS 3832u /* what is held for so many numbers of eight bytes fills a power of two */
 void rowset_envelope(struct rowset *r, uint32_t more); /* its columns, in an empty one; so many are to come */
+void pack_drop(struct rowset *r);                      /* what is packed of it */
 void rowset_empty(struct rowset *r);                   /* its arena is */
 size_t rowset_held(const struct rowset *r);
 void rowset_add_shard(struct rowset *r, uint32_t shard, uint32_t rows);

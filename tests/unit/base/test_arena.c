@@ -86,6 +86,9 @@ static void test_pages_are_ones_own(void **state)
         assert_non_null(good);
     }
     assert_true(pages_mapped() <= (size_t)9 * (8 << 20)); /* the rest went back to the system */
+    assert_true(pages_mapped() > 0);
+    pages_trim();
+    assert_int_equal(pages_mapped(), 0);
 }
 
 static void test_an_arena_keeps_what_it_is_given(void **state)

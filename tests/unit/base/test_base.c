@@ -165,6 +165,23 @@ static void map_like_an_array(void **state)
     map_fini(&m);
 }
 
+static void map_keys_may_stay_where_they_are(void **state)
+{
+    struct map m = {.borrows = true};
+    static char keys[100][4];
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        snprintf(keys[i], sizeof keys[i], "%d", i);
+        assert_null(map_set(&m, keys[i], strlen(keys[i]), keys[i]));
+    }
+    assert_ptr_equal(map_remove(&m, "7", 1), keys[7]);
+    size_t at = 0, n = 0;
+    for (struct map_entry *x; (x = map_next(&m, &at)); n++)
+        assert_ptr_equal(x->key, x->value);
+    assert_int_equal(n, 99);
+    map_fini(&m);
+}
+
 static void map_keys_are_bytes(void **state)
 {
     struct map m = {0};
@@ -275,6 +292,7 @@ int main(void)
         cmocka_unit_test(seq_texts),         cmocka_unit_test(seq_round_trips),
         cmocka_unit_test(seq_near_as_alone),
         cmocka_unit_test(map_like_an_array), cmocka_unit_test(map_keys_are_bytes),
+        cmocka_unit_test(map_keys_may_stay_where_they_are),
         cmocka_unit_test(buf_grows),         cmocka_unit_test(err_texts),
         cmocka_unit_test(newlines_like_memchr),
     };
