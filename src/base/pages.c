@@ -11,6 +11,7 @@
 #define SLAB ((size_t)8 << 20)
 #define SLAB_PAGES (SLAB / PAGES_ONE)
 #define ORDERS 11        /* the largest free run: half a slab */
+#define TRIM_ORDER 4     /* runs from here on give back what they hold */
 #define EMPTY_MAX 8      /* slabs kept though nothing of them is taken */
 #define LARGE (SLAB / 8) /* beyond it a mapping of its own, to the page */
 
@@ -188,6 +189,11 @@ void pages_trim(void)
         next = r->next;
         if (slab_of(r)->free_pages == SLAB_PAGES - 1) /* it has one such run */
             drop_slab(slab_of(r));
+    }
+    for (unsigned order = TRIM_ORDER; order < ORDERS; order++) { /* of the others all but what links them */
+        head = &pool.free[order];
+        for (struct run *r = head->next; r && r != head; r = r->next)
+            madvise((uint8_t *)r + PAGES_ONE, (PAGES_ONE << order) - PAGES_ONE, MADV_DONTNEED);
     }
     pthread_mutex_unlock(&pool.lock);
 }

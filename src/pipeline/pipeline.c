@@ -670,7 +670,7 @@ static void tick(struct run *r)
     }
     progress_tell(r, r->config->feed != NULL); /* before the checkpoint that tells it to be done */
     store_checkpoints(r, r->shard_ending && !r->committing);
-    pressure_trim(r, now);
+    pressure_watch(r, now);
     progress_line(r, false);
 }
 

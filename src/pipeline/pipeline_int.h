@@ -188,6 +188,7 @@ struct workers_env {
     struct budget *budget;
     struct queue *inbox;
     uint32_t threads;
+    size_t open_max;         /* bytes of rows that one thread may have open */
     uint32_t partitions_max; /* row sets that one thread may have open: see shredder_shed */
     const struct clock *clock;
 };

@@ -18,7 +18,7 @@
 #define BATCH_MOST 1e9
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
-#define TRIM_MS 100
+#define WATCH_MS 100
 #define SMALL_BYTES ((size_t)1 << 20)
 #define SET_COMMITTED ((size_t)32 << 10) /* of the memory, for each row set of a table: each may be a file of its own */
 #define COMMIT_COLUMN ((size_t)32 << 10) /* of the memory, for each column of the tables that committers are at */
@@ -33,9 +33,15 @@ static size_t percent(size_t bytes, size_t of)
     return bytes / 100 * of;
 }
 
+/* Of the budget: less where the process as a whole, tables and ids and all, holds more than it may. */
+static size_t limit(const struct run *r)
+{
+    return budget_limit(r->budget) - r->excess;
+}
+
 static bool fills(struct run *r, size_t coming)
 {
-    return budget_used(r->budget) + coming > percent(budget_limit(r->budget), FULL_PERCENT);
+    return budget_used(r->budget) + coming > percent(limit(r), FULL_PERCENT);
 }
 
 bool pressure_full(struct run *r)
@@ -59,20 +65,26 @@ void pressure_learn(struct run *r, const struct msg *m)
     r->expansion = now > r->expansion ? now : r->expansion * 0.9 + now * 0.1;
     r->expansion_known = true;
     r->open_bytes -= m->bytes;
-    double most = (double)budget_limit(r->budget) / 2 / r->expansion;
+    double most = (double)limit(r) / 2 / r->expansion;
     most = most > BATCH_LEAST ? most : BATCH_LEAST;
     r->batch_most = (size_t)(most < BATCH_MOST ? most : BATCH_MOST);
 }
 
-void pressure_trim(struct run *r, int64_t now)
+/* What is too much is taken from rows, again and again while it is; what is too little comes back slowly. */
+void pressure_watch(struct run *r, int64_t now)
 {
-    if (now - r->last_trim_ms < TRIM_MS)
+    size_t may = r->config->memory_bytes / 16 * 15, most = budget_limit(r->budget) / 2, held;
+    if (now - r->last_watch_ms < WATCH_MS)
         return;
-    r->last_trim_ms = now;
-    if (mem_resident() > r->config->memory_bytes / 16 * 15) {
+    r->last_watch_ms = now;
+    held = mem_resident();
+    if (held > may) {
         pages_trim();
         mem_trim();
+        held = mem_resident();
     }
+    size_t sum = held > may ? r->excess + (held - may) / 2 : less(r->excess, (may - held) / 8);
+    r->excess = sum < most ? sum : most;
 }
 
 void pressure_files(struct run *r, struct ptable *t, size_t bytes)
@@ -84,13 +96,13 @@ void pressure_files(struct run *r, struct ptable *t, size_t bytes)
 
 size_t pressure_files_room(const struct run *r)
 {
-    return less(percent(budget_limit(r->budget), FILES_PERCENT), r->files_held);
+    return less(percent(limit(r), FILES_PERCENT), r->files_held);
 }
 
 /* More memory than some is of no use to rows: they leave the caches, and new memory has to be cleared. */
 static size_t rows_room(const struct run *r)
 {
-    size_t room = less(budget_limit(r->budget), r->files_held), most = ROWS_USEFUL + r->shredders * ROWS_EACH;
+    size_t room = less(limit(r), r->files_held), most = ROWS_USEFUL + r->shredders * ROWS_EACH;
     return room < most ? room : most;
 }
 
@@ -128,9 +140,9 @@ static bool many_sets(const struct run *r, const struct ptable *t)
 
 struct pressure pressure_now(struct run *r)
 {
-    size_t limit = budget_limit(r->budget), few = 0, thin = 0, n_thin = 0;
+    size_t few = 0, thin = 0, n_thin = 0;
     struct pressure p = {.rows = less(budget_used(r->budget), r->files_held) > percent(rows_room(r), PRESSURE_PERCENT),
-                         .many = limit / 400};
+                         .many = limit(r) / 400};
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
         few += t->pending_bytes < p.many ? t->pending_bytes : 0;
@@ -139,8 +151,8 @@ struct pressure pressure_now(struct run *r)
             n_thin++;
         }
     }
-    p.full = crammed(r) && few > percent(limit, FEW_PERCENT);
-    if (r->files_held > percent(limit, FILES_PERCENT))
+    p.full = crammed(r) && few > percent(limit(r), FEW_PERCENT);
+    if (r->files_held > percent(limit(r), FILES_PERCENT))
         p.commit = r->files_held / (r->files_tables * 2);
     if (thin > percent(rows_room(r), THIN_PERCENT))
         p.commit_thin = thin / n_thin;

@@ -63,12 +63,13 @@ struct run {
     int64_t restarting_since_ms, start_at_ms, last_commit_ms, last_retake_ms;
     struct err error;
     int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
-    int64_t last_trim_ms, last_told_ms, last_commit_wall_ms;
+    int64_t last_watch_ms, last_told_ms, last_commit_wall_ms;
     uint64_t open_batches, committing;
     size_t open_bytes; /* of these batches */
     double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
     bool expansion_known; /* else one batch at a time is enough */
     size_t files_held; /* what encoded files of tables that nobody is at hold, */
+    size_t excess;        /* of the budget, that others than rows have */
     uint32_t job_columns; /* of tables that committers are at */
     bool cuts_join;       /* most of what the last cut brought joined what waited already */
     uint32_t files_tables; /* ... and how many tables those are */
@@ -145,7 +146,7 @@ bool pressure_cuts(struct run *r, int64_t since_ms); /* early */
 /* Batches wait here, not at the shredders: a cut must not wait for a batch that waits for memory. */
 bool pressure_full(struct run *r);
 void pressure_learn(struct run *r, const struct msg *m); /* of a batch that is done */
-void pressure_trim(struct run *r, int64_t now); /* gives back what is free, where the process holds nearly all that it may */
+void pressure_watch(struct run *r, int64_t now); /* what the process holds: gives back what is free, where that is nearly all that it may */
 void pressure_files(struct run *r, struct ptable *t, size_t bytes); /* what its files hold now */
 size_t pressure_files_room(const struct run *r);
 uint32_t pressure_columns(const struct ptable *t);

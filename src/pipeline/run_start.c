@@ -192,6 +192,7 @@ static void start_threads(struct run *r)
         .threads = c->threads ? c->threads : cores > 0 ? (uint32_t)cores : 1,
         .clock = r->clock};
     env.partitions_max = c->partitions_max / env.threads + 1;
+    env.open_max = budget_limit(r->budget) / 5 * 4 / env.threads;
     env.shred.learned_max = c->memory_bytes / LEARNED_SHARE / env.threads;
     r->shredders = env.threads;
     r->workers = workers_start(&env);

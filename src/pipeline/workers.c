@@ -22,6 +22,7 @@ struct worker {
     struct shred_line *lines; /* files: SHRED_LINES_MAX; streams: */
     struct record *records;    /* ... RECORDS_AT_ONCE of each */
     struct rowset *detached;
+    size_t relieved; /* bytes of rows of the batch in hand that are detached already */
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
     struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
     struct shred_counts again, mark; /* to be taken from them; what they were when that began */
@@ -50,6 +51,7 @@ static void detach(struct worker *w)
     size_t bytes = 0;
     for (struct rowset *r = list; r; r = r->next) {
         r->first_epoch = w->epoch;
+        rowset_pack(r);
         bytes += r->bytes;
         last = r;
     }
@@ -60,6 +62,17 @@ static void detach(struct worker *w)
         last->next = w->detached;
         w->detached = list;
     }
+}
+
+/* What was read as little may become much, where each row is one of another name. */
+static void relieve(struct worker *w)
+{
+    shredder_shed(w->shredder, w->all->env.partitions_max);
+    size_t bytes = shredder_bytes(w->shredder);
+    if (bytes <= w->all->env.open_max)
+        return;
+    detach(w);
+    w->relieved += bytes;
 }
 
 static void add_counts(struct shred_counts *sum, const struct shred_counts *a,
@@ -153,7 +166,7 @@ static void shred_answer(struct worker *w, const struct work_item *item, int64_t
     source_cursor_start(w->cursor, item->batch);
     while ((n = source_cursor_records(w->cursor, w->records, RECORDS_AT_ONCE))) {
         shred_records(w, item, n, now_us);
-        shredder_shed(w->shredder, w->all->env.partitions_max);
+        relieve(w);
     }
 }
 
@@ -185,13 +198,13 @@ static void shred_file(struct worker *w, const struct work_item *item, int64_t n
                 shred_lines(w, item, n, now_us);
                 n = 0;
                 shred_records(w, item, 1, now_us);
-                shredder_shed(w->shredder, w->all->env.partitions_max);
+                relieve(w);
             }
         }
         if (n + SOURCE_LINES > SHRED_LINES_MAX) {
             shred_lines(w, item, n, now_us);
             n = 0;
-            shredder_shed(w->shredder, w->all->env.partitions_max);
+            relieve(w);
         }
     }
     shred_lines(w, item, n, now_us);
@@ -209,13 +222,14 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
         w->epoch = b->tag;
     }
     size_t had = shredder_bytes(w->shredder);
+    w->relieved = 0;
     shredder_begin(w->shredder);
     (b->format == BATCH_NDJSON ? shred_file : shred_answer)(w, item, now_us);
     shredder_end(w->shredder);
     size_t now = shredder_bytes(w->shredder);
     m->bytes = b->n_data;
-    m->grew = now > had ? now - had : 0;
-    charge(w, shredder_bytes(w->shredder));
+    m->grew = now + w->relieved > had ? now + w->relieved - had : 0;
+    charge(w, now);
     add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
     take_counts(&w->counts, &w->again);
     w->shred_ns += clock_thread_cpu_ns() - began;

@@ -11,7 +11,7 @@
 #include "base/pages.h"
 #include "shred/shred_int.h"
 
-#define PACK_ROWS 1000u /* more are worth columns */
+#define PACK_ROWS 200u /* more are worth columns */
 #define PACK_BYTES ((size_t)4 << 20)
 #define PAGES_FROM (4 * PAGES_ONE)
 #define PACK_SHARE 2    /* ... as is what would not get so many times smaller */
