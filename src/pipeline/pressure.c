@@ -18,7 +18,7 @@
 #define BATCH_MOST 1e9
 #define CUT_MIN_MS 10
 #define CUT_FULL_MS 500       /* full for so long, whatever committers are at: cut what there is */
-#define WATCH_MS 100
+#define WATCH_MS 50
 #define SMALL_BYTES ((size_t)1 << 20)
 #define SET_COMMITTED ((size_t)32 << 10) /* of the memory, for each row set of a table: each may be a file of its own */
 #define COMMIT_COLUMN ((size_t)32 << 10) /* of the memory, for each column of the tables that committers are at */
@@ -73,7 +73,7 @@ void pressure_learn(struct run *r, const struct msg *m)
 /* What is too much is taken from rows, again and again while it is; what is too little comes back slowly. */
 void pressure_watch(struct run *r, int64_t now)
 {
-    size_t may = r->config->memory_bytes / 16 * 15, most = budget_limit(r->budget) / 2, held;
+    size_t may = r->config->memory_bytes / 32 * 29, most = budget_limit(r->budget) / 2, held;
     if (now - r->last_watch_ms < WATCH_MS)
         return;
     r->last_watch_ms = now;
@@ -83,7 +83,7 @@ void pressure_watch(struct run *r, int64_t now)
         mem_trim();
         held = mem_resident();
     }
-    size_t sum = held > may ? r->excess + (held - may) / 2 : less(r->excess, (may - held) / 8);
+    size_t sum = held > may ? r->excess + (held - may) / 4 : less(r->excess, (may - held) / 16);
     r->excess = sum < most ? sum : most;
 }
 

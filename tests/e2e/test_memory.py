@@ -117,3 +117,16 @@ def test_names_of_many_columns(tmp_path):
     assert peak <= 128
     assert out["rows_committed"] == n
     assert sorted(r["c7"] for r in lake.rows("t3")) == sorted(str(i + 7) for i in range(3, n, 20))
+
+
+@pytest.mark.parametrize("memory", [128, 256])
+def test_wide_tables_when_the_window_of_ids_is_full(tmp_path, memory):
+    """The window of ids takes a third of the memory once it has that many: 193 MB where 128 were allowed, 274 where 256."""
+    lake = Lake(tmp_path / "lake")
+    n, wide = 700000, 1200
+    path = written(tmp_path / "e", (f'{{"event_uuid":"{i * 0x9e3779b97f4a7c15f39cc0605cedc835 % 2 ** 128:032x}","event_name":"a:b","created_at":1700000000}}' if i < n else
+                                    f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:b","created_at":1700000000,' + ",".join(f'"c{j}":"{i + j}"' for j in range(980)) + "}"
+                                    for i in range(n + wide)))
+    out, peak = load_with_peak(lake, path, "--memory", f"{memory}MB", "--no-fsync", "--threads", 2)
+    assert peak <= memory + 8
+    assert out["rows_committed"] == n + wide
