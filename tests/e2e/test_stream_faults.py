@@ -274,3 +274,21 @@ def test_what_is_wrong_is_not_waited_for(lake, aws, faults, code):
     r = run("run", "--stream", "kinesis://wrong", "--lake", lake.path, env=through(aws, faults), check=False)
     assert r.returncode == 1 and code.encode() in r.stderr and time.time() - began < 10
     assert b"waiting" not in r.stderr and b"cannot start yet" not in r.stderr
+
+
+# ---- a disk that does not take what was written
+
+def test_a_spool_that_cannot_be_synced(lake, aws, tmp_path):
+    """What it held is nowhere else: all that is uncommitted is read again from its positions, once."""
+    so = tmp_path / "failing_sync.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", so, ROOT / "tests" / "standin" / "failing_sync.c", "-ldl"], check=True)
+    client, events, stream = aws[0]("kinesis"), make(600), "unsynced"
+    client.create_stream(StreamName=stream, ShardCount=2)
+    put(client, stream, events)
+    env = {**aws[1], "LD_PRELOAD": str(so), "ASAN_OPTIONS": "verify_asan_link_order=0", "SYNC_AFTER": "0", "SYNC_TIMES": "2"}
+    r = consume(lake, stream, env, "--json")
+    assert b"what is uncommitted is dropped and read again" in r.stderr, "no sync failed: the test would prove nothing"
+    out = json.loads(r.stdout)
+    assert out["reread"] > 0 and out["records"] - out["reread"] == len(events)
+    assert out["rows_committed"] == len(events) and out["duplicates"] == 0
+    model.check(lake, events)
