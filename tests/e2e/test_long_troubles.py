@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 from conftest import INLET, PLAIN, REAL_S3, ROOT, Faults
+from pyiceberg.exceptions import NoSuchNamespaceError
 from test_s3_lake import S3Lake, event
 
 pytestmark = pytest.mark.skipif(bool(REAL_S3), reason="needs more than S3")
@@ -42,10 +43,16 @@ class Consumer:
             {"Data": json.dumps(event(i, f"click{i % 2}:x")).encode(), "PartitionKey": str(i)} for i in range(self.sent, self.sent + n)])
         self.sent += n
 
+    def rows(self):
+        try:
+            return sum(self.lake.uuids().values()) if self.lake.tables() else 0
+        except NoSuchNamespaceError:  # the program has only just begun
+            return 0
+
     def wait(self, n, seconds=60):
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.p.poll() is None:
-            if self.p.poll() is None and len(self.lake.tables()) and sum(self.lake.uuids().values()) >= n:
+            if self.rows() >= n:
                 return
             time.sleep(0.3)
         raise AssertionError(f"{n} rows have not come: {self.log.read_text()[-2000:]}")
