@@ -39,12 +39,12 @@ def test_kill_after_a_stored_checkpoint(lake, tmp_path):
     p = subprocess.Popen([INLET, "load", str(path), "--lake", str(lake.path), "--memory", "64MB", "--threads", "1",
                           "--commit-interval", "200ms"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     at = 0
-    for _ in range(8):
-        time.sleep(0.7)
+    for _ in range(30):
+        time.sleep(0.1)
         p.send_signal(signal.SIGSTOP)  # checkpoints come five seconds apart: let the time pass, not the work
         time.sleep(5.1)
         p.send_signal(signal.SIGCONT)
-        for _ in range(20):
+        for _ in range(5):
             time.sleep(0.02)
             try:
                 row = sqlite3.connect(f"file:{lake.path}/leases.db?mode=ro", uri=True).execute(
