@@ -107,6 +107,14 @@ void budget_give(struct budget *b, size_t n)
         pthread_cond_broadcast(&b->freed);
 }
 
+void budget_change(struct budget *b, size_t before, size_t now)
+{
+    if (now > before)
+        budget_force(b, now - before);
+    else if (now < before)
+        budget_give(b, before - now);
+}
+
 void budget_wake_at(struct budget *b, size_t low)
 {
     pthread_mutex_lock(&b->lock);

@@ -21,6 +21,8 @@ bool budget_try_take(struct budget *b, size_t n);
 /* Takes without asking, for what is needed to finish what is already in; may pass the limit. */
 void budget_force(struct budget *b, size_t n);
 void budget_give(struct budget *b, size_t n);
+/* Of what is held without asking: so much before, and now. */
+void budget_change(struct budget *b, size_t before, size_t now);
 /* From now on a gift wakes those in budget_take_within only where it leaves at most `low` bytes in use: one waking for many
  * gifts. They look by themselves when their time is over. */
 void budget_wake_at(struct budget *b, size_t low);

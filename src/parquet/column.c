@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-static const uint8_t widths[] = {1, 8, 8}; /* of values that are all as wide */
 
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep)
 {
@@ -74,7 +73,7 @@ void column_grow_levels(struct column *c, uint32_t more)
 
 void column_grow_values(struct column *c, uint32_t more)
 {
-    size_t width = widths[c->type], was = c->cap_values * width;
+    size_t width = column_width(c), was = c->cap_values * width;
     size_t n = grown32(c->cap_values, c->n_values, more, c->hint.values) * width;
     c->values = regrow(c, c->values, was, c->n_values * width, &n);
     c->cap_values = n / width < UINT32_MAX ? (uint32_t)(n / width) : UINT32_MAX;

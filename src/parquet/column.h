@@ -59,6 +59,16 @@ struct column { /* what a value of a flat column touches lies in the first 64 by
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep);
 void column_fini(struct column *c);
 
+/* What a value takes; of texts a byte. */
+static inline size_t column_width(const struct column *c)
+{
+    return c->type == COL_LONG || c->type == COL_DOUBLE ? 8 : 1;
+}
+static inline size_t column_values_bytes(const struct column *c)
+{
+    return c->type == COL_BYTES ? c->n_bytes : c->n_values * column_width(c);
+}
+
 /* Growth, off the hot path: the entries below inline the check n == cap. */
 void column_grow_levels(struct column *c, uint32_t more);
 void column_grow_values(struct column *c, uint32_t more);

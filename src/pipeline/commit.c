@@ -134,10 +134,7 @@ static int agree(struct commit_job *job, struct err *e)
 /* The budget is told what the files hold now. */
 static void tell_held(struct commit_job *job, size_t held)
 {
-    if (held > job->held)
-        budget_force(job->budget, held - job->held);
-    else
-        budget_give(job->budget, job->held - held);
+    budget_change(job->budget, job->held, held);
     job->held = held;
 }
 

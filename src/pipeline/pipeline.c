@@ -396,19 +396,11 @@ static void handle_deferred(struct run *r, int64_t now)
 
 /* ---- epochs and commits ---- */
 
-static void tell_change(struct run *r, size_t before, size_t now)
-{
-    if (now > before)
-        budget_force(r->budget, now - before);
-    else
-        budget_give(r->budget, before - now);
-}
-
 static void pack(struct run *r, struct rowset *set)
 {
     size_t before = set->bytes;
     rowset_pack(set);
-    tell_change(r, before, set->bytes);
+    budget_change(r->budget, before, set->bytes);
 }
 
 /* Into one that waits already. */
@@ -419,7 +411,7 @@ static bool joins(struct run *r, struct ptable *t, struct rowset *set)
     for (struct rowset *of = t->pending; of && rows <= JOIN_ROWS && tries < JOIN_TRIES; of = of->next, tries++) {
         size_t before = of->bytes;
         bool one = rowset_merge(of, set);
-        tell_change(r, before + (one ? bytes : 0), of->bytes);
+        budget_change(r->budget, before + (one ? bytes : 0), of->bytes);
         t->pending_bytes += of->bytes - before;
         if (!one)
             continue;

@@ -68,11 +68,11 @@ struct run {
     size_t open_bytes; /* of these batches */
     double expansion;  /* bytes of rows by bytes of batches, of late; grows at once */
     bool expansion_known; /* else one batch at a time is enough */
-    size_t files_held; /* what encoded files of tables that nobody is at hold, */
+    size_t files_held;    /* what encoded files of tables that nobody is at hold, */
+    uint32_t files_tables; /* ... and how many tables those are */
     size_t excess;        /* of the budget, that others than rows have */
     uint32_t job_columns; /* of tables that committers are at */
     bool cuts_join;       /* most of what the last cut brought joined what waited already */
-    uint32_t files_tables; /* ... and how many tables those are */
     _Atomic size_t batch_most; /* of a file, so that what comes of it has room */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */

@@ -37,10 +37,7 @@ struct workers {
 
 static void charge(struct worker *w, size_t now)
 {
-    if (now > w->charged)
-        budget_force(w->all->env.budget, now - w->charged);
-    else if (now < w->charged)
-        budget_give(w->all->env.budget, w->charged - now);
+    budget_change(w->all->env.budget, w->charged, now);
     w->charged = now;
 }
 

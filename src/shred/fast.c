@@ -162,7 +162,7 @@ static const struct edge *learn(struct fast *f, struct edge *edges, bool light, 
                                 const uint8_t *to, struct lnode *n)
 {
     size_t len = (size_t)(to - from);
-    for (int i = 0, most = light ? 1 : EDGES; i < most && len <= EDGE_BYTES; i++)
+    for (int i = 0, most = edges_of(light); i < most && len <= EDGE_BYTES; i++)
         if (!edges[i].to) {
             memset(edges[i].literal, 0, EDGE_BYTES);
             memcpy(edges[i].literal, from, len);
@@ -176,7 +176,7 @@ static const struct edge *learn(struct fast *f, struct edge *edges, bool light, 
 
 static void update(struct edge *edges, bool light, const struct lnode *n)
 {
-    for (int i = 0, most = light ? 1 : EDGES; edges && i < most; i++)
+    for (int i = 0, most = edges_of(light); edges && i < most; i++)
         if (edges[i].to == n) {
             edges[i].only = n->only;
             edges[i].op = n->op;

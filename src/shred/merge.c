@@ -7,8 +7,6 @@
 
 #define STRANGERS_MAX 16 /* columns of places that the other has nothing of */
 
-static const uint8_t widths[] = {1, 8, 8};
-
 static const struct rnode *at_top(const struct rnode *n)
 {
     while (n->depth > 1)
@@ -79,8 +77,7 @@ static void append_levels(struct column *to, const struct column *from)
 static void append_values(struct column *to, const struct column *from)
 {
     bool texts = to->type == COL_BYTES;
-    size_t width = texts ? 1 : widths[to->type], cap;
-    size_t used = texts ? to->n_bytes : to->n_values * width, more = texts ? from->n_bytes : from->n_values * width;
+    size_t width = column_width(to), used = column_values_bytes(to), more = column_values_bytes(from), cap;
     size_t had = texts ? to->cap_bytes : to->cap_values * width;
     if (had - used < more) {
         to->values = room(to, to->values, had, used, more, &cap);

@@ -16,8 +16,6 @@
 #define PAGES_FROM (4 * PAGES_ONE)
 #define PACK_SHARE 2    /* ... as is what would not get so many times smaller */
 
-static const uint8_t widths[] = {1, 8, 8, 1};
-
 struct packed_column {
     struct rnode *node; /* NULL: the envelope's column `kind` */
     uint32_t n_levels, n_values, n_bytes;
@@ -25,11 +23,6 @@ struct packed_column {
     uint8_t kind;
     bool full; /* each row has a value */
 };
-
-static size_t values_bytes(const struct column *c)
-{
-    return c->type == COL_BYTES ? c->n_bytes : c->n_values * (size_t)widths[c->type];
-}
 
 static bool is_full(const struct column *c)
 {
@@ -49,7 +42,7 @@ static size_t packed_bytes(const struct rowset *r, uint32_t *n_cols)
     for (uint32_t i = ENV_SEQUENCE; i < r->n_cols; i++) {
         const struct column *c = &r->cols[i].col;
         *n_cols += c->n_levels > 0;
-        n += c->n_levels ? levels_bytes(c) + values_bytes(c) : 0;
+        n += c->n_levels ? levels_bytes(c) + column_values_bytes(c) : 0;
     }
     return n + *n_cols * sizeof(struct packed_column);
 }
@@ -67,7 +60,7 @@ static uint8_t *put_column(uint8_t *to, const struct column *c)
         to = put(to, c->def, c->n_levels);
     if (c->max_rep)
         to = put(to, c->rep, c->n_levels);
-    return put(to, c->values, values_bytes(c));
+    return put(to, c->values, column_values_bytes(c));
 }
 
 /* Large ones come and go often, and would tear the heap. */
@@ -162,7 +155,7 @@ static void take_column(struct rowset *r, struct rowset_column *c, const struct 
     take_levels(r, &c->col, p, at);
     c->col.n_values = p->n_values;
     c->col.n_bytes = p->n_bytes;
-    size_t n = values_bytes(&c->col);
+    size_t n = column_values_bytes(&c->col);
     c->col.values = n ? take(r, at, n) : NULL;
     c->col.cap_values = c->col.type == COL_BYTES ? 0 : p->n_values;
     c->col.cap_bytes = c->col.type == COL_BYTES ? p->n_bytes : 0;

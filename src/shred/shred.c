@@ -194,12 +194,11 @@ static void dead_letter(struct shredder *s, const struct record *r, enum reason 
 static struct lnode *root_new(struct registry *registry)
 {
     struct lnode *root = lnode_new(registry_root(registry), NULL);
-    root->group = mem_zalloc(sizeof *root->group);
-    root->group->by_key.borrows = true;
-    root->group->after_envelope = mem_lines(3, sizeof *root->group->after_envelope);
+    struct lgroup *g = lnode_group(root);
+    g->after_envelope = mem_lines(3, sizeof *g->after_envelope);
     root->first = fast_edges();
     for (int i = 0; i < 3; i++)
-        fast_edges_init(root->group->after_envelope[i], EDGES);
+        fast_edges_init(g->after_envelope[i], EDGES);
     return root;
 }
 

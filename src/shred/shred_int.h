@@ -84,6 +84,10 @@ static inline bool light_at(uint32_t index)
 {
     return index >= MANY_MEMBERS;
 }
+static inline int edges_of(bool light)
+{
+    return light ? 1 : EDGES;
+}
 
 enum { ENV_UUID, ENV_CREATED_AT, ENV_DATETIME, ENV_TIME, ENV_ARRIVED, ENV_SEQUENCE, ENV_RESCUED, ENV_COLUMNS };
 
@@ -278,6 +282,7 @@ bool walk_has_leaf(struct shredder *s, const struct lnode *n); /* in this row se
 void walk_close(struct shredder *s, const struct place_in *in);
 struct lnode *lnode_new(struct rnode *r, struct lnode *parent);
 void lnode_free(struct lnode *n);
+struct lgroup *lnode_group(struct lnode *n); /* made if need be */
 struct lnode *lnode_child(const struct lnode *n, const char *key, size_t len); /* or NULL */
 
 #endif

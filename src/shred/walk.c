@@ -15,7 +15,7 @@
 #define DEPTH_MAX 256
 #define SLAB_NODES 32u
 
-static struct lgroup *group_of(struct lnode *n)
+struct lgroup *lnode_group(struct lnode *n)
 {
     if (!n->group) {
         n->group = mem_zalloc(sizeof *n->group);
@@ -29,7 +29,7 @@ static struct lnode *room_for(struct lnode *parent)
 {
     if (!parent || !light_at(parent->n_children))
         return mem_lines(1, sizeof(struct lnode));
-    struct lgroup *g = group_of(parent);
+    struct lgroup *g = lnode_group(parent);
     uint32_t at = (parent->n_children - MANY_MEMBERS) % SLAB_NODES;
     if (at == 0) {
         g->slabs = mem_regrow(g->slabs, g->n_slabs + 1, sizeof *g->slabs);
@@ -47,14 +47,14 @@ struct lnode *lnode_new(struct rnode *r, struct lnode *parent)
     n->max_rep = r->max_rep;
     n->op = n->place == PLACE_STRUCT ? FAST_STRUCT : n->place == PLACE_LIST ? FAST_LIST : FAST_OTHER;
     n->parent = parent;
-    fast_edges_init(n->edges, parent && light_at(parent->n_children) ? 1 : EDGES);
+    fast_edges_init(n->edges, edges_of(parent && light_at(parent->n_children)));
     for (int k = 0; k < KIND_COUNT; k++)
         n->column[k] = -1;
     if (parent) {
         parent->children = mem_regrow(parent->children, parent->n_children + 1, sizeof *parent->children);
         n->index = parent->n_children;
         parent->children[parent->n_children++] = n;
-        map_set(&group_of(parent)->by_key, r->key, r->key_len, n);
+        map_set(&lnode_group(parent)->by_key, r->key, r->key_len, n);
         if (!parent->first)
             parent->first = fast_edges();
     }
@@ -510,7 +510,7 @@ static bool can_make(const uint8_t *p, const struct json_tok *toks, uint32_t at)
 static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *key, size_t n,
                               uint32_t at)
 {
-    struct lgroup *g = group_of(up);
+    struct lgroup *g = lnode_group(up);
     struct lnode *c = g->expect < up->n_children ? up->children[g->expect] : NULL;
     if (!c || c->r->key_len != n || memcmp(c->r->key, key, n) != 0)
         c = map_get(&g->by_key, key, n);
@@ -558,7 +558,7 @@ static bool put_members(struct shredder *s, struct place_in *in, uint32_t depth,
     const struct json_tok *toks = s->tape.toks;
     struct place_in *here = &in[depth];
     bool stored = false;
-    group_of(here->node)->expect = 0;
+    lnode_group(here->node)->expect = 0;
     for (uint32_t k = at + 1; k < toks[at].next && !s->again; k = toks[k + 1].next) {
         const struct json_tok *key = &toks[k];
         struct buf unescaped = {0};

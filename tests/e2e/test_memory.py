@@ -80,13 +80,17 @@ def test_many_names_of_one_type(tmp_path):
     assert out["rows_committed"] == n
 
 
+def wide_event(i, subtype):
+    """Of one of 20 types."""
+    return f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:{subtype}","created_at":1700000000,' + ",".join(f'"c{j}":"{i + j}"' for j in range(980)) + "}"
+
+
 def test_few_rows_of_many_columns(tmp_path):
     """20 tables of 1,000 columns: a row of each was half a megabyte while it waited, and a file of two rows the way to get rid
     of them: 182 commits, where 20 do."""
     lake = Lake(tmp_path / "lake")
     n = 1200
-    path = written(tmp_path / "e", (f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:b","created_at":1700000000,'
-                                    + ",".join(f'"c{j}":"{i + j}"' for j in range(980)) + "}" for i in range(n)))
+    path = written(tmp_path / "e", (wide_event(i, "b") for i in range(n)))
     out, peak = load_with_peak(lake, path, "--memory", "128MB", "--no-fsync", "--threads", 2)
     assert peak <= 128
     assert out["commits"] <= 100
@@ -111,8 +115,7 @@ def test_names_of_many_columns(tmp_path):
     """What is learned of each name, by each thread: 100 names of 980 columns were 231 MB. It is forgotten, and learned again."""
     lake = Lake(tmp_path / "lake")
     n = 600
-    path = written(tmp_path / "e", (f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:b{i // 20 % 5}","created_at":1700000000,'
-                                    + ",".join(f'"c{j}":"{i + j}"' for j in range(980)) + "}" for i in range(n)))
+    path = written(tmp_path / "e", (wide_event(i, f"b{i // 20 % 5}") for i in range(n)))
     out, peak = load_with_peak(lake, path, "--memory", "128MB", "--no-fsync", "--threads", 2)
     assert peak <= 128
     assert out["rows_committed"] == n
@@ -125,7 +128,7 @@ def test_wide_tables_when_the_window_of_ids_is_full(tmp_path, memory):
     lake = Lake(tmp_path / "lake")
     n, wide = 700000, 1200
     path = written(tmp_path / "e", (f'{{"event_uuid":"{i * 0x9e3779b97f4a7c15f39cc0605cedc835 % 2 ** 128:032x}","event_name":"a:b","created_at":1700000000}}' if i < n else
-                                    f'{{"event_uuid":"u{i}","event_name":"t{i % 20}:b","created_at":1700000000,' + ",".join(f'"c{j}":"{i + j}"' for j in range(980)) + "}"
+                                    wide_event(i, "b")
                                     for i in range(n + wide)))
     out, peak = load_with_peak(lake, path, "--memory", f"{memory}MB", "--no-fsync", "--threads", 2)
     assert peak <= memory + 8

@@ -3,11 +3,10 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
+#include "../pieces.h"
 #include "fuzz.h"
 #include "source/body.h"
 #include "source/kpl.h"
-#include "source/pieces.h"
 #include "source/source.h"
 
 static void records_of(struct source_batch *b, struct buf *out)
@@ -34,10 +33,7 @@ static void in_pieces(const uint8_t *p, size_t n, size_t some, const struct buf 
     in.all.out = mem_alloc(n + BODY_PAD);
     for (size_t at = 0; at < n; at += some) {
         size_t now = n - at < some ? n - at : some;
-        char *piece = mem_alloc(now);
-        memcpy(piece, p + at, now);
-        pieces_put(&in, piece, now);
-        free(piece);
+        put_alone(&in, p + at, now);
     }
     if (pieces_end(&in, &body) && in.all.n) {
         struct source_batch b = {.format = BATCH_GET_RECORDS, .parsed = in.all.each, .records = (uint32_t)in.all.n};

@@ -1,9 +1,8 @@
 /* A GetRecords answer in CBOR: however it is cut into pieces, the same records come of it; and any item as JSON. */
 #include <stdlib.h>
 
-#include "base/mem.h"
+#include "../pieces.h"
 #include "fuzz.h"
-#include "source/pieces.h"
 #include "source/source.h"
 
 static void put_str(struct buf *out, struct str s)
@@ -19,10 +18,7 @@ static void in_pieces(const uint8_t *p, size_t n, size_t some, struct buf *out)
     in.all.out = mem_alloc(n + BODY_PAD);
     for (size_t at = 0; at < n; at += some) {
         size_t now = n - at < some ? n - at : some;
-        char *piece = mem_alloc(now);
-        memcpy(piece, p + at, now);
-        pieces_put(&in, piece, now);
-        free(piece);
+        put_alone(&in, p + at, now);
     }
     if (pieces_end(&in, &body)) {
         invariant(in.all.n <= n);

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../pieces.h"
 #include "base/mem.h"
 #include "codec/base64.h"
 #include "source/body.h"
 #include "source/kpl.h"
-#include "source/pieces.h"
 #include "source/source.h"
 
 static void put_data(struct buf *out, const void *p, size_t n, bool escape)
@@ -55,10 +55,7 @@ static bool same_in_pieces(const char *text, size_t n, size_t most, const char *
     for (size_t at = 0, some; at < n; at += some) {
         some = 1 + (size_t)rand() % most;
         some = some < n - at ? some : n - at;
-        char *piece = mem_alloc(some); /* nothing may point to it, or look beyond it */
-        memcpy(piece, text + at, some);
-        pieces_put(&in, piece, some);
-        free(piece);
+        put_alone(&in, text + at, some);
     }
     bool ok = pieces_end(&in, &body);
     if (in.all.n && ok) {

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../pieces.h"
 #include "base/mem.h"
 #include "packed.h"
 #include "source/packed.h"
-#include "source/pieces.h"
 #include "source/source.h"
 
 /* What is known of it, one line each; NULL where it is not whole. */
@@ -26,10 +26,7 @@ static char *read_pieces(const void *answer, size_t n, size_t most)
     for (size_t at = 0, some; at < n; at += some) {
         some = 1 + (size_t)rand() % most;
         some = some < n - at ? some : n - at;
-        char *piece = mem_alloc(some); /* nothing may point to it, or look beyond it */
-        memcpy(piece, p + at, some);
-        pieces_put(&in, piece, some);
-        free(piece);
+        put_alone(&in, p + at, some);
     }
     bool ok = pieces_end(&in, &body);
     if (ok) {
