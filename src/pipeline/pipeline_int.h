@@ -49,6 +49,7 @@ struct ptable {
     bool unopened;            /* it could not be opened at the start */
     bool rebind;              /* its columns are at odds with ours: a new registry at the restart */
     int64_t probe_at_ms;      /* quarantined: when it is tried again */
+    struct seq *lettered;     /* st.lettered; changed while nothing is shredded */
 };
 
 /* The tables, found by name from every shredder. */

@@ -165,14 +165,38 @@ static void resume(struct run *r, const struct protocol_restart *again)
     }
 }
 
+/* Of what was read since the last restart: a quarantined table's records became letters. */
+static void remember_letters(const struct run *r, struct ptable *t)
+{
+    uint32_t n = t->st.n_lettered;
+    if (!t->st.unavailable)
+        return;
+    t->lettered = mem_regrow(t->lettered, r->n_shards + (size_t)1, sizeof *t->lettered);
+    for (; n < r->n_shards; n++)
+        t->lettered[n] = SEQ_NONE;
+    for (uint32_t i = 0; i < n; i++)
+        if (r->shards[i].started && protocol_any_out(r->protocol, i))
+            t->lettered[i] = seq_max(t->lettered[i], protocol_last_out(r->protocol, i));
+    t->st.lettered = t->lettered;
+    t->st.n_lettered = n;
+}
+
+/* What is read again is not counted again. */
+static void remember_read(struct run *r)
+{
+    for (uint32_t i = 0; i < r->n_shards; i++)
+        if (protocol_any_out(r->protocol, i))
+            r->shards[i].read_upto = seq_max(r->shards[i].read_upto, protocol_last_out(r->protocol, i));
+    for (uint32_t i = 1; i < router_count(&r->router); i++)
+        remember_letters(r, router_at(&r->router, i));
+}
+
 static void restart(struct run *r, int64_t now)
 {
     struct protocol_restart again;
     struct err e = {0};
     drop_rows(r);
-    for (uint32_t i = 0; i < r->n_shards; i++)
-        if (protocol_any_out(r->protocol, i))
-            r->shards[i].read_upto = seq_max(r->shards[i].read_upto, protocol_last_out(r->protocol, i));
+    remember_read(r);
     if (protocol_restart(r->protocol, PROTOCOL_NO_SHARD, &again, &e)) {
         run_fail(r, &e);
         return;

@@ -31,6 +31,7 @@ void router_fini(struct router *r)
             commit_job_free(t->unsettled);
         table_free(t->handle);
         registry_free(t->st.registry);
+        free(t->lettered);
         free(t);
     }
     free(r->tables);

@@ -268,7 +268,7 @@ int run_read_positions(struct run *r, struct err *e)
     for (uint32_t i = 0; i < r->n_shards; i++)
         r->shards[i].unread = false;
     run_skips_refresh(r);
-    if (!r->open_batches) /* else a restart is due if they change */
+    if (!r->open_batches && !protocol_restart_due(r->protocol)) /* a restart sets them once what is under way is back */
         restart_set_routes(r);
     return 0;
 }

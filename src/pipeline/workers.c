@@ -95,15 +95,16 @@ static void again_begin(struct worker *w)
     w->mark = *shredder_counts(w->shredder);
 }
 
-/* What was read before counts as that alone; but for letters that only this time became some. */
+/* What was read before counts as that alone; but for letters that only this time became some, as their table was quarantined
+ * meanwhile. (One table too many stays that.) */
 static void again_end(struct worker *w)
 {
     struct shred_counts c = *shredder_counts(w->shredder);
     shredder_reread(w->shredder, false);
     take_counts(&c, &w->mark);
-    uint64_t new_letters = c.dead[REASON_TABLE_UNAVAILABLE] + c.dead[REASON_TOO_MANY_TABLES];
+    uint64_t new_letters = c.dead[REASON_TABLE_UNAVAILABLE] - c.lettered;
     c.reread = new_letters - c.records; /* taken away, it comes on top */
-    c.dead[REASON_TABLE_UNAVAILABLE] = c.dead[REASON_TOO_MANY_TABLES] = 0;
+    c.dead[REASON_TABLE_UNAVAILABLE] = c.lettered;
     c.records = c.bytes = c.fast_rows = c.slow_rows = c.dedup_ns = 0;
     add_counts(&w->again, &w->again, &c);
 }

@@ -187,6 +187,7 @@ static void dead_letter(struct shredder *s, const struct record *r, enum reason 
     rowset_add_shard(d, r->shard, 1);
     d->rows++;
     s->counts.dead[why]++;
+    s->counts.lettered += s->reread && of && r->shard < of->n_lettered && seq_le(r->seq, of->lettered[r->shard]);
 }
 
 /* ---- shapes ---- */

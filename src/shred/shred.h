@@ -29,6 +29,8 @@ struct shred_table {
     uint8_t time_transform; /* 'y' 'm' 'd' 'h' of event_time, or 0 */
     bool by_subtype, by_name; /* identity partitions as well */
     bool unavailable;       /* quarantined: records become dead letters */
+    const struct seq *lettered; /* by shard, below n_lettered: up to there they became some when they were read before */
+    uint32_t n_lettered;
     _Atomic uint64_t duplicates, rescued; /* counted up by all shredders */
 };
 
@@ -120,6 +122,7 @@ struct shred_counts { /* added up; the consumer reads them with shredder_counts 
     uint64_t rescued;   /* rows with _rescued */
     uint64_t conflicts; /* values that did not fit their column */
     uint64_t dead[REASON_COUNT];
+    uint64_t lettered; /* of these, while shredder_reread: see shred_table */
     uint64_t fast_rows, slow_rows;
     uint64_t dedup_ns; /* about */
 };

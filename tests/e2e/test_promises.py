@@ -3,6 +3,7 @@ as a row of its table, or whole in the dead letters of a quarantined one."""
 import contextlib
 import json
 import os
+import pathlib
 import random
 import signal
 import sqlite3
@@ -90,6 +91,12 @@ def check_once(lake, events, *tables):
 def set_kind(lake, table, kind):
     with contextlib.closing(sqlite3.connect(lake.path / "catalog.db", timeout=30)) as db, db:
         assert db.execute("UPDATE iceberg_tables SET iceberg_type = ? WHERE table_name = ?", (kind, table)).rowcount == 1
+
+
+def set_format(lake, table, version):
+    """Of the Iceberg format, as a table says it; inlet writes the second."""
+    path = pathlib.Path(lake.pyiceberg(table).metadata_location.removeprefix("file://"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format-version": version}))
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -255,6 +262,38 @@ def test_records_read_again_are_told_apart(lake, kinesis, worker):
     assert (r["rows"], r["duplicates"], r["dead_letters"], r["skipped"]) == (500, 10, 5, 0)
     assert r["records"] == 930 and r["reread"] == 415
     check_once(lake, events + more, "order", "pay")
+
+
+@pytest.mark.parametrize("why", ["table_unavailable", "too_many_tables"])
+def test_letters_read_again_count_once(lake, kinesis, worker, why):
+    """Of a quarantined table, or of one too many, when another cause makes the stream read again."""
+    client, _ = kinesis
+    stream, args = f"letters-{why}".replace("_", "-"), []
+    client.create_stream(StreamName=stream, ShardCount=2)
+    before = []
+    if why == "table_unavailable":
+        w = worker(stream)
+        before = make(2, "order:a", "pay:b")
+        put(client, stream, before)
+        wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 2)
+        w.end()
+        set_format(lake, "pay", 3)
+    else:
+        args = ["--max-tables", "1"]
+        (lake.path.parent / "first.ndjson").write_bytes(ndjson(make(1, "order:a")))
+        lake.load(lake.path.parent / "first.ndjson")
+    events = make(400, "order:a", "pay:b")
+    w = worker(stream, "--commit-interval", "1h", "--json", *args)
+    put(client, stream, events)
+    wait_for(lambda: w.said("400 events"))
+    steal(lake, "shardId-000000000000", "elsewhere:1:1")
+    wait_for(lambda: w.said("shard shardId-000000000000 is given up"))
+    steal(lake, "shardId-000000000000", None)
+    wait_for(lambda: w.said("shard shardId-000000000000 is ours again"))
+    wait_for(lambda: w.said("800 events"))
+    r = report(w)
+    assert r["dead_letters_by_reason"] == {why: 200} and r["rows"] == 200
+    assert r["records"] == 800 and r["reread"] == 400
 
 
 def test_records_read_again_after_a_kill_are_told_apart(lake, kinesis, worker):
