@@ -15,6 +15,11 @@ void policy_batch(void)
     change(SCHED_OTHER, SCHED_BATCH);
 }
 
+void policy_yield(void)
+{
+    sched_yield();
+}
+
 void policy_prompt(void)
 {
     change(SCHED_BATCH, SCHED_OTHER);

@@ -9,4 +9,7 @@ void policy_batch(void);
 /* Takes that back. */
 void policy_prompt(void);
 
+/* Between two pieces of long work: whoever waits for this core comes first. */
+void policy_yield(void);
+
 #endif

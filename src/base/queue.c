@@ -55,16 +55,33 @@ static void put(struct queue *q, void *item)
     q->items[(q->head + q->count++) % q->capacity] = item;
 }
 
-bool queue_push(struct queue *q, void *item)
+static void put_first(struct queue *q, void *item)
+{
+    q->head = (q->head + q->capacity - 1) % q->capacity;
+    q->items[q->head] = item;
+    q->count++;
+}
+
+static bool push(struct queue *q, void *item, void (*where)(struct queue *, void *))
 {
     pthread_mutex_lock(&q->lock);
     while (q->count == q->capacity && !q->closed)
         pthread_cond_wait(&q->not_full, &q->lock);
     bool ok = !q->closed;
     if (ok)
-        put(q, item);
+        where(q, item);
     unlock_and_signal(q, &q->not_empty, ok);
     return ok;
+}
+
+bool queue_push(struct queue *q, void *item)
+{
+    return push(q, item, put);
+}
+
+bool queue_push_first(struct queue *q, void *item)
+{
+    return push(q, item, put_first);
 }
 
 bool queue_try_push(struct queue *q, void *item)

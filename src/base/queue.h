@@ -13,6 +13,8 @@ struct queue *queue_new(size_t capacity);
 void queue_free(struct queue *q);
 /* Blocks while full. False if the queue was closed (the item stays the caller's). */
 bool queue_push(struct queue *q, void *item);
+/* As queue_push, but it is popped next. */
+bool queue_push_first(struct queue *q, void *item);
 /* False at once if full or closed. */
 bool queue_try_push(struct queue *q, void *item);
 /* Blocks while empty; NULL once closed and empty. */

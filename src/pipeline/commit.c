@@ -246,8 +246,6 @@ static int encode_partitions(struct commit_job *job, struct encoding *x, struct 
             push_front(&job->rows, all + i, members);
             continue;
         }
-        for (size_t k = i; k < i + members; k++)
-            rowset_unpack(all[k]);
         x->files.more = i + members < n && files_compare(&job->table->st, all[i], all[i + members]) == 0;
         rc = files_add(&job->files, &x->files, all + i, members, e);
         job->broken = rc != 0;
@@ -280,6 +278,7 @@ static int encode_rows(struct commit_job *job, struct err *e)
                                    .cost = &job->cost,
                                    .handle = job->table->handle,
                                    .store = job->lake->store,
+                                   .workers = job->workers,
                                    .spools = job->spools,
                                    .write_ns = &job->write_ns}};
     sit_down(job, &x);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "pipeline/pipeline_int.h"
 
 /* Room for a file's bytes from the start: so large that malloc maps it (main.c), of which only what is written
  * to takes memory, and which grows without being copied. */
@@ -221,6 +222,23 @@ static struct file_build *open_file(struct file_build **files, const struct file
     return f;
 }
 
+struct grouping {
+    const struct encode_env *env;
+    struct pq_writer *w;
+    struct rowset **sets;
+    size_t n;
+    struct err *e;
+    int rc;
+};
+
+static void encode(void *arg)
+{
+    struct grouping *g = arg;
+    for (size_t i = 0; i < g->n; i++)
+        rowset_unpack(g->sets[i]);
+    g->rc = encode_group(g->env, g->w, g->sets, g->n, g->e);
+}
+
 /* A row group to the file's end. */
 static int add_group(struct file_build *f, const struct files_env *env, struct rowset **sets, size_t n,
                      struct err *e)
@@ -231,7 +249,9 @@ static int add_group(struct file_build *f, const struct files_env *env, struct r
         *env->out = (struct buf){0};
         buf_put(&f->out, own.p, own.n);
     }
-    int rc = encode_group(env->encode, f->writer, sets, n, e);
+    struct grouping g = {env->encode, f->writer, sets, n, e, 0};
+    workers_run(env->workers, encode, &g);
+    int rc = g.rc;
     if (rc)
         e->kind = ERR_INVALID;
     if (!f->spool)

@@ -47,6 +47,7 @@ struct files_env {
     struct pq_cost *cost; /* of all files; added to */
     const struct table *handle;
     const struct store *store; /* the lake's: a table's own may go, with spools in it */
+    struct workers *workers; /* who encode */
     struct buf *out;      /* between row groups of spooled files, so that it is warm */
     atomic_uint *spools;  /* how many there are; NULL: files stay in memory */
     int64_t *write_ns;    /* CPU of writing spools; added to */

@@ -16,6 +16,8 @@
 #include "source/source.h"
 #include "table/table.h"
 
+struct workers;
+
 #define DEAD_LETTERS "inlet_dead_letters"
 #define BASES_BYTES ((size_t)16 << 20) /* of the metadata of tables that nobody is at, about; more is packed */
 #define TABLES_AT_ONCE 16u             /* at the start: each is a tree of JSON */
@@ -126,6 +128,7 @@ struct commit_job {
     struct lease_store *leases;
     const char *owner;
     struct desks *desks;
+    struct workers *workers;  /* who encode */
     size_t rest_above;        /* bytes of metadata: table_rest */
     atomic_uint *spools;      /* see files_env */
     bool drafts;              /* new columns are agreed by the commit itself */
@@ -183,7 +186,6 @@ struct msg {
 };
 
 /* Shredder threads. */
-struct workers;
 struct workers_env {
     struct shred_env shred;
     struct budget *budget;
@@ -194,6 +196,7 @@ struct workers_env {
     const struct clock *clock;
 };
 struct work_item {
+    struct task *task; /* NULL: a batch */
     struct source_batch *batch;
     bool check_positions;
     bool again;            /* records of it, */
@@ -201,7 +204,11 @@ struct work_item {
 };
 struct workers *workers_start(const struct workers_env *env);
 void workers_push(struct workers *w, const struct work_item *item);
-/* All rows of epochs <= epoch, every batch of which is done: a list. */
+/* Calls fn(arg), which computes and waits for nothing, on one of the threads before all else that is queued, and waits for
+ * its end. With a single thread the caller does it himself: a change of threads costs more there than it gives. Until
+ * workers_stop. */
+void workers_run(struct workers *w, void (*fn)(void *arg), void *arg);
+/* All rows of epochs <= epoch, every batch of which is done: a list. Waits for nobody who computes. */
 struct rowset *workers_collect(struct workers *w, uint64_t epoch);
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);
 /* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */

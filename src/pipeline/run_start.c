@@ -35,9 +35,11 @@ static void *committer_main(void *arg)
 {
     struct run *r = arg;
     struct commit_job *job;
-    policy_batch();
+    if (r->shredders == 1) /* else what it computes for long is done on their threads */
+        policy_batch();
     while ((job = queue_pop(r->commits))) {
         job->desks = r->desks;
+        job->workers = r->workers;
         commit_job_run(job);
         struct msg *m = mem_zalloc(sizeof *m);
         m->ev.kind = (enum source_event_kind)MSG_COMMIT_DONE;
@@ -358,11 +360,11 @@ void run_close(struct run *r)
     for (size_t i = 0; i < r->n_sources; i++)
         source_close(r->sources[i]);
     free(r->sources);
-    if (r->workers)
-        workers_stop(r->workers);
     queue_close(r->commits);
     for (uint32_t i = 0; i < r->n_committers; i++)
         pthread_join(r->committers[i], NULL);
+    if (r->workers)
+        workers_stop(r->workers);
     for (size_t i = 0; i < r->n_deferred; i++)
         source_event_free(r->deferred[r->deferred_head + i]);
     free(r->deferred);

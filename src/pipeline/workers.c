@@ -1,7 +1,8 @@
-/* Shredder threads. Each has a shredder of its own and works under its own lock, so that the
- * coordinator can collect a closed epoch's rows from a thread that has nothing to do. A thread that
- * meets a batch of a later epoch first detaches what it has: rows of two epochs share a row set only
- * once both are closed. The queue is first in, first out, so a thread never sees an earlier epoch again. */
+/* Shredder threads, one a core: whatever computes for long, does it on them, so that the system never has to find a core
+ * for more threads than there are. Each has a shredder of its own. A thread that meets a batch of a later epoch first
+ * detaches what it has: rows of two epochs share a row set only once both are closed. Batches are first in, first out, so
+ * a thread never sees an earlier epoch again; and one whose epoch is over, and all its batches done, has nothing to do or
+ * waits to detach, so that the coordinator can do it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,18 +16,29 @@
 struct worker {
     struct workers *all;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards all below */
+    /* the thread's; of an epoch that is over, whoever has the lock */
     struct shredder *shredder;
     struct source_cursor *cursor;
-    uint64_t epoch;
     struct shred_line *lines; /* files: SHRED_LINES_MAX; streams: */
     struct record *records;    /* ... RECORDS_AT_ONCE of each */
-    struct rowset *detached;
     size_t relieved; /* bytes of rows of the batch in hand that are detached already */
+    struct shred_counts counts_before; /* of the shredders before this one */
+    struct shred_counts again, mark; /* to be taken from all; what they were when that began */
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
-    struct shred_counts counts, counts_before; /* of all its shredders; of those before this one */
-    struct shred_counts again, mark; /* to be taken from them; what they were when that began */
+    pthread_mutex_t lock; /* guards: */
+    uint64_t epoch;
+    struct rowset *detached;
+    struct shred_counts counts; /* of all its shredders, up to the last batch */
     int64_t shred_ns;
+};
+
+/* What a caller waits for. */
+struct task {
+    void (*fn)(void *arg);
+    void *arg;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done;
 };
 
 struct workers {
@@ -41,7 +53,7 @@ static void charge(struct worker *w, size_t now)
     w->charged = now;
 }
 
-/* Hands the open rows over; they stay charged, by their own count of bytes. */
+/* Hands the open rows over; they stay charged, by their own count of bytes. With the lock. */
 static void detach(struct worker *w)
 {
     struct rowset *list = shredder_cut(w->shredder), *last = NULL;
@@ -68,7 +80,9 @@ static void relieve(struct worker *w)
     size_t bytes = shredder_bytes(w->shredder);
     if (bytes <= w->all->env.open_max)
         return;
+    pthread_mutex_lock(&w->lock);
     detach(w);
+    pthread_mutex_unlock(&w->lock);
     w->relieved += bytes;
 }
 
@@ -208,17 +222,32 @@ static void shred_file(struct worker *w, const struct work_item *item, int64_t n
     shred_lines(w, item, n, now_us);
 }
 
+static void begin_epoch(struct worker *w, uint64_t epoch)
+{
+    pthread_mutex_lock(&w->lock);
+    if (epoch > w->epoch) {
+        detach(w);
+        w->epoch = epoch;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void publish(struct worker *w, int64_t ns)
+{
+    pthread_mutex_lock(&w->lock);
+    add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
+    take_counts(&w->counts, &w->again);
+    w->shred_ns += ns;
+    pthread_mutex_unlock(&w->lock);
+}
+
 /* What came of it goes into `m`. */
 static void shred_batch(struct worker *w, const struct work_item *item, struct msg *m)
 {
     const struct source_batch *b = item->batch;
     int64_t began = clock_thread_cpu_ns(), now_us = clock_wall_us(w->all->env.clock);
-    pthread_mutex_lock(&w->lock);
+    begin_epoch(w, b->tag);
     const struct shred_counts before = *shredder_counts(w->shredder);
-    if (b->tag > w->epoch) {
-        detach(w);
-        w->epoch = b->tag;
-    }
     size_t had = shredder_bytes(w->shredder);
     w->relieved = 0;
     shredder_begin(w->shredder);
@@ -228,29 +257,46 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
     m->bytes = b->n_data;
     m->grew = now + w->relieved > had ? now + w->relieved - had : 0;
     charge(w, now);
-    add_counts(&w->counts, &w->counts_before, shredder_counts(w->shredder));
-    take_counts(&w->counts, &w->again);
-    w->shred_ns += clock_thread_cpu_ns() - began;
     m->counts = since(shredder_counts(w->shredder), &before);
-    pthread_mutex_unlock(&w->lock);
+    publish(w, clock_thread_cpu_ns() - began);
 }
 
+static void shred_item(struct worker *w, struct work_item *item)
+{
+    struct msg *m = mem_zalloc(sizeof *m);
+    shred_batch(w, item, m);
+    m->ev.kind = (enum source_event_kind)MSG_BATCH_DONE;
+    m->epoch = item->batch->tag;
+    m->shard = item->batch->shard;
+    m->generation = item->batch->generation;
+    source_batch_finish(item->batch);
+    free(item);
+    if (!queue_push(w->all->env.inbox, m))
+        free(m);
+}
+
+static void do_task(struct task *t)
+{
+    t->fn(t->arg);
+    pthread_mutex_lock(&t->lock);
+    t->done = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+/* The next batches and tasks come from threads that have little to do, but that at once. */
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct work_item *item;
     policy_batch();
     while ((item = queue_pop(w->all->queue))) {
-        struct msg *m = mem_zalloc(sizeof *m);
-        shred_batch(w, item, m);
-        m->ev.kind = (enum source_event_kind)MSG_BATCH_DONE;
-        m->epoch = item->batch->tag;
-        m->shard = item->batch->shard;
-        m->generation = item->batch->generation;
-        source_batch_finish(item->batch);
-        free(item);
-        if (!queue_push(w->all->env.inbox, m))
-            free(m);
+        if (item->task)
+            do_task(item->task);
+        else
+            shred_item(w, item);
+        if (w->all->env.threads > 1)
+            policy_yield();
     }
     return NULL;
 }
@@ -283,6 +329,26 @@ void workers_push(struct workers *w, const struct work_item *of)
         source_batch_finish(item->batch);
         free(item);
     }
+}
+
+static void wait_for(struct task *t)
+{
+    pthread_mutex_lock(&t->lock);
+    while (!t->done)
+        pthread_cond_wait(&t->changed, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void workers_run(struct workers *w, void (*fn)(void *), void *arg)
+{
+    struct task t = {.fn = fn, .arg = arg, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct work_item item = {.task = &t};
+    if (w->env.threads > 1 && queue_push_first(w->queue, &item))
+        wait_for(&t);
+    else
+        fn(arg);
+    pthread_cond_destroy(&t.changed);
+    pthread_mutex_destroy(&t.lock);
 }
 
 struct rowset *workers_collect(struct workers *w, uint64_t epoch)

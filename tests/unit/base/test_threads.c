@@ -27,7 +27,10 @@ static void queue_alone(void **state)
     assert_int_equal(queue_count(q), 2);
     assert_ptr_equal(queue_pop(q), &items[0]);
     assert_true(queue_push(q, &items[2])); /* around the ring's end */
+    assert_ptr_equal(queue_pop(q), &items[1]);
+    assert_true(queue_push_first(q, &items[1])); /* ... and back */
     queue_close(q);
+    assert_false(queue_push_first(q, &items[3]));
     assert_false(queue_push(q, &items[3]));
     assert_false(queue_try_push(q, &items[3]));
     assert_ptr_equal(queue_pop(q), &items[1]); /* what is in still comes out */
@@ -36,6 +39,23 @@ static void queue_alone(void **state)
     assert_null(queue_pop_wait(q, 1000));
     queue_free(q);
     queue_free(NULL);
+}
+
+/* Whoever is in front of all comes next, from an empty queue as well, and before the ring's beginning. */
+static void queue_first(void **state)
+{
+    int items[3];
+    struct queue *q = queue_new(3);
+    (void)state;
+    assert_true(queue_push_first(q, &items[0]));
+    assert_true(queue_push(q, &items[1]));
+    assert_true(queue_push_first(q, &items[2]));
+    assert_false(queue_try_push(q, &items[0]));
+    assert_ptr_equal(queue_pop(q), &items[2]);
+    assert_ptr_equal(queue_pop(q), &items[0]);
+    assert_ptr_equal(queue_pop(q), &items[1]);
+    assert_int_equal(queue_count(q), 0);
+    queue_free(q);
 }
 
 #define ITEMS 50000
@@ -252,8 +272,9 @@ static void budget_two_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(queue_alone),        cmocka_unit_test(queue_two_threads),
-        cmocka_unit_test(queue_close_wakes),  cmocka_unit_test(budget_alone),
+        cmocka_unit_test(queue_alone),        cmocka_unit_test(queue_first),
+        cmocka_unit_test(queue_two_threads),  cmocka_unit_test(queue_close_wakes),
+        cmocka_unit_test(budget_alone),
         cmocka_unit_test(budget_two_threads), cmocka_unit_test(budget_wakes_who_waits),
         cmocka_unit_test(budget_wakes_at_low),
     };
