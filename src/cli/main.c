@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/cores.h"
 #include "cli/commands.h"
 
 /* What is freed is given back to the system before it is much: the memory budget is the process's, and
@@ -12,7 +13,7 @@
 static void keep_little(void)
 {
 #if defined(__GLIBC__)
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t cores = cores_usable();
     mallopt(M_ARENA_MAX, cores > 4 ? (int)(cores / 2) : 2);
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
     mallopt(M_TRIM_THRESHOLD, 4 << 20);

@@ -72,7 +72,7 @@ static const struct option table[OPTION_COUNT] = {
                              OPTION_FLAG, 0, 0},
     [OPT_MEMORY] = {"memory", "memory", "SIZE", "256MB", NULL, "what the whole process may hold; from 128MB on it is kept",
                     CMD_INGEST | CMD_DOCTOR | CMD_VERIFY, OPTION_SIZE, 32 * MB, 1024 * GB},
-    [OPT_THREADS] = {"threads", "threads", "N", "0", NULL, "shredding threads; 0: one per core",
+    [OPT_THREADS] = {"threads", "threads", "N", "0", NULL, "shredding threads; 0: one for each core it may use",
                      CMD_INGEST, OPTION_COUNT_OF, 0, 256},
     [OPT_COMMIT_INTERVAL] = {"commit-interval", "commit_interval", "TIME", "60s", NULL,
                              "how old rows may get before they are committed", CMD_READ,

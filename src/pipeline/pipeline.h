@@ -60,7 +60,7 @@ struct pipeline_config {
     bool sync;           /* fsync what is committed */
 
     size_t memory_bytes;      /* the whole process; default 256 MB */
-    uint32_t threads;         /* shredders; 0: one per core */
+    uint32_t threads;         /* shredders; 0: one for each core it may use */
     int64_t commit_interval_ms;
     int64_t start_patience_ms; /* a stream's: how long its start is tried again while a service does not
                                   answer */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parallel.h"
@@ -179,7 +180,6 @@ static bool all_local(const struct run *r)
 static void start_threads(struct run *r)
 {
     const struct pipeline_config *c = r->config;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct workers_env env = {
         .shred = {.dedup = r->dedup,
                   .time_unit = c->time_unit,
@@ -191,7 +191,7 @@ static void start_threads(struct run *r)
                   .hash_key_n = c->hash_key_n},
         .budget = r->budget,
         .inbox = r->inbox,
-        .threads = c->threads ? c->threads : cores > 0 ? (uint32_t)cores : 1,
+        .threads = c->threads ? c->threads : cores_usable(),
         .clock = r->clock};
     env.partitions_max = c->partitions_max / env.threads + 1;
     env.open_max = budget_limit(r->budget) / 5 * 4 / env.threads;
