@@ -78,12 +78,11 @@ static void on_shard_end(struct run *r, struct source_event *ev)
     s->closed_at_source = s->tip = true;
     protocol_shard_ended(r->protocol, ev->shard);
     struct err e = {0};
-    uint32_t first = r->n_shards;
     int rc = 0;
     for (size_t i = 0; !rc && i < ev->n_children; i++)
-        rc = run_take_shard(r, source, &ev->children[i], &e);
+        rc = run_take_shard(r, source, &ev->children[i], false, &e);
     r->children_due |= rc && run_waits_out(r, &e);
-    if (!rc && r->n_shards > first)
+    if (!rc && run_any_unread(r))
         rc = run_read_positions(r, &e);
     if (rc)
         run_fail_or_wait(r, &e);

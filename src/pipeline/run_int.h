@@ -100,9 +100,10 @@ bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, stru
 struct shred_table *run_route(void *ctx, const struct event_name *name, enum reason *why);
 
 /* shards.c */
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
+/* One that is new. Whose lease somebody has is waited for, or (`wait` is false) taken later: see run_retake. */
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard, bool wait,
                    struct err *e);
-int run_take_all(struct run *r, struct source *source, struct err *e);
+int run_take_all(struct run *r, struct source *source, bool wait, struct err *e);
 /* From whoever has it, once he has given it up or is gone. */
 int run_take_lease(struct run *r, struct lease *l, struct err *e);
 /* For the shards just leased, before any of these is started. A restart may be due then. After an error they still
@@ -113,6 +114,7 @@ int run_start_ready(struct run *r, struct err *e); /* starts every leased shard 
 /* Lost shards whose leases are free again, and whatever of this failed before. */
 int run_retake(struct run *r, struct err *e);
 bool run_retake_due(const struct run *r);
+bool run_any_unread(const struct run *r); /* leased, and what the tables hold of it is not known */
 /* Will it pass, of a run that others keep going? Then the same is tried again later. */
 bool run_waits_out(const struct run *r, const struct err *e);
 void run_fail_or_wait(struct run *r, const struct err *e); /* says that it will be tried again, where it will pass */

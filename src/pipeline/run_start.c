@@ -308,7 +308,7 @@ static int open_sources(struct run *r, struct err *e)
     if (!c->stream && adopt_identities(r, e))
         return -1;
     for (size_t i = 0; i < r->n_sources; i++)
-        if (run_take_all(r, r->sources[i], e))
+        if (run_take_all(r, r->sources[i], true, e))
             return -1;
     if (!c->stream && adopt_check(r, e))
         return -1;

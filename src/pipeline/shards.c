@@ -32,6 +32,12 @@ static bool owner_is_dead(const char *owner)
     return pid > 0 && (pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH));
 }
 
+/* By somebody who may be alive. */
+static bool held(const struct run *r, const struct lease *l)
+{
+    return l->owner && strcmp(l->owner, r->owner) != 0 && (r->leases->shared || !owner_is_dead(l->owner));
+}
+
 /* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
  * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
 int run_take_lease(struct run *r, struct lease *l, struct err *e)
@@ -39,8 +45,7 @@ int run_take_lease(struct run *r, struct lease *l, struct err *e)
     uint64_t seen = l->counter;
     int64_t since = clock_boot_ms(r->clock);
     bool shared = r->leases->shared, told = false;
-    while (l->owner && strcmp(l->owner, r->owner) != 0 && (shared || !owner_is_dead(l->owner)) &&
-           clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
+    while (held(r, l) && clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
         if (l->counter != seen && !(shared && r->config->stream))
             return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", l->stream, l->shard,
                            l->owner);
@@ -67,20 +72,21 @@ int run_take_lease(struct run *r, struct lease *l, struct err *e)
 
 /* Was a parent of it read before, by us or whoever had the leases? Then what is in the child comes after
  * that, however it is asked to start: a split while nobody reads must lose nothing. */
-static bool goes_on(struct run *r, const struct pshard *s, const struct source_shard *shard)
+static bool goes_on(struct run *r, const struct pshard *s)
 {
-    for (int p = 0; p < 2 && shard->parents[p]; p++) {
+    const char *const *parents = (const char *const *)s->lease.parents;
+    for (int p = 0; p < 2 && parents[p]; p++) {
         bool listed = false;
         for (uint32_t i = 0; i < r->n_shards; i++) {
             const struct pshard *up = &r->shards[i];
-            if (up->source != s->source || strcmp(up->id, shard->parents[p]) != 0)
+            if (up->source != s->source || strcmp(up->id, parents[p]) != 0)
                 continue;
             listed = true;
             if (up->goes_on || up->started)
                 return true;
         }
         struct lease l = {0};
-        if (listed || r->leases->ops->read(r->leases, s->identity, shard->parents[p], &l, NULL))
+        if (listed || r->leases->ops->read(r->leases, s->identity, parents[p], &l, NULL))
             continue; /* not listed any more: its lease may still be there */
         bool read_before = l.resolved;
         lease_fini(&l);
@@ -90,19 +96,25 @@ static bool goes_on(struct run *r, const struct pshard *s, const struct source_s
     return false;
 }
 
-static int resolve_start(struct run *r, struct pshard *s, const struct source_shard *shard,
-                         struct err *e)
+/* Of a lease just taken: where its reading begins, unless it has begun before. Or it is given back. */
+static int resolve_start(struct run *r, struct pshard *s, struct err *e)
 {
     const struct pipeline_config *c = r->config;
     struct seq at = SEQ_NONE;
     enum source_start_kind kind = c->start == PIPELINE_LATEST    ? START_LATEST
                                   : c->start == PIPELINE_AT_TIME ? START_AT_TIME
                                                                  : START_TRIM_HORIZON;
-    s->goes_on = goes_on(r, s, shard);
-    if (c->stream && kind != START_TRIM_HORIZON && !s->goes_on &&
-        s->source->ops->resolve(s->source, s->id, kind, c->start_time_ms, &at, e))
-        return -1;
-    return r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e);
+    if (!protocol_must_resolve(r->protocol, s->lease.resolved)) {
+        s->goes_on |= !s->started_us; /* by whoever had it before us */
+        return 0;
+    }
+    s->goes_on = goes_on(r, s);
+    bool asks = c->stream && kind != START_TRIM_HORIZON && !s->goes_on;
+    if ((!asks || !s->source->ops->resolve(s->source, s->id, kind, c->start_time_ms, &at, e)) &&
+        !r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e))
+        return 0;
+    r->leases->ops->release(r->leases, &s->lease, NULL);
+    return -1;
 }
 
 /* ---- what tables hold ---- */
@@ -293,8 +305,16 @@ static void taken(struct run *r, uint32_t number)
     }
 }
 
+/* Not ours now: as one that was lost, it is taken once that may be, and the others are read meanwhile. */
+static void take_later(struct run *r, struct pshard *s)
+{
+    s->lost = true;
+    s->seen_counter = s->lease.counter;
+    s->seen_since_ms = clock_boot_ms(r->clock);
+}
+
 /* The last of the shards, which is new. */
-static int take_new(struct run *r, const struct source_shard *shard, struct err *e)
+static int take_new(struct run *r, const struct source_shard *shard, bool wait, struct err *e)
 {
     uint32_t number = r->n_shards - 1;
     struct pshard *s = &r->shards[number];
@@ -306,18 +326,22 @@ static int take_new(struct run *r, const struct source_shard *shard, struct err 
         s->ended = s->started = s->goes_on = true;
         return 0;
     }
-    if (run_take_lease(r, &s->lease, e))
-        return -1;
-    s->goes_on = s->lease.resolved;
-    if (protocol_must_resolve(r->protocol, s->lease.resolved) && resolve_start(r, s, shard, e)) {
-        r->leases->ops->release(r->leases, &s->lease, NULL);
-        return -1;
+    struct err why = {0};
+    if ((!wait && held(r, &s->lease)) || run_take_lease(r, &s->lease, &why)) {
+        if (wait || (why.kind != ERR_NONE && why.kind != ERR_CONFLICT)) {
+            *e = why;
+            return -1;
+        }
+        take_later(r, s);
+        return 0;
     }
+    if (resolve_start(r, s, e))
+        return -1;
     taken(r, number);
     return 0;
 }
 
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard,
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard, bool wait,
                    struct err *e)
 {
     for (uint32_t i = 0; i < r->n_shards; i++)
@@ -329,7 +353,7 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     *s = (struct pshard){.source = source,
                          .identity = source->ops->identity(source),
                          .id = mem_strdup(shard->id)};
-    int rc = take_new(r, shard, e);
+    int rc = take_new(r, shard, wait, e);
     if (rc) { /* as if it had never been met: it may be taken later */
         lease_fini(&s->lease);
         free(s->id);
@@ -338,13 +362,13 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     return rc;
 }
 
-int run_take_all(struct run *r, struct source *source, struct err *e)
+int run_take_all(struct run *r, struct source *source, bool wait, struct err *e)
 {
     struct source_shard *shards = NULL;
     size_t n = 0;
     int rc = source->ops->shards(source, &shards, &n, e);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = run_take_shard(r, source, &shards[i], e);
+        rc = run_take_shard(r, source, &shards[i], wait, e);
     source_shards_free(shards, n);
     return rc;
 }
@@ -408,7 +432,7 @@ static int may_take(struct run *r, struct pshard *s, const struct lease *now, st
 /* Whoever had it read it to its end: its children are there for whoever comes first. */
 static int ended_elsewhere(struct run *r, uint32_t n, struct err *e)
 {
-    if (run_take_all(r, r->shards[n].source, e))
+    if (run_take_all(r, r->shards[n].source, false, e))
         return -1;
     struct pshard *s = &r->shards[n];
     s->ended = s->started = true;
@@ -437,13 +461,15 @@ static int retake(struct run *r, uint32_t n, struct err *e)
         *e = lost;
         return -1;
     }
-    log_info("shard %s is ours again", s->id);
+    if (resolve_start(r, s, e))
+        return -1;
+    log_info("shard %s is ours%s", s->id, s->started_us ? " again" : "");
     r->restore_due |= !r->config->feed;
     taken(r, n);
     return 0;
 }
 
-static bool any_unread(const struct run *r)
+bool run_any_unread(const struct run *r)
 {
     for (uint32_t i = 0; i < r->n_shards; i++)
         if (r->shards[i].unread)
@@ -477,7 +503,7 @@ static int take_children(struct run *r, struct err *e)
 {
     int rc = 0;
     for (size_t i = 0; r->children_due && !rc && i < r->n_sources; i++)
-        rc = run_take_all(r, r->sources[i], e);
+        rc = run_take_all(r, r->sources[i], false, e);
     r->children_due &= rc != 0;
     return rc;
 }
@@ -488,7 +514,7 @@ int run_retake(struct run *r, struct err *e)
     for (uint32_t n = 0; n < r->n_shards && !rc; n++)
         if (r->shards[n].lost)
             rc = retake(r, n, e);
-    if (!rc && any_unread(r))
+    if (!rc && run_any_unread(r))
         rc = run_read_positions(r, e);
     if (!rc && r->restore_due) {
         rc = run_restore_dedup(r, true, e);

@@ -1,4 +1,5 @@
 """Leases in DynamoDB: the KCL's rows, workers that overlap, one that is killed."""
+import hashlib
 import os
 import signal
 import subprocess
@@ -175,6 +176,39 @@ def test_a_zombie_is_fenced(lake, kinesis, dynamodb, tmp_path):
         second.terminate()
         assert second.wait(timeout=30) == 0
     model.check(lake, events + more + last)
+
+
+def test_children_that_another_worker_has(lake, kinesis, dynamodb, tmp_path):
+    """While he works on one of them the other is read and committed; and that one too, once he gives it up."""
+    client, env = kinesis
+    name, child = "children", "shardId-000000000001"
+    client.create_stream(StreamName=name, ShardCount=1)
+    events = make(300)
+    put(client, name, events)
+    with open(tmp_path / "a", "wb") as log:
+        w = start(lake, name, env, log)
+        wait_for(lambda: lake_holds(lake, 300))
+        [parent] = items(dynamodb, name).values()
+        key = {"leaseKey": {"S": parent["leaseKey"]["S"].replace("shardId-000000000000", child)}}
+        dynamodb.put_item(TableName=f"leases-{name}", Item={
+            **parent, **key, "shardId": {"S": child}, "parentShardId": {"SS": ["shardId-000000000000"]},
+            "leaseOwner": {"S": "elsewhere:1:1"}, "checkpoint": {"S": "TRIM_HORIZON"}})
+
+        def works():
+            dynamodb.update_item(TableName=f"leases-{name}", Key=key, UpdateExpression="ADD leaseCounter :one",
+                                 ExpressionAttributeValues={":one": {"N": "1"}})
+        client.split_shard(StreamName=name, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**125))
+        more = make(400)
+        put(client, name, more)
+        his = sum(int(hashlib.md5(e["event_uuid"].encode()).hexdigest(), 16) < 2**125 for e in more)
+        wait_for(lambda: works() or (lake_holds(lake, 700 - his) and b"standing by" in (tmp_path / "a").read_bytes()))
+        assert not lake_holds(lake, 700 - his + 1)
+        dynamodb.update_item(TableName=f"leases-{name}", Key=key, UpdateExpression="REMOVE leaseOwner ADD leaseCounter :one",
+                             ExpressionAttributeValues={":one": {"N": "1"}})
+        wait_for(lambda: lake_holds(lake, 700))
+        w.terminate()
+        assert w.wait(timeout=30) == 0
+    model.check(lake, events + more)
 
 
 def test_latest_is_resolved_once(lake, kinesis, dynamodb):

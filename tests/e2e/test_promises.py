@@ -1,6 +1,7 @@
 """The promises of a running worker: whatever befalls tables, leases and answers, each event is in the lake once:
 as a row of its table, or whole in the dead letters of a quarantined one."""
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -229,6 +230,49 @@ def test_a_shard_is_lost_and_taken_again(lake, kinesis, worker):
     wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 400)
     w.end()
     check_once(lake, first + second, "order", "pay")
+
+
+class Elsewhere:
+    """Another worker, of another host, that has the lease of a shard that is not there yet."""
+
+    def __init__(self, lake, shard):
+        self.lake, self.shard = lake, shard
+        self.change("INSERT INTO inlet_leases SELECT stream, ?, 'elsewhere:1:1', 1, 'TRIM_HORIZON', 0, '', shard, NULL FROM inlet_leases "
+                    "WHERE shard = 'shardId-000000000000'")
+
+    def change(self, statement):
+        with contextlib.closing(sqlite3.connect(self.lake.path / "leases.db", timeout=30)) as db, db:
+            assert db.execute(statement, (self.shard,)).rowcount == 1
+
+    def works(self):
+        self.change("UPDATE inlet_leases SET counter = counter + 1 WHERE shard = ?")
+
+    def ends(self):
+        self.change("UPDATE inlet_leases SET owner = NULL WHERE shard = ?")
+
+
+@pytest.mark.parametrize("he", ["lets go", "is gone"])
+def test_a_child_whose_lease_is_held_elsewhere(lake, kinesis, worker, he):
+    """The other shards go on, and their commits; it is read once he lets go, or has not been heard of for some time."""
+    client, _ = kinesis
+    stream, child = f"child-{he.replace(' ', '-')}", "shardId-000000000002"
+    client.create_stream(StreamName=stream, ShardCount=2)
+    w, events, more = worker(stream), make(200, "order:a", "pay:b"), make(400, "order:a", "pay:b")
+    put(client, stream, events)
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 200)
+    other = Elsewhere(lake, child)
+    client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**125))
+    put(client, stream, more)
+    held = [e["event_uuid"] for e in more if int(hashlib.md5(e["event_uuid"].encode()).hexdigest(), 16) < 2**125]
+    wait_for(lambda: other.works() or (len(rows(lake, "order", "pay")[0]) == 600 - len(held) and
+                                       w.said(f"{child} is being read by elsewhere:1:1; standing by")))
+    assert not set(rows(lake, "order", "pay")[0]) & set(held) and not w.said(f"shard {child} is ours")
+    if he == "lets go":
+        other.ends()
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 600)
+    assert w.said(f"shard {child} is ours")
+    w.end()
+    check_once(lake, events + more, "order", "pay")
 
 
 def report(w):
