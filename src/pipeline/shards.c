@@ -225,6 +225,10 @@ static void load_fresh(void *ctx, size_t i)
     struct ptable *t = router_at(&f->run->router, f->first + (uint32_t)i);
     if (ptable_there(t) && !t->unopened)
         f->tables[i] = table_load(&f->run->lake, t->st.name, &f->errs[i]);
+    /* What it holds is no dead letter, whether we can write it or not. */
+    struct err *e = &f->errs[i], none = {0};
+    if (!f->tables[i] && t->st.unavailable && (e->kind == ERR_NONE || e->kind == ERR_INVALID))
+        f->tables[i] = table_look(&f->run->lake, t->st.name, &none);
 }
 
 /* What one table, read anew, holds of the shards. */

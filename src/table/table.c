@@ -295,6 +295,15 @@ struct table *table_load(const struct lake *lake, const char *name, struct err *
     return NULL;
 }
 
+struct table *table_look(const struct lake *lake, const char *name, struct err *e)
+{
+    struct table *t = table_new(lake, name);
+    if (table_reload(t, e) == 0 || t->properties)
+        return t;
+    table_free(t);
+    return NULL;
+}
+
 void table_free(struct table *t)
 {
     if (!t)

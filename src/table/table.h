@@ -69,6 +69,8 @@ struct table_spec { /* for creation */
 /* Loads `name`. ERR_NOTFOUND if the catalog has none; ERR_INVALID with what to do if it is no
  * Iceberg v2 table that we can write. */
 struct table *table_load(const struct lake *lake, const char *name, struct err *e);
+/* Also one that we cannot write, of another format say: for its properties, and for nothing else. */
+struct table *table_look(const struct lake *lake, const char *name, struct err *e);
 /* Creates it, or loads it if somebody was first. */
 struct table *table_create(const struct lake *lake, const char *name, const struct table_spec *spec,
                            struct err *e);

@@ -136,6 +136,32 @@ def test_a_table_turns_into_a_view_and_back(lake, kinesis, worker, restarted):
     assert not [k for k in letters if k.startswith("inlet.cover.")], "it has come back: nothing covers it any more"
 
 
+def test_what_a_table_holds_is_no_letter(lake, kinesis, worker):
+    """Though it cannot be written, and its records are read again: by its positions, which can be read."""
+    client, _ = kinesis
+    client.create_stream(StreamName="no-letter", ShardCount=2)
+    w, first, second, third = worker("no-letter"), *(make(200, "order:a", "pay:b") for _ in range(3))
+    put(client, "no-letter", first)
+    wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 200)
+    w.end(signal.SIGKILL)
+    with contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db, db:
+        db.execute("UPDATE inlet_leases SET checkpoint = 'TRIM_HORIZON'")  # it is stored every few seconds
+    set_format(lake, "pay", 3)
+    put(client, "no-letter", second)
+    w = worker("no-letter", "--quarantine-after", "1s", "--json")
+    wait_for(lambda: len(rows(lake, "order")[0]) == 200 and len(rows(lake)[1]) == 100)
+    steal(lake, "shardId-000000000000", "elsewhere:1:1")
+    wait_for(lambda: w.said("shard shardId-000000000000 is given up"))
+    steal(lake, "shardId-000000000000", None)
+    wait_for(lambda: w.said("shard shardId-000000000000 is ours again"))
+    set_format(lake, "pay", 2)
+    put(client, "no-letter", third)
+    wait_for(lambda: w.said("table pay can be written again") and sum(map(len, rows(lake, "order", "pay"))) == 600)
+    w.end()
+    as_rows, as_letters = check_once(lake, first + second + third, "order", "pay")
+    assert {e["event_uuid"] for e in second if e["event_name"] == "pay:b"} <= set(as_letters)
+
+
 # ---- answers that do not come
 
 @pytest.fixture(scope="session")
