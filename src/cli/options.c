@@ -104,7 +104,7 @@ static const struct option table[OPTION_COUNT] = {
                         "compression of Parquet pages; 0: none", CMD_INGEST, OPTION_COUNT_OF, 0,
                         19},
     [OPT_MAX_TABLES] = {"max-tables", "max_tables", "N", "1000", NULL,
-                        "event types beyond it go to dead letters", CMD_INGEST | CMD_INIT, OPTION_COUNT_OF, 1,
+                        "event types beyond it go to dead letters, unless their table is there", CMD_INGEST | CMD_INIT, OPTION_COUNT_OF, 1,
                         100000},
     [OPT_MAX_COLUMNS] = {"max-columns", "max_columns", "N", "1000", NULL,
                          "columns of a table; fields beyond it go to _rescued", CMD_INGEST,

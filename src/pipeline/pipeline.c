@@ -295,6 +295,7 @@ static void on_job(struct run *r, struct commit_job *job)
     struct ptable *t = job->table;
     bool over = true;
     t->busy = false;
+    t->made = ptable_there(t);
     r->committing--;
     r->job_columns -= job->columns;
     job->columns = 0;
@@ -535,6 +536,20 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     invariant(queue_push(r->commits, job));
 }
 
+/* Which tables are too many is found out anew at each start. So before letters, and their position, are committed, the tables
+ * of all rows at hand are there: else such a one may be refused then, and its record be taken for a letter that was written. */
+static bool letters_wait(struct run *r)
+{
+    bool wait = false;
+    for (uint32_t i = 1; router_count(&r->router) > r->router.most / 2 && i < router_count(&r->router); i++) {
+        struct ptable *t = router_at(&r->router, i);
+        bool waits = !t->made && !t->st.unavailable && (t->pending || t->files || t->busy);
+        t->must_commit |= waits;
+        wait |= waits;
+    }
+    return wait;
+}
+
 static void send_jobs(struct run *r, int64_t now)
 {
     const struct pressure p = pressure_now(r);
@@ -542,7 +557,10 @@ static void send_jobs(struct run *r, int64_t now)
         struct ptable *t = router_at(&r->router, i);
         if (t->busy || now < t->retry_at_ms || (!t->pending && !t->files) || pressure_jobs_full(r, t))
             continue;
-        if (t->must_commit || pressure_commits(r, t, &p, now))
+        bool commits = t->must_commit || pressure_commits(r, t, &p, now);
+        if (commits && !i && letters_wait(r))
+            continue;
+        if (commits)
             run_send_job(r, t, JOB_COMMIT, now);
         else if (pressure_encodes(r, t, &p))
             run_send_job(r, t, JOB_ENCODE, now);

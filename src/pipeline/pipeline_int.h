@@ -49,6 +49,7 @@ struct ptable {
     uint32_t attempts;
     uint64_t told_duplicates, told_rescued; /* to config->live */
     bool unopened;            /* it could not be opened at the start */
+    bool made;                /* it was in the catalog when last nobody was at it */
     bool rebind;              /* its columns are at odds with ours: a new registry at the restart */
     int64_t probe_at_ms;      /* quarantined: when it is tried again */
     struct seq *lettered;     /* st.lettered; changed while nothing is shredded */
@@ -59,12 +60,15 @@ struct router {
     pthread_mutex_t lock;     /* to add one, or find it by its name */
     const struct pipeline_config *config;
     struct map by_name;       /* struct ptable * */
-    struct ptable **tables;   /* by st.number; number 0 is the dead letters'; room for all that there may be */
+    struct ptable **tables;   /* by st.number; number 0 is the dead letters'; room for all that there may be, */
+    uint32_t most;            /* ... so many beside these */
     _Atomic uint32_t count;   /* those below it are read without the lock */
 };
 void router_init(struct router *r, const struct pipeline_config *config);
 void router_fini(struct router *r);
-/* The table, made (in memory) if need be; NULL past tables_max. Thread-safe. */
+/* For n tables that are there, however few there may be: whose records are read again are still theirs. Before any thread. */
+void router_make_room(struct router *r, size_t n);
+/* The table, made (in memory) if need be; NULL where there are too many. Thread-safe. */
 struct ptable *router_table(struct router *r, const char *name);
 struct ptable *router_at(struct router *r, uint32_t number);
 uint32_t router_count(struct router *r);

@@ -10,10 +10,18 @@
 
 void router_init(struct router *r, const struct pipeline_config *config)
 {
-    *r = (struct router){.config = config};
+    *r = (struct router){.config = config, .most = config->tables_max};
     pthread_mutex_init(&r->lock, NULL);
-    r->tables = mem_array((size_t)config->tables_max + 1, sizeof *r->tables);
+    r->tables = mem_array((size_t)r->most + 1, sizeof *r->tables);
     router_table(r, DEAD_LETTERS);
+}
+
+void router_make_room(struct router *r, size_t n)
+{
+    if (n <= r->most)
+        return;
+    r->tables = mem_regrow(r->tables, n + 1, sizeof *r->tables);
+    r->most = (uint32_t)n;
 }
 
 void router_fini(struct router *r)
@@ -126,7 +134,7 @@ struct ptable *router_table(struct router *r, const char *name)
 {
     pthread_mutex_lock(&r->lock);
     struct ptable *t = map_get(&r->by_name, name, strlen(name));
-    if (!t && r->count <= r->config->tables_max)
+    if (!t && r->count <= r->most)
         t = make_table(r, name);
     pthread_mutex_unlock(&r->lock);
     return t;

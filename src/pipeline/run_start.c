@@ -135,6 +135,7 @@ static int take_table(struct run *r, const char *name, struct table *handle, siz
     }
     if (handle && router_bind(t, handle, why) == 0) {
         table_rest(handle, BASES_BYTES / n_tables);
+        t->made = true;
         return 0;
     }
     t->st.unavailable = t->unopened = true;
@@ -149,10 +150,13 @@ static int load_tables(struct run *r, struct err *e)
 {
     struct loads_of_tables l = {.run = r};
     char **names;
-    size_t n = 0, loaded = 0;
+    size_t n = 0, loaded = 0, events = 0;
     int rc = 0;
     if (lake_tables(&r->lake, &names, &n, e))
         return -1;
+    for (size_t i = 0; i < n; i++)
+        events += is_ours(names[i]) && strcmp(names[i], DEAD_LETTERS) != 0;
+    router_make_room(&r->router, events);
     while (loaded < n && !rc) {
         size_t some = n - loaded < TABLES_AT_ONCE ? n - loaded : TABLES_AT_ONCE;
         l.names = names + loaded;

@@ -162,6 +162,26 @@ def test_what_a_table_holds_is_no_letter(lake, kinesis, worker):
     assert {e["event_uuid"] for e in second if e["event_name"] == "pay:b"} <= set(as_letters)
 
 
+def test_another_table_is_too_many_after_a_kill(lake, kinesis, worker, tmp_path):
+    """Its record waited as a row when letters that came after it were committed: it is no such letter."""
+    client, _ = kinesis
+    client.create_stream(StreamName="one-too-many", ShardCount=1)
+    [event], [other] = make(1, "pay:b"), make(1, "order:a")
+    args = ["one-too-many", "--max-tables", "1", "--commit-interval", "12s", "--commit-bytes", "64KB"]
+    w = worker(*args)
+    client.put_record(StreamName="one-too-many", Data=json.dumps(event).encode(), PartitionKey="a")
+    client.put_record(StreamName="one-too-many", Data=random.Random(1).randbytes(600_000), PartitionKey="a")
+    wait_for(lambda: len(lake.rows("inlet_dead_letters")) == 1)
+    w.end(signal.SIGKILL)
+    (tmp_path / "other").write_bytes(ndjson([other]))
+    lake.load(tmp_path / "other")
+    w = worker(*args)
+    wait_for(lambda: w.said("events  "))
+    w.end()
+    check_once(lake, [event, other], *{"pay", "order"} & set(lake.tables()))
+    assert all(r["reason"] == "invalid_utf8" for r in lake.duckdb("inlet_dead_letters", "reason"))
+
+
 # ---- answers that do not come
 
 @pytest.fixture(scope="session")
