@@ -21,9 +21,9 @@ struct put_files { /* what has been put, for the manifest */
     uint32_t n;
 };
 
-/* A new table's columns: ours, and those that the rows at hand brought, so that it need not be changed at
- * once. */
-static int first_schema(struct ptable *t, struct schema *out, struct err *e)
+/* A new table's columns: ours, and, with `rows`, those that the rows at hand brought, so that it need not be changed
+ * at once. */
+static int first_schema(struct ptable *t, bool rows, struct schema *out, struct err *e)
 {
     struct schema more;
     if (!t->st.number) {
@@ -31,6 +31,8 @@ static int first_schema(struct ptable *t, struct schema *out, struct err *e)
         return 0;
     }
     schema_event_base(out);
+    if (!rows)
+        return 0;
     int rc = registry_propose(t->st.registry, out, schema_max_id(out), &more, e);
     if (rc > 0) {
         schema_fini(out);
@@ -64,7 +66,7 @@ static int check_made(struct ptable *t, const struct table *made, struct err *e)
     return 0;
 }
 
-static int open_table(struct ptable *t, const struct lake *lake, bool plan, struct err *e)
+static int open_table(struct ptable *t, const struct lake *lake, bool plan, bool rows, struct err *e)
 {
     static const char *const properties[] = {"write.format.default", "parquet",
                                              "write.parquet.compression-codec", "zstd",
@@ -73,7 +75,7 @@ static int open_table(struct ptable *t, const struct lake *lake, bool plan, stru
     struct schema base;
     if (t->handle)
         return 0;
-    if (first_schema(t, &base, e))
+    if (first_schema(t, rows, &base, e))
         return -1;
     struct sort_field sort[] = {{COL_EVENT_SUBTYPE}, {COL_EVENT_TIME}};
     struct table_spec spec = {.schema = &base,
@@ -96,7 +98,7 @@ static int open_table(struct ptable *t, const struct lake *lake, bool plan, stru
 
 int commit_open_table(struct ptable *t, const struct lake *lake, struct err *e)
 {
-    return open_table(t, lake, false, e);
+    return open_table(t, lake, false, true, e);
 }
 
 /* The rows were split by the spec that the table had; somebody may have given it another. */
@@ -454,7 +456,8 @@ static int probe(struct commit_job *job, struct err *e)
         table_free(t->handle);
         t->handle = NULL;
     }
-    if (commit_open_table(t, job->lake, e))
+    /* Of the columns that were planned with it nothing is left; the registry still knows them as the table's. */
+    if (open_table(t, job->lake, false, false, e))
         return -1;
     struct table *fresh = table_load(job->lake, t->st.name, e);
     snprintf(when, sizeof when, "%lld", (long long)clock_wall_ms(job->lake->clock));
@@ -472,7 +475,7 @@ static int write_rows(struct commit_job *job, struct err *e)
     int64_t cpu = clock_thread_cpu_ns();
     bool plan = job->drafts && job->table->st.number; /* dead letters may be needed for a mark at any time */
     job->held = files_held(job->files);
-    int rc = open_table(job->table, job->lake, plan, e) ||
+    int rc = open_table(job->table, job->lake, plan, true, e) ||
              (job->kind == JOB_COMMIT && table_renew(job->table->handle, e)) || (job->rows && agree(job, e)) ||
              check_spec(job, e);
     job->commit_ns += clock_thread_cpu_ns() - cpu;

@@ -221,6 +221,22 @@ def test_a_read_only_lake(small_disk):
     model.check(lake, first + more)
 
 
+def test_a_folder_that_cannot_be_made(lake, tmp_path):
+    """Of one table, that is new: its events are letters, whatever was planned for its columns, and come back."""
+    events = [event(tags=["a"], items=[{"n": [1]}], user={"id": 1}), event("account:created", n=1)]
+    path, folder = tmp_path / "f", lake.path / "events" / "payment"
+    path.write_bytes(ndjson(events))
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(tmp_path / "gone" / "payment")
+    r = lake.load(path, "--json")
+    assert json.loads(r.stdout)["dead_letters_by_reason"] == {"table_unavailable": 1} and b"payment is quarantined" in r.stderr
+    folder.unlink()
+    run("replay", "--lake", lake.path)
+    row, = lake.rows("payment")
+    assert (row["tags"], row["items"], row["user"]) == (["a"], [{"n": [1]}], {"id": 1})
+    assert len(lake.rows("account")) == 1
+
+
 # ---- the catalog
 
 @pytest.mark.parametrize("what", ["text", "folder", "cut", "other tables"])
