@@ -1,4 +1,5 @@
 /* main: dispatches, nothing else, so that everything else can be linked into tests. */
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -31,8 +32,19 @@ static void no_core_dump(void)
     }
 }
 
+/* Who starts us without one of the three would see the next file or socket take its place, and reports written into
+ * that. Input and output are opened the wrong way round: to use them is an error still. */
+static void take_standard_places(void)
+{
+    static const int how[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", how[fd]);
+}
+
 int main(int argc, char **argv)
 {
+    take_standard_places();
     keep_little();
     no_core_dump();
     signal(SIGPIPE, SIG_IGN); /* a peer or a pager that goes away is an error of write */

@@ -97,7 +97,7 @@ static void line(struct buf *out, const char *label, uint64_t v, const char *mor
     buf_printf(out, "  %-22s %15s%s\n", label, render_number((int64_t)v, text), more);
 }
 
-static void report_text(const struct pipeline_report *r, struct buf *out)
+static void report_text(const struct pipeline_report *r, bool failed, struct buf *out)
 {
     const struct shred_counts *c = &r->counts;
     char rate[RENDER_NUMBER_MAX], size[RENDER_NUMBER_MAX], more[96];
@@ -122,18 +122,23 @@ static void report_text(const struct pipeline_report *r, struct buf *out)
     if (c->rescued)
         line(out, "rows with _rescued", c->rescued, "");
     if (r->dead_letters)
-        line(out, "dead letters", r->dead_letters, "  in inlet_dead_letters");
+        line(out, "dead letters", r->dead_letters, failed ? "" : "  in inlet_dead_letters"); /* some, perhaps */
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         char label[64];
         snprintf(label, sizeof label, "  %s", event_reason_code((enum reason)i));
         if (c->dead[i])
             line(out, label, c->dead[i], "");
     }
-    if (c->records && r->dead_letters == c->records - c->reread)
-        buf_puts(out, "  No record is an event: one JSON object a line, with event_uuid, event_name and "
-                      "created_at.\n");
     if (r->stopped)
         buf_puts(out, "  stopped; start again to go on from here\n");
+}
+
+/* That is no data that went bad, but another file. */
+static void warn_of_no_event(const struct pipeline_report *r)
+{
+    const struct shred_counts *c = &r->counts;
+    if (c->records && r->dead_letters == c->records - c->reread)
+        log_warn("No record is an event: one JSON object a line, with event_uuid, event_name and created_at.");
 }
 
 /* Where lines are for programs, the report is one of them. */
@@ -212,6 +217,8 @@ static int consume(struct config *c, struct pipeline_config *p, work_fn *work, v
         rc = EXIT_DEAD_LETTERS;
     if (rc == EXIT_FAILED)
         commands_fail(&e);
+    else
+        warn_of_no_event(&report);
     if (json) {
         report_json(&report, &out);
         int printed = commands_print(&out);
@@ -220,7 +227,7 @@ static int consume(struct config *c, struct pipeline_config *p, work_fn *work, v
     if (log_format() != LOG_TEXT) {
         report_log(&report);
     } else if (!quiet && (rc != EXIT_FAILED || report.counts.records)) {
-        report_text(&report, &out);
+        report_text(&report, rc == EXIT_FAILED, &out);
         fwrite(out.p, 1, out.n, stderr);
     }
     buf_fini(&out);

@@ -1,4 +1,5 @@
 """The commands as somebody meets them first: help, nonsense, init, doctor, status."""
+import gzip
 import json
 import os
 import re
@@ -32,6 +33,15 @@ def test_a_reader_that_goes_away_is_no_trouble_and_a_full_disk_is():
     with os.fdopen(out, "w") as pipe, open("/dev/full", "w") as full:
         assert subprocess.run([INLET, "load", "--help"], stdout=pipe, stderr=subprocess.PIPE).stderr == b""
         assert b"No space left" in subprocess.run([INLET, "load", "--help"], stdout=full, stderr=subprocess.PIPE).stderr
+
+
+@pytest.mark.parametrize("fd, says", [(0, "cannot read standard input"), (1, "standard output"), (2, "")])
+def test_a_closed_standard_stream_is_no_other_file(lake, fd, says):
+    """Else what is opened first takes its place: here the lake's folder, elsewhere a socket."""
+    p = subprocess.Popen([INLET, "load", "--lake", lake.path, "-", "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, preexec_fn=lambda: os.close(fd))
+    _, err = p.communicate(b"", timeout=60)
+    assert says in err.decode() and p.returncode == (1 if fd < 2 else 0)
 
 
 @pytest.mark.parametrize("args, says", [
@@ -238,9 +248,19 @@ def test_an_empty_file_is_not_one_already_loaded(lake, tmp_path):
 def test_a_file_of_something_else_is_told_what_is_wanted(lake, tmp_path):
     good = {"event_uuid": "u", "event_name": "a:b", "created_at": 1}
     (tmp_path / "array.json").write_text(json.dumps([good, good]))
-    assert b"No record is an event: one JSON object a line" in lake.load(tmp_path / "array.json").stderr
+    for how in (["--quiet"], ["--json"], ["--log-format", "json"]):
+        (tmp_path / "array.json").write_text(json.dumps([good, good, how]))
+        assert b"No record is an event: one JSON object a line" in lake.load(tmp_path / "array.json", *how).stderr
     (tmp_path / "some.json").write_bytes(ndjson([good, "[]"]))
     assert b"No record is" not in lake.load(tmp_path / "some.json").stderr
+
+
+def test_letters_of_a_load_that_failed_are_not_said_to_be_in_the_lake(lake, tmp_path):
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(ndjson([{"n": i, "x": os.urandom(90).hex()} for i in range(19999)]))[:-9])
+    r = lake.load(tmp_path / "cut.gz", check=False)
+    assert r.returncode == 1 and b"dead letters" in r.stderr and b"in inlet_dead_letters" not in r.stderr
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(ndjson([{}])))
+    assert b"in inlet_dead_letters" in lake.load(tmp_path / "cut.gz").stderr
 
 
 def test_a_memory_that_cannot_be_kept_is_said(lake, tmp_path):
