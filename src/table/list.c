@@ -23,14 +23,16 @@ static int get_uri(struct table *t, const char *uri, struct buf *out, struct err
 
 static int read_list(struct table *t, struct iceberg_refs *out, struct err *e)
 {
-    const json_t *base = t->current;
+    const json_t *base = table_current(t);
     struct buf bytes = {0};
     *out = (struct iceberg_refs){0};
     if (!base)
         return 0;
     const char *uri = table_json_text(base, "manifest-list");
-    if (uri && t->list_uri && strcmp(uri, t->list_uri) == 0)
-        return iceberg_refs_read(out, t->list.p, t->list.n, e);
+    if (uri && t->list_uri && strcmp(uri, t->list_uri) == 0) {
+        const struct buf *list = table_list_bytes(t);
+        return iceberg_refs_read(out, list->p, list->n, e);
+    }
     int rc = get_uri(t, uri, &bytes, e) || iceberg_refs_read(out, bytes.p, bytes.n, e) ? -1 : 0;
     buf_fini(&bytes);
     return rc;
@@ -152,7 +154,7 @@ static void make_list(struct table *t, const struct iceberg_manifest_entry *own,
     char id[37], ids[3][32];
     struct buf bytes = {0}, body = {0};
     int64_t records = own->uri != NULL;
-    const json_t *base = t->current;
+    const json_t *base = table_current(t);
     t->lake->random(t->lake->random_ctx, sync, sizeof sync);
     table_uuid4(t->lake, id);
     snprintf(ids[0], 32, "%lld", (long long)own->snapshot_id);
@@ -215,9 +217,7 @@ void table_list_discard(struct table *t, struct table_list *l)
 
 void table_list_keep(struct table *t, struct table_list *l)
 {
-    buf_fini(&t->list);
-    free(t->list_uri);
-    t->list_uri = NULL;
+    table_drop_list(t);
     if (!l->uri || l->bytes.n > LIST_KEPT_BYTES)
         return;
     t->list_uri = mem_strdup(l->uri);
@@ -281,7 +281,8 @@ static int gather(struct table *t, int32_t field_id, int64_t since_ms, struct li
 {
     struct iceberg_refs refs;
     struct buf bytes = {0};
-    if (t->current && table_json_number(t->current, "timestamp-ms") < since_ms)
+    const json_t *current = table_current(t);
+    if (current && table_json_number(current, "timestamp-ms") < since_ms)
         return 0;
     int rc = read_list(t, &refs, e);
     int64_t old = since_ms > 0 && refs.n > MANIFESTS_FEW ? sequence_before(t, since_ms) : -1;
@@ -338,7 +339,7 @@ static bool newest(void *ctx, const struct table_file *f)
 
 int table_facts(struct table *t, struct table_facts *out, struct err *e)
 {
-    const json_t *s = t->current, *summary = json_object_get(s, "summary");
+    const json_t *s = table_current(t), *summary = json_object_get(s, "summary");
     const char *rows = table_json_text(summary, "total-records"),
                *files = table_json_text(summary, "total-data-files"),
                *bytes = table_json_text(summary, "total-files-size");

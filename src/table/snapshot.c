@@ -53,7 +53,7 @@ static void sum_up(json_t *summary, const json_t *parent, const char *total, con
 static json_t *summary_json(struct table *t, const struct append *a, const struct prepared *p)
 {
     json_t *s = json_object();
-    const json_t *parent = json_object_get(t->current, "summary");
+    const json_t *parent = json_object_get(table_current(t), "summary");
     json_object_set_new(s, "operation", json_string("append"));
     sum_up(s, parent, "total-data-files", "added-data-files", p->n);
     sum_up(s, parent, "total-records", "added-records", p->rows);
@@ -131,7 +131,7 @@ static json_t *snapshot_json(struct table *t, const json_t *meta, const struct a
                              const struct prepared *p, int64_t snapshot_id, const char *list)
 {
     json_t *s = json_object();
-    const json_t *parent = t->current;
+    const json_t *parent = table_current(t);
     json_object_set_new(s, "snapshot-id", json_integer(snapshot_id));
     if (parent)
         json_object_set_new(s, "parent-snapshot-id",
@@ -159,7 +159,7 @@ static json_t *member(json_t *object, const char *key, json_t *otherwise)
  * meanwhile moved the branch. */
 static void require_parent(struct table *t, struct table_change *c)
 {
-    const json_t *parent = t->current;
+    const json_t *parent = table_current(t);
     json_t *r = table_require(c, "assert-ref-snapshot-id");
     json_object_set_new(r, "ref", json_string("main"));
     json_object_set_new(r, "snapshot-id",

@@ -315,8 +315,7 @@ void table_free(struct table *t)
     json_decref(t->spec.json);
     schema_fini(&t->schema);
     table_draft_drop(t);
-    buf_fini(&t->list);
-    free(t->list_uri);
+    table_drop_list(t);
     free(t->placed);
     free(t->dir);
     free(t->name);
@@ -394,7 +393,7 @@ int table_ids(const struct table *t, const struct schema *ours, struct schema_id
 
 const char *table_property(const struct table *t, const char *key)
 {
-    return table_json_text(t->properties, key);
+    return table_json_text(table_base_properties(t), key);
 }
 
 void table_properties(const struct table *t, void (*each)(void *, const char *, const char *),
@@ -402,7 +401,7 @@ void table_properties(const struct table *t, void (*each)(void *, const char *, 
 {
     const char *key;
     json_t *value;
-    json_object_foreach(t->properties, key, value)
+    json_object_foreach(table_base_properties(t), key, value)
         each(ctx, key, json_string_value(value));
 }
 

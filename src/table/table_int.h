@@ -17,13 +17,18 @@ struct table_fields { /* a partition spec, as manifests need it */
     bool writable;
 };
 
+struct table_packed {
+    struct buf bytes;
+    size_t from; /* so many */
+};
+
 struct table {
     const struct lake *lake;
     char *name, *location; /* location: of the metadata file; NULL where REST does not say it */
     json_t *meta;      /* the base: only by table_meta, for it may be packed instead */
-    struct buf packed; /* rest.c */
-    size_t packed_from;
-    json_t *properties, *current; /* its own, and its snapshot (NULL: it is empty), as references */
+    json_t *properties, *current; /* its own, and its snapshot (NULL: it is empty): only by table_base_properties and
+                                     table_current, for they may be packed likewise, by themselves */
+    struct table_packed packed, brief; /* rest.c */
     int64_t last_column; /* the base's */
     char uuid[40];
     struct schema schema; /* the base's current one */
@@ -39,7 +44,8 @@ struct table {
     json_t *config;  /* the catalog's keys for the table's files; or NULL */
     int64_t config_since_ms; /* boot time when they were taken */
     char *list_uri;  /* the base's manifest list, as we wrote it; NULL: not known */
-    struct buf list;
+    struct buf list; /* only by table_list_bytes */
+    struct table_packed list_packed;
     bool planned; /* the base is what it is to begin with; no catalog knows it */
     bool own;    /* the base is the one we last loaded or committed ourselves */
     bool broken; /* the base cannot be used: the next reload reads it again */
@@ -51,8 +57,12 @@ struct table *table_new(const struct lake *lake, const char *name);
 int table_take_base(struct table *t, json_t *meta, char *location, json_t *config, struct err *e);
 /* rest.c. The base; borrowed, until it is replaced or rests. */
 json_t *table_meta(const struct table *t);
+json_t *table_base_properties(const struct table *t);
+json_t *table_current(const struct table *t);
+const struct buf *table_list_bytes(const struct table *t);
 bool table_has_base(const struct table *t);
 void table_drop_base(struct table *t);
+void table_drop_list(struct table *t);
 /* The key of a file in `folder` of the table, or in the folder that the property `setting` names. */
 char *table_key(const struct table *t, const char *setting, const char *folder, const char *file);
 /* The credentials that the catalog gave will be over soon. */
