@@ -11,6 +11,7 @@
 #include "catalog/catalog.h"
 #include "cli/conftree.h"
 #include "cli/render.h"
+#include "event/event.h"
 #include "lease/lease.h"
 
 #define SECRET_SHOWN "\"(secret)\""
@@ -57,13 +58,19 @@ void config_fini(struct config *c)
 static bool partition_known(const char *s)
 {
     static const char *const known[] = {
-        "event_subtype",     "event_name",      "event_type",       "year(event_time)",
+        "event_subtype",     "event_name",      "year(event_time)",
         "month(event_time)", "day(event_time)", "hour(event_time)",
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(s, known[i]) == 0)
             return true;
     return false;
+}
+
+/* Engines refuse two fields of one name, and two units of one time say the same twice. */
+static bool partitions_alike(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0 || (strchr(a, '(') && strchr(b, '('));
 }
 
 static int read_partition(const struct conftree *t, const char *path,
@@ -81,6 +88,10 @@ static int read_partition(const struct conftree *t, const char *path,
                            "%s:%d: partition_by \"%.60s\" is not one of event_subtype, event_name, "
                            "year|month|day|hour(event_time)",
                            path, f->line, f->text ? f->text : "");
+        for (size_t j = 0; j < i; j++)
+            if (partitions_alike(fields[j], f->text))
+                return err_set(e, ERR_INVALID, "%s:%d: partition_by: after %s there is no use for %s; leave one of them out",
+                               path, f->line, fields[j], f->text);
         fields[i] = mem_strdup(f->text);
     }
     return 0;
@@ -99,6 +110,12 @@ static bool type_known(const char *s)
            end > 0 && !s[end] && precision >= 1 && precision <= 18 && scale <= precision;
 }
 
+/* They are the event's own in every table, and never inferred. */
+static bool column_of_envelope(const char *path)
+{
+    return strcmp(path, "event_uuid") == 0 || strcmp(path, "event_name") == 0 || strcmp(path, "created_at") == 0;
+}
+
 static int read_columns(const struct conftree *t, const char *path,
                         struct pipeline_table_config *out, struct err *e)
 {
@@ -114,10 +131,24 @@ static int read_columns(const struct conftree *t, const char *path,
                            "%s:%d: column %.60s: \"%.60s\" is not one of string, long, double, "
                            "boolean, timestamptz, decimal(P,S) up to 18, json, hash, drop",
                            path, c->line, c->key, c->text ? c->text : "");
+        if (column_of_envelope(c->key))
+            return err_set(e, ERR_INVALID, "%s:%d: column %s has its type in every table, and takes no other", path, c->line,
+                           c->key);
         columns[i] = (struct declared_column){mem_strdup(c->key), mem_strdup(c->text)};
         out->n_columns = i + 1;
     }
     return 0;
+}
+
+/* A table is named by event types: what none leads to would never be looked at. */
+static int check_table_name(const struct conftree *t, const char *path, struct err *e)
+{
+    struct event_name name;
+    bool known = event_name_parse(t->key, strlen(t->key), &name) == REASON_NONE;
+    if (known && strcmp(name.table, t->key) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "%s:%d: table %.60s: no event type has a table of that name%s%s%s", path, t->line, t->key,
+                   known ? "; did you mean \"" : "", known ? name.table : "", known ? "\"?" : "");
 }
 
 static int read_table(const struct conftree *t, const char *path, struct pipeline_table_config *out,
@@ -128,6 +159,8 @@ static int read_table(const struct conftree *t, const char *path, struct pipelin
     if (t->kind != CONFTREE_MAP)
         return err_set(e, ERR_INVALID, "%s:%d: table %.60s: partition_by and columns belong here",
                        path, t->line, t->key);
+    if (check_table_name(t, path, e))
+        return -1;
     for (size_t i = 0; i < t->n; i++) {
         const struct conftree *c = &t->children[i];
         if (strcmp(c->key, keys[0]) == 0) {

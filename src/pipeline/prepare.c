@@ -8,17 +8,6 @@
 #include "base/mem.h"
 #include "pipeline/pipeline_int.h"
 
-static int check_name(const char *name, struct err *e)
-{
-    char safe[EVENT_TABLE_MAX + 1];
-    event_safe_name(name, strlen(name), EVENT_TABLE_MAX, safe);
-    if (*name && strcmp(name, safe) == 0 && strncmp(name, "inlet_", 6) != 0)
-        return 0;
-    return err_set(e, ERR_INVALID,
-                   "no event type leads to a table of this name: it is of lower-case letters, digits "
-                   "and '_', and does not begin with inlet_");
-}
-
 /* Makes the places of the declared columns known, as if an event had brought them all. */
 static void declare(struct registry *r, const struct pipeline_table_config *t)
 {
@@ -107,7 +96,7 @@ static void prepare_one(struct router *r, const char *name, const struct lake *l
     struct ptable *t = NULL;
     if (strcmp(name, DEAD_LETTERS) == 0)
         t = router_dead_letters(r);
-    else if (check_name(name, &p.err) == 0 && !(t = router_table(r, name)))
+    else if (!(t = router_table(r, name)))
         err_set(&p.err, ERR_NOMEM, "more tables are declared than --max-tables allows");
     p.rc = t ? prepare(t, lake, dry, &p) : -1;
     each(ctx, &p);

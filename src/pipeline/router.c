@@ -177,7 +177,7 @@ int router_check(const struct ptable *t, const struct table *handle, struct sche
                  struct err *e)
 {
     const struct partition_field *fields;
-    uint32_t n = table_partition(handle, &fields);
+    uint32_t n = table_partition(handle, &fields), n_timed = 0;
     if (n > PARTITION_FIELDS_MAX)
         return err_set(e, ERR_INVALID, "table %s has %u partition fields; inlet writes up to %d",
                        t->st.name, n, PARTITION_FIELDS_MAX);
@@ -193,8 +193,11 @@ int router_check(const struct ptable *t, const struct table *handle, struct sche
                            "table %s is partitioned by %s(%s), which inlet cannot write; use "
                            "event_subtype, event_name, or year, month, day, hour of event_time",
                            t->st.name, fields[i].transform, fields[i].name);
+        n_timed += timed;
     }
-    return 0;
+    return n_timed < 2 ? 0
+                       : err_set(e, ERR_INVALID, "table %s is partitioned by two units of one time, which inlet cannot write; "
+                                                 "drop one of them", t->st.name);
 }
 
 int router_bind(struct ptable *t, struct table *handle, struct err *e)

@@ -122,10 +122,12 @@ def test_init(lake, tmp_path):
 
 def test_init_fails_in_parts(lake, tmp_path):
     config = tmp_path / "c.yaml"
-    config.write_text("tables:\n  Bad-Name: {}\n  inlet_mine: {}\n  good: {}\n")
+    config.write_text("tables:\n  bad: {}\n  good: {}\n")
+    (lake.path / "events").mkdir(parents=True)
+    (lake.path / "events" / "bad").symlink_to(tmp_path / "gone" / "bad")
     r = run("init", "--lake", lake.path, "--config", config, "--json", check=False)
     assert r.returncode == 1
-    assert states(r) == {"events": "made", "inlet_dead_letters": "made", "Bad-Name": "failed", "inlet_mine": "failed", "good": "made"}
+    assert states(r) == {"events": "made", "inlet_dead_letters": "made", "bad": "failed", "good": "made"}
     r = run("init", "--lake", config, check=False)
     assert r.returncode == 1 and b"Not a directory" in r.stdout and b"0 made or changed, 1 failed" in r.stdout
 

@@ -164,6 +164,18 @@ def test_partitioning_and_order(running):
     assert b"bucket" in r.stderr, r.stderr
 
 
+def test_two_units_of_one_time(lake):
+    """A spec that others may make: a row's day is not its hour, so that is not written."""
+    from pyiceberg.partitioning import PartitionField, PartitionSpec
+    from pyiceberg.transforms import DayTransform, HourTransform
+    one = b'{"event_uuid":"z","event_name":"%s","created_at":1763971200}\n'
+    lake.load("-", stdin=one % b"day")
+    spec = PartitionSpec(PartitionField(7, 1000, DayTransform(), "d"), PartitionField(7, 1001, HourTransform(), "h"))
+    lake.catalog().create_table(("events", "both"), lake.pyiceberg("day").schema(), partition_spec=spec)
+    r = lake.load("-", stdin=one % b"both", check=False)
+    assert b"two units of one time" in r.stderr and lake.rows("both") == []
+
+
 def test_dropped_and_made_anew(running):
     """By others, under the same name: theirs is not touched, and it says what to do."""
     from pyiceberg.schema import Schema
