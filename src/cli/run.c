@@ -94,7 +94,7 @@ static void report_json(const struct pipeline_report *r, struct buf *out)
 static void line(struct buf *out, const char *label, uint64_t v, const char *more)
 {
     char text[RENDER_NUMBER_MAX];
-    buf_printf(out, "  %-22s %15s%s\n", label, render_number((int64_t)v, text), more);
+    buf_printf(out, "  %-25s %14s%s\n", label, render_number((int64_t)v, text), more);
 }
 
 static void report_text(const struct pipeline_report *r, bool failed, struct buf *out)

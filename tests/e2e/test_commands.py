@@ -257,6 +257,13 @@ def test_a_file_of_something_else_is_told_what_is_wanted(lake, tmp_path):
     assert b"No record is" not in lake.load(tmp_path / "some.json").stderr
 
 
+def test_the_report_lines_up(lake, tmp_path):
+    (tmp_path / "f").write_bytes(ndjson([{"event_uuid": "u", "event_name": "a", "created_at": at} for at in (1, -1, "x", 1)]))
+    report = [x for x in lake.load(tmp_path / "f").stderr.decode().splitlines() if x.startswith("  ")]
+    ends = {re.match(r"  .*?  +[\d,]+|  +\S+ [\d,]+", x).end() for x in report}
+    assert any("created_at_out_of_range" in x for x in report) and len(ends) == 1, report
+
+
 def test_letters_of_a_load_that_failed_are_not_said_to_be_in_the_lake(lake, tmp_path):
     (tmp_path / "cut.gz").write_bytes(gzip.compress(ndjson([{"n": i, "x": os.urandom(90).hex()} for i in range(19999)]))[:-9])
     r = lake.load(tmp_path / "cut.gz", check=False)
