@@ -230,6 +230,16 @@ int config_load(struct config *c, char *const *environment, struct err *e)
 
 /* ---- where things are */
 
+/* It is a folder of the lake, and a part of every path in it. */
+static int check_namespace(const char *ns, struct err *e)
+{
+    size_t n = strspn(ns, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+    if (n && n <= 200 && !ns[n] && ns[0] != '.' && ns[n - 1] != '.' && !strstr(ns, ".."))
+        return 0;
+    return err_set(e, ERR_INVALID, "--namespace: \"%.200s\": in a directory it is of letters, digits, '_' and '-', with single "
+                                   "dots between them", ns);
+}
+
 int config_lake(const struct config *c, const char **lake, char **catalog, struct err *e)
 {
     const char *dir = options_text(&c->options, OPT_LAKE);
@@ -241,6 +251,8 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
                        "config file)");
     if (dir && strncmp(dir, "file://", 7) == 0)
         dir += 7;
+    else if (dir && strncmp(dir, "file:/", 6) == 0) /* as Hadoop writes it */
+        dir += 5;
     if (dir && strstr(dir, "://") && !store_is_s3(dir))
         return err_set(e, ERR_INVALID, "--lake %.200s: write a directory or s3://BUCKET/PREFIX", dir);
     if (dir && store_is_s3(dir) && !uri)
@@ -248,6 +260,8 @@ int config_lake(const struct config *c, const char **lake, char **catalog, struc
                        "rest+https://HOST/PATH", dir);
     if (uri && catalog_uri_check(uri, e))
         return err_wrap(e, "--catalog");
+    if (dir && !store_is_s3(dir) && check_namespace(config_namespace(c), e))
+        return -1;
     *lake = dir;
     *catalog = uri ? mem_strdup(uri) : mem_printf("sqlite:%s/catalog.db", dir);
     return 0;

@@ -81,7 +81,7 @@ char *open_leases_uri(const struct config *c, struct err *e)
         return mem_strdup(uri);
     if (config_lake(c, &lake, &catalog, e))
         return NULL;
-    char *beside = lake ? lease_default_uri(lake, catalog) : NULL;
+    char *beside = lake ? lease_default_uri(lake, catalog, config_namespace(c)) : NULL;
     if (!beside)
         err_set(e, ERR_INVALID, LEASES_NEEDED, catalog);
     free(catalog);

@@ -51,7 +51,7 @@ static const struct option table[OPTION_COUNT] = {
                           "sign requests to a REST catalog with AWS credentials for this service: "
                           "glue or s3tables", CMD_LAKE, OPTION_TEXT, 0, 0},
     [OPT_LEASES] = {"leases", "leases", "URI", NULL, NULL,
-                    "who reads what, and from where: sqlite:PATH (default: leases.db in the lake) "
+                    "who reads what, and from where: sqlite:PATH (default: in the lake, by namespace) "
                     "or dynamodb://TABLE", CMD_READ | CMD_SETUP | CMD_STATUS,
                     OPTION_TEXT, 0, 0},
     [OPT_NAMESPACE] = {"namespace", "namespace", "NAME", "events", NULL,

@@ -1,6 +1,7 @@
 /* lease: what all stores share, and the way from a URI to a store. */
 #include "lease/lease.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "base/mem.h"
 #include "catalog/db.h"
 #include "store/store.h"
+
+#define PLAIN_NAMESPACE "events" /* whose leases' file has no namespace in its name */
 
 void lease_fini(struct lease *l)
 {
@@ -26,12 +29,14 @@ void lease_list_free(struct lease *leases, size_t n)
     free(leases);
 }
 
-char *lease_default_uri(const char *lake, const char *catalog)
+char *lease_default_uri(const char *lake, const char *catalog, const char *ns)
 {
     const char *path = db_uri_path(catalog);
+    bool plain = !path || strcmp(ns, PLAIN_NAMESPACE) == 0;
+    const char *dash = plain ? "" : "-", *own = plain ? "" : ns;
     if (!store_is_s3(lake))
-        return mem_printf("sqlite:%s/leases.db", lake);
-    return path ? mem_printf("sqlite:%s.leases.db", path) : NULL;
+        return mem_printf("sqlite:%s/leases%s%s.db", lake, dash, own);
+    return path ? mem_printf("sqlite:%s.leases%s%s.db", path, dash, own) : NULL;
 }
 
 /* DynamoDB's rule for a table's name. */

@@ -89,8 +89,9 @@ struct lease_store *lease_open_uri(const char *uri, const struct clock *clock, s
 /* Whether lease_open_uri knows it: ERR_INVALID with what to write. */
 int lease_uri_check(const char *uri, struct err *e);
 /* Where leases are kept if nothing else is said (heap): in a lake that is a directory, else beside a
- * catalog that is a file. NULL where neither is: they have to be named. */
-char *lease_default_uri(const char *lake, const char *catalog);
+ * catalog that is a file; each namespace of such a catalog has its own, for what is read into one is not in the other.
+ * NULL where neither is: they have to be named. */
+char *lease_default_uri(const char *lake, const char *catalog, const char *ns);
 #define LEASES_NEEDED                                                                              \
     "with a lake in S3 and the catalog %s, --leases is needed: dynamodb://TABLE, or sqlite:PATH"
 

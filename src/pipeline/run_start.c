@@ -55,7 +55,7 @@ static int open_lake(struct run *r, struct err *e)
     const struct pipeline_config *c = r->config;
     char *catalog = c->catalog ? mem_strdup(c->catalog) : mem_printf("sqlite:%s/catalog.db", c->lake);
     char *leases = c->leases ? mem_strdup(c->leases)
-                   : c->lake ? lease_default_uri(c->lake, catalog)
+                   : c->lake ? lease_default_uri(c->lake, catalog, c->ns)
                              : NULL;
     struct store_options store = c->store;
     int rc = -1;

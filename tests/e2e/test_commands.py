@@ -55,6 +55,7 @@ def test_a_closed_standard_stream_is_no_other_file(lake, fd, says):
     (["init"], "--lake DIR or s3://BUCKET/PREFIX is needed"),
     (["doctor"], "--lake DIR or s3://BUCKET/PREFIX is needed"),
     (["load", "--lake", "x", "--memory", "12", "y"], "too small: at least 32MB"),
+    (["load", "--lake", "x", "--namespace", "../z", "y"], "letters, digits"),
     (["load", "--lake", "x", "--zstd-level", "99", "y"], "too large: at most 19"),
     (["load", "--lake", "x", "--commit-interval", "9d", "y"], "too large: at most 1d"),
     (["load", "--lake", "x", "--commit-interval", "5", "y"], "write 250ms, 60s"),

@@ -13,7 +13,7 @@ import time
 import uuid
 
 import pytest
-from conftest import INLET, killed_at_random, ndjson
+from conftest import INLET, killed_at_random, ndjson, run
 
 
 def make(n):
@@ -40,6 +40,17 @@ def forget(lake, positions=False):
         t = lake.pyiceberg(table)
         with t.transaction() as change:
             change.remove_properties(*[k for k in t.properties if k.startswith("inlet.position.")])
+
+
+def test_loaded_into_another_namespace(lake, tmp_path):
+    """What is in one is not in the other. (And a directory may be written as Hadoop writes it.)"""
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(ndjson(make(10)))
+    for namespace in ("events", "events", "b.c"):
+        run("load", path, "--lake", f"file:{lake.path}", "--namespace", namespace)
+    for namespace in ("events", "b.c"):
+        tables = json.loads(run("tables", "--lake", lake.path, "--namespace", namespace, "--json").stdout)
+        assert {t["table"]: t["rows"] for t in tables} == {"order": 5, "pay": 5, "inlet_loads": 1}
 
 
 def test_loaded_again(lake, tmp_path):
