@@ -177,10 +177,16 @@ def test_split_then_merged(lake, aws):
 
 # ---- an endpoint that is not there
 
+bound = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """At which nobody listens. It stays bound, so that no connection of others gets it before somebody of ours does."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    bound.append(s)
+    return s.getsockname()[1]
 
 
 def start(lake, stream, env, *args):
