@@ -47,6 +47,7 @@ int main(int argc, char **argv)
     take_standard_places();
     keep_little();
     no_core_dump();
-    signal(SIGPIPE, SIG_IGN); /* a peer or a pager that goes away is an error of write */
+    signal(SIGPIPE, SIG_IGN); /* a peer or a pager that goes away is an error of write, */
+    signal(SIGXFSZ, SIG_IGN); /* ... and so is a file that grows beyond its limit */
     return commands_main(argc, argv, environ);
 }

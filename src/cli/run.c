@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/render.h"
@@ -273,6 +274,15 @@ static int load(struct config *c, struct pipeline_config *p, const char *const *
     return rc;
 }
 
+/* By another of its names, perhaps. Read side by side with itself, a file would be its own rival. */
+static bool is_repeated(struct map *seen, const char *file)
+{
+    char *real = realpath(file, NULL);
+    bool again = real && map_set(seen, real, strlen(real), seen);
+    free(real);
+    return again;
+}
+
 int load_command(struct config *c, int n_args, char **args)
 {
     struct pipeline_config p;
@@ -283,24 +293,26 @@ int load_command(struct config *c, int n_args, char **args)
     }
     const char **files = mem_array((size_t)n_args + 1, sizeof *files);
     const char **uris = mem_array((size_t)n_args + 1, sizeof *uris);
+    struct map seen = {0};
     size_t n_uris = 0;
     int rc = EXIT_DONE;
     p.stream = NULL;
     p.files = files;
     p.n_files = 0;
     for (int i = 0; i < n_args && rc == EXIT_DONE; i++) {
-        bool object = store_is_s3(args[i]);
+        bool object = store_is_s3(args[i]), file = !object && strcmp(args[i], "-") != 0;
         if (object)
             uris[n_uris++] = args[i];
-        else
+        else if (!file || !is_repeated(&seen, args[i]))
             files[p.n_files++] = args[i];
-        if (!object && strcmp(args[i], "-") != 0 && access(args[i], R_OK) != 0) {
+        if (file && access(args[i], R_OK) != 0) {
             fprintf(stderr, "inlet load: %s cannot be read: %m\n", args[i]);
             rc = EXIT_FAILED;
         }
     }
     if (rc == EXIT_DONE)
         rc = load(c, &p, uris, n_uris);
+    map_fini(&seen);
     free(files);
     free(uris);
     return rc;

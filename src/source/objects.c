@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "source/file_int.h"
 #include "store/s3.h"
@@ -82,6 +83,26 @@ static int list_one(struct source_objects *s, const char *uri, const struct stor
     return s->n > l.first ? 0 : err_set(e, ERR_NOTFOUND, "no object below %s", uri);
 }
 
+/* One may lie below several of the URIs; read side by side with itself, it would be its own rival. */
+static void drop_repeated(struct source_objects *s)
+{
+    struct map seen = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        struct object *o = &s->all[i];
+        char *uri = store_uri(o->store, o->key);
+        if (map_set(&seen, uri, strlen(uri), s)) {
+            free(o->key);
+            free(o->etag);
+        } else {
+            s->all[n++] = *o;
+        }
+        free(uri);
+    }
+    s->n = n;
+    map_fini(&seen);
+}
+
 struct source_objects *source_objects_list(const char *const *uris, size_t n,
                                            const struct store_options *o, const struct clock *clock,
                                            struct err *e)
@@ -92,6 +113,8 @@ struct source_objects *source_objects_list(const char *const *uris, size_t n,
             source_objects_free(s);
             return NULL;
         }
+    if (n > 1)
+        drop_repeated(s);
     int64_t bytes = 0;
     for (size_t i = 0; i < s->n; i++)
         bytes += s->all[i].bytes;

@@ -42,6 +42,27 @@ def forget(lake, positions=False):
             change.remove_properties(*[k for k in t.properties if k.startswith("inlet.position.")])
 
 
+def test_named_more_than_once(lake, tmp_path):
+    """It is one file: not its own rival, and its letters come once."""
+    path, other = tmp_path / "a.ndjson", tmp_path / "b.ndjson"
+    path.write_bytes(ndjson(make(10) + [{}]))
+    other.symlink_to(path)
+    r = lake.load(path, other, path, f"{tmp_path}/./a.ndjson")
+    assert b"warn" not in r.stderr and b"read                          11" in r.stderr, r.stderr
+    assert len(lake.rows("inlet_dead_letters")) == len(lake.rows("inlet_loads")) == 1
+
+
+def test_a_file_that_may_not_grow(lake, tmp_path):
+    """A limit of the shell is an error like a full disk, and what was written goes on from there."""
+    path, events = tmp_path / "a.ndjson", make(20000)
+    path.write_bytes(ndjson(events))
+    r = subprocess.run([INLET, "load", path, "--lake", lake.path], capture_output=True,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)))
+    assert r.returncode == 1 and b"File too large" in r.stderr, r
+    load(lake, path)
+    check(lake, events)
+
+
 def test_loaded_into_another_namespace(lake, tmp_path):
     """What is in one is not in the other. (And a directory may be written as Hadoop writes it.)"""
     path = tmp_path / "a.ndjson"

@@ -246,6 +246,13 @@ def test_load_from_s3(lake, inbox):
     assert rows["u000300"]["text"] == '}{ \\"}{"'
 
 
+def test_an_object_below_two_uris_is_one(lake, inbox):
+    inbox("logs/a", ndjson([event(1)]) + b"{}\n")
+    inbox("logs/b", ndjson([event(2)]))
+    r = lake.load(inbox.uri + "/logs/", inbox.uri + "/logs/a", "--json", env=inbox.env)
+    assert json.loads(r.stdout)["records"] == 3 and len(lake.rows("inlet_dead_letters")) == 1
+
+
 def test_an_exact_key_means_that_object(lake, inbox):
     inbox("logs/a", ndjson([event(1)]))
     inbox("logs/ab", ndjson([event(2)]))
