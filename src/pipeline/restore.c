@@ -113,8 +113,8 @@ int run_restore_dedup(struct run *r, bool again, struct err *e)
     for (uint32_t i = 0; i < n; i++) {
         ids += all.of[i].ids;
         if (all.of[i].rc && !rc) {
-            rc = -1;
             *e = all.errs[i];
+            rc = err_wrap(e, "table %s", router_at(&r->router, i)->st.name);
         }
     }
     free(all.of);

@@ -33,7 +33,9 @@ static int read_list(struct table *t, struct iceberg_refs *out, struct err *e)
         const struct buf *list = table_list_bytes(t);
         return iceberg_refs_read(out, list->p, list->n, e);
     }
-    int rc = get_uri(t, uri, &bytes, e) || iceberg_refs_read(out, bytes.p, bytes.n, e) ? -1 : 0;
+    int rc = get_uri(t, uri, &bytes, e);
+    if (!rc && iceberg_refs_read(out, bytes.p, bytes.n, e))
+        rc = err_wrap(e, "%s", uri);
     buf_fini(&bytes);
     return rc;
 }
@@ -288,9 +290,11 @@ static int gather(struct table *t, int32_t field_id, int64_t since_ms, struct li
     int64_t old = since_ms > 0 && refs.n > MANIFESTS_FEW ? sequence_before(t, since_ms) : -1;
     for (size_t i = 0; !rc && i < refs.n; i++) {
         const struct iceberg_ref *r = &refs.items[i];
-        if (r->content == 0 && r->sequence_number > old)
-            rc = get_uri(t, r->uri, &bytes, e) ||
-                 iceberg_manifest_read(r, bytes.p, bytes.n, field_id, add_live, out, e);
+        if (r->content != 0 || r->sequence_number <= old)
+            continue;
+        rc = get_uri(t, r->uri, &bytes, e);
+        if (!rc && iceberg_manifest_read(r, bytes.p, bytes.n, field_id, add_live, out, e))
+            rc = err_wrap(e, "%s", r->uri);
     }
     if (out->n)
         qsort(out->items, out->n, sizeof *out->items, newest_first);

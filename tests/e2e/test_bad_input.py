@@ -289,6 +289,16 @@ def test_a_catalog_with_a_write_ahead_log_and_a_reader_without_end(lake):
     reader.close()
 
 
+@pytest.mark.parametrize("what", ["snap-*.avro", "*-m0.avro", "*.parquet"])
+def test_a_file_of_the_lake_that_is_damaged_is_named(lake, what):
+    load(lake, [event(n=1), event("account:created")])
+    for path in lake.path.glob(f"events/payment/**/{what}"):
+        os.truncate(path, 100)
+    said(load(lake, [event(n=2)], check=False), "table payment", "/events/payment/")
+    if not what.endswith(".parquet"):
+        said(run("tables", "--lake", lake.path, check=False), "table payment", "/events/payment/metadata/")
+
+
 # ---- settings
 
 @pytest.mark.parametrize("args,words", [
