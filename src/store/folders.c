@@ -63,9 +63,12 @@ static int make_folder(struct folders *f, const char *key)
         } else {
             memcpy(part, p, n);
             part[n] = '\0';
-            if (mkdirat(at, part, 0777) == 0 && f->sync)
+            int made = mkdirat(at, part, 0777), why = errno;
+            if (made == 0 && f->sync)
                 note_made(f, key, above);
             next = openat(at, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (next < 0 && errno == ENOENT && made < 0 && why != EEXIST)
+                errno = why; /* no room, no right: that it is not there is but what follows */
         }
         int saved = errno;
         close(at);

@@ -155,6 +155,21 @@ def test_a_full_disk(small_disk, tmp_path):
     assert len(rows) == len(set(rows)) and set(rows) == sent
 
 
+def test_no_room_for_a_folder(small_disk, tmp_path):
+    """Is a full disk as well, and no table that is gone: nothing becomes a dead letter."""
+    path, lake, first, more = tmp_path / "f", Lake(small_disk / "lake"), [event(n=1)], [event("account:created", n=2)]
+    path.write_bytes(ndjson(first))
+    lake.load(path)
+    path.write_bytes(ndjson(more))
+    used = os.statvfs(small_disk)
+    remount(small_disk, f"nr_inodes={used.f_files - used.f_ffree + 2}")
+    said(lake.load(path, check=False), "No space left on device")
+    remount(small_disk, f"nr_inodes={used.f_files}")
+    lake.load(path)
+    model.check(lake, first + more)
+    assert "inlet_dead_letters" not in lake.tables() or lake.rows("inlet_dead_letters") == []
+
+
 def test_a_stream_waits_for_room_on_the_disk(small_disk, kinesis, tmp_path):
     client, env = kinesis
     client.create_stream(StreamName="full", ShardCount=1)
