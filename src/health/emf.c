@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "health/health.h"
 
 #define NAMESPACE "inlet"
@@ -189,7 +190,7 @@ struct emf_writer *emf_writer_start(const struct health_env *env)
     pthread_cond_init(&w->wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&w->lock, NULL);
-    invariant(pthread_create(&w->thread, NULL, writer_main, w) == 0);
+    thread_start(&w->thread, writer_main, w);
     return w;
 }
 

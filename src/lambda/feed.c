@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "lambda/lambda_int.h"
 #include "lease/lease.h"
 #include "source/source.h"
@@ -221,7 +222,7 @@ static void start_pipeline(struct feed *f)
     __atomic_store_n(&f->stop, 0, __ATOMIC_RELAXED);
     f->ended = false;
     f->running = true;
-    invariant(pthread_create(&f->thread, NULL, feed_main, f) == 0);
+    thread_start(&f->thread, feed_main, f);
 }
 
 static void end_pipeline(struct feed *f)

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "base/policy.h"
+#include "base/thread.h"
 #include "pipeline/adopt.h"
 #include "pipeline/loads.h"
 #include "pipeline/run_int.h"
@@ -205,7 +206,7 @@ static void start_threads(struct run *r)
     r->desks = desks_new(env.threads);
     uint32_t committers = all_local(r) ? COMMITTERS_LOCAL : COMMITTERS;
     for (; r->n_committers < committers; r->n_committers++)
-        invariant(pthread_create(&r->committers[r->n_committers], NULL, committer_main, r) == 0);
+        thread_start(&r->committers[r->n_committers], committer_main, r);
 }
 
 static int open_all(struct run *r, struct err *e)

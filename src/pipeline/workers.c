@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/policy.h"
+#include "base/thread.h"
 #include "pipeline/pipeline_int.h"
 
 #define QUEUE_BATCHES 65536
@@ -316,7 +317,7 @@ struct workers *workers_start(const struct workers_env *env)
         one->cursor = source_cursor_new();
         one->lines = mem_array(SHRED_LINES_MAX, sizeof *one->lines);
         one->records = mem_array(RECORDS_AT_ONCE, sizeof *one->records);
-        invariant(pthread_create(&one->thread, NULL, worker_main, one) == 0);
+        thread_start(&one->thread, worker_main, one);
     }
     return w;
 }

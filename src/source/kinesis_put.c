@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/queue.h"
+#include "base/thread.h"
 #include "source/kinesis.h"
 
 #define SENDERS 4
@@ -117,7 +118,7 @@ struct kinesis_put *kinesis_put_open(const char *stream, struct err *e)
     p->queue = queue_new(SENDERS * 2);
     pthread_mutex_init(&p->lock, NULL);
     for (int i = 0; i < SENDERS; i++)
-        invariant(pthread_create(&p->threads[i], NULL, sender_main, p) == 0);
+        thread_start(&p->threads[i], sender_main, p);
     return p;
 }
 

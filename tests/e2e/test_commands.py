@@ -3,7 +3,9 @@ import gzip
 import json
 import os
 import re
+import resource
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -42,6 +44,22 @@ def test_a_closed_standard_stream_is_no_other_file(lake, fd, says):
                          stderr=subprocess.PIPE, preexec_fn=lambda: os.close(fd))
     _, err = p.communicate(b"", timeout=60)
     assert says in err.decode() and p.returncode == (1 if fd < 2 else 0)
+
+
+def test_a_limit_of_threads_is_said():
+    """To root it does not apply: then as somebody else, where he may."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        if os.getuid() == 0:
+            os.setuid(65534)
+
+    with tempfile.TemporaryDirectory() as at:
+        os.chmod(at, 0o777)
+        try:
+            p = subprocess.run([INLET, "load", "--lake", f"{at}/lake", "-"], stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=limit)
+        except PermissionError:
+            pytest.skip("nobody else may run the program where it lies")
+    assert p.returncode == 1 and b"no further thread" in p.stderr and b"ulimit -u" in p.stderr, p
 
 
 @pytest.mark.parametrize("args, says", [
