@@ -440,11 +440,31 @@ static int resume(struct file_source *f, struct err *e)
     return 0;
 }
 
+/* -1: it has none. */
+static int64_t size_of(const struct file_source *f)
+{
+    struct stat st;
+    return f->fd >= 0 && fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : -1;
+}
+
+/* What was read is loaded, but whoever cut the file should know that there may have been more. */
+static void tell_if_cut(struct file_source *f, int64_t size)
+{
+    int64_t now = size_of(f);
+    if (now >= size)
+        return;
+    struct source_event *ev = event_new(f, SOURCE_NOTICE);
+    err_set(&ev->error, ERR_INVALID, "%s became shorter while it was read (%lld bytes, %lld before): what was read by then is loaded",
+            f->path, (long long)now, (long long)size);
+    event_push(f, ev);
+}
+
 static void *file_thread(void *arg)
 {
     struct file_source *f = arg;
     policy_prompt();
     struct err e = {0};
+    int64_t size = size_of(f);
     f->in = f->object.store ? input_open_object(&f->object, f->path, &f->stop)
                             : input_open(f->fd, f->path, &f->stop);
     if (f->env.window_max)
@@ -462,6 +482,7 @@ static void *file_thread(void *arg)
     f->charged = 0;
     if (rc && e.kind == ERR_STOPPED)
         return NULL;
+    tell_if_cut(f, size);
     struct source_event *ev = event_new(f, rc ? SOURCE_FAILED : SOURCE_SHARD_END);
     ev->error = e;
     event_push(f, ev);

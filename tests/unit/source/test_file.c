@@ -185,6 +185,41 @@ static void resumes(void **state)
     buf_fini(&want);
 }
 
+/* What was read of it counts; but that there may have been more is told. */
+static void cut_meanwhile(void **state)
+{
+    struct err e = {0};
+    struct buf b = many(200000);
+    struct source_env env = {.inbox = queue_new(2), .budget = budget_new(1 << 20), .clock = &clock_system,
+                             .batch_bytes = 1 << 16, .record_bytes_max = 1000};
+    size_t notices = 0, batches = 0;
+    (void)state;
+    put(b.p, b.n);
+    struct source *s = source_file_open(path, &env, &e);
+    assert_int_equal(s->ops->start(s, "0", 3, 9, SEQ_NONE, NULL, &e), 0);
+    for (bool done = false; !done;) {
+        struct source_event *ev = queue_pop_wait(env.inbox, 10000);
+        assert_non_null(ev);
+        if (ev->kind == SOURCE_BATCH) {
+            budget_give(env.budget, ev->batch->charged_bytes);
+            if (batches++ == 0)
+                put(b.p, 100);
+        } else if (ev->kind == SOURCE_NOTICE) {
+            notices++;
+            assert_non_null(strstr(ev->error.text, "became shorter while it was read (100 bytes"));
+        } else {
+            assert_int_equal(ev->kind, SOURCE_SHARD_END);
+            done = true;
+        }
+        source_event_free(ev);
+    }
+    assert_int_equal(notices, 1);
+    source_close(s);
+    queue_free(env.inbox);
+    budget_free(env.budget);
+    buf_fini(&b);
+}
+
 static void long_lines(void **state)
 {
     (void)state;
@@ -286,6 +321,7 @@ static void grown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(plain), cmocka_unit_test(resumes),
+                                       cmocka_unit_test(cut_meanwhile),
                                        cmocka_unit_test(long_lines), cmocka_unit_test(damaged),
                                        cmocka_unit_test(grown), cmocka_unit_test(grown_from_nothing)};
     int fd = mkstemp(path);
