@@ -42,12 +42,14 @@ static uint32_t within_group(uint32_t cores, const char *root, const char *dir, 
 }
 
 /* And of all above it. A container sees its own group as the uppermost one, whatever its path says. */
-static uint32_t within_groups(uint32_t cores, const char *root, const char *dir, char *group)
+static uint32_t within_groups(uint32_t cores, const char *root, const char *dir, const char *path)
 {
+    char *group = mem_strdup(path);
     for (char *end = group + strlen(group); end > group; end = strrchr(group, '/')) {
         *end = '\0';
         cores = within_group(cores, root, dir, group);
     }
+    free(group);
     return within_group(cores, root, dir, "");
 }
 
@@ -71,17 +73,11 @@ static uint32_t within_line(uint32_t cores, const char *root, char *line)
     *group++ = '\0';
     list++;
     group[strcspn(group, "\n")] = '\0';
-    if (!*list) {
-        char *again = mem_strdup(group);
-        cores = within_groups(cores, root, "unified", again);
-        free(again);
-        return within_groups(cores, root, "", group);
-    }
+    if (!*list)
+        return within_groups(within_groups(cores, root, "unified", group), root, "", group);
     if (!is_among(list, "cpu"))
         return cores;
-    char *again = mem_strdup(group);
-    cores = within_groups(cores, root, "cpu", again);
-    free(again);
+    cores = within_groups(cores, root, "cpu", group);
     return strcmp(list, "cpu") == 0 ? cores : within_groups(cores, root, list, group);
 }
 

@@ -62,12 +62,12 @@ static void put_first(struct queue *q, void *item)
     q->count++;
 }
 
-static bool push(struct queue *q, void *item, void (*where)(struct queue *, void *))
+static bool push(struct queue *q, void *item, void (*where)(struct queue *, void *), bool wait)
 {
     pthread_mutex_lock(&q->lock);
-    while (q->count == q->capacity && !q->closed)
+    while (wait && q->count == q->capacity && !q->closed)
         pthread_cond_wait(&q->not_full, &q->lock);
-    bool ok = !q->closed;
+    bool ok = !q->closed && q->count < q->capacity;
     if (ok)
         where(q, item);
     unlock_and_signal(q, &q->not_empty, ok);
@@ -76,22 +76,17 @@ static bool push(struct queue *q, void *item, void (*where)(struct queue *, void
 
 bool queue_push(struct queue *q, void *item)
 {
-    return push(q, item, put);
+    return push(q, item, put, true);
 }
 
 bool queue_push_first(struct queue *q, void *item)
 {
-    return push(q, item, put_first);
+    return push(q, item, put_first, true);
 }
 
 bool queue_try_push(struct queue *q, void *item)
 {
-    pthread_mutex_lock(&q->lock);
-    bool ok = !q->closed && q->count < q->capacity;
-    if (ok)
-        put(q, item);
-    unlock_and_signal(q, &q->not_empty, ok);
-    return ok;
+    return push(q, item, put, false);
 }
 
 static void *take(struct queue *q)

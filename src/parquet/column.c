@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-
 void column_init(struct column *c, enum col_type type, unsigned max_def, unsigned max_rep)
 {
     *c = (struct column){

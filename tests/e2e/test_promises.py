@@ -1,7 +1,6 @@
 """The promises of a running worker: whatever befalls tables, leases and answers, each event is in the lake once:
 as a row of its table, or whole in the dead letters of a quarantined one."""
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -15,12 +14,7 @@ import uuid
 import pytest
 
 from conftest import INLET, ROOT, ndjson, run
-
-
-def put(client, name, events):
-    for i in range(0, len(events), 500):
-        client.put_records(StreamName=name, Records=[
-            {"Data": json.dumps(e).encode(), "PartitionKey": e["event_uuid"]} for e in events[i:i + 500]])
+from test_run import hash_key, put
 
 
 def make(n, *types):
@@ -144,8 +138,7 @@ def test_what_a_table_holds_is_no_letter(lake, kinesis, worker):
     put(client, "no-letter", first)
     wait_for(lambda: len(rows(lake, "order", "pay")[0]) == 200)
     w.end(signal.SIGKILL)
-    with contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db, db:
-        db.execute("UPDATE inlet_leases SET checkpoint = 'TRIM_HORIZON'")  # it is stored every few seconds
+    change_leases(lake, "UPDATE inlet_leases SET checkpoint = 'TRIM_HORIZON'")  # it is stored every few seconds
     set_format(lake, "pay", 3)
     put(client, "no-letter", second)
     w = worker("no-letter", "--quarantine-after", "1s", "--json")
@@ -253,9 +246,14 @@ def test_a_lease_store_that_loses_answers(lake, kinesis, worker, lossy):
 
 # ---- leases that go to others
 
-def steal(lake, shard, owner):
+def change_leases(lake, statement, *values):
+    """How many rows that changed."""
     with contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db, db:
-        db.execute("UPDATE inlet_leases SET owner = ?, counter = counter + 7 WHERE shard = ?", (owner, shard))
+        return db.execute(statement, values).rowcount
+
+
+def steal(lake, shard, owner):
+    change_leases(lake, "UPDATE inlet_leases SET owner = ?, counter = counter + 7 WHERE shard = ?", owner, shard)
 
 
 def test_a_shard_is_lost_and_taken_again(lake, kinesis, worker):
@@ -287,8 +285,7 @@ class Elsewhere:
                     "WHERE shard = 'shardId-000000000000'")
 
     def change(self, statement):
-        with contextlib.closing(sqlite3.connect(self.lake.path / "leases.db", timeout=30)) as db, db:
-            assert db.execute(statement, (self.shard,)).rowcount == 1
+        assert change_leases(self.lake, statement, self.shard) == 1
 
     def works(self):
         self.change("UPDATE inlet_leases SET counter = counter + 1 WHERE shard = ?")
@@ -309,7 +306,7 @@ def test_a_child_whose_lease_is_held_elsewhere(lake, kinesis, worker, he):
     other = Elsewhere(lake, child)
     client.split_shard(StreamName=stream, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**125))
     put(client, stream, more)
-    held = [e["event_uuid"] for e in more if int(hashlib.md5(e["event_uuid"].encode()).hexdigest(), 16) < 2**125]
+    held = [e["event_uuid"] for e in more if hash_key(e) < 2**125]
     wait_for(lambda: other.works() or (len(rows(lake, "order", "pay")[0]) == 600 - len(held) and
                                        w.said(f"{child} is being read by elsewhere:1:1; standing by")))
     assert not set(rows(lake, "order", "pay")[0]) & set(held) and not w.said(f"shard {child} is ours")
