@@ -55,7 +55,7 @@ static void learn_paths(struct run *r)
 void adopt_free(struct run *r)
 {
     map_fini(&r->paths);
-    map_fini(&r->leased_before);
+    map_fini(&r->idle_leases);
     free(r->same_path);
 }
 
@@ -205,15 +205,27 @@ static void adopt_leased(struct run *r, const struct lease *leases, size_t n, bo
         }
 }
 
+int adopt_look(struct run *r, struct err *e)
+{
+    struct lease *leases;
+    size_t n;
+    learn_paths(r);
+    if (list_leases(r, &leases, &n, e))
+        return -1;
+    for (size_t k = 0; k < n; k++)
+        if (!leases[k].owner)
+            map_set(&r->idle_leases, leases[k].stream, strlen(leases[k].stream),
+                    (void *)(uintptr_t)(leases[k].counter + 1));
+    lease_list_free(leases, n);
+    return 0;
+}
+
 int adopt_identities(struct run *r, struct err *e)
 {
     bool *adopted = mem_array(r->n_sources + 1, sizeof *adopted);
     struct lease *leases = NULL;
     size_t n = 0;
-    learn_paths(r);
     int rc = known_identities(r, adopted, e) || list_leases(r, &leases, &n, e) ? -1 : 0;
-    for (size_t k = 0; k < n; k++)
-        map_set(&r->leased_before, leases[k].stream, strlen(leases[k].stream), r);
     if (n)
         qsort(leases, n, sizeof *leases, owned_first);
     if (!rc)
@@ -223,12 +235,20 @@ int adopt_identities(struct run *r, struct err *e)
     return rc;
 }
 
-/* Of another identity that fits the file: is, or was just now, somebody at work on it? */
+/* Nobody has it, nor had since we looked: what was committed under it, we know. Or nobody had it ever, who is about
+ * to take it and will see that we have ours. */
+static bool idle_since(const struct run *r, const struct lease *l)
+{
+    return !l->owner &&
+           (l->counter == 0 ||
+            (uintptr_t)map_get(&r->idle_leases, l->stream, strlen(l->stream)) == (uintptr_t)l->counter + 1);
+}
+
+/* Of another identity that fits the file: is somebody at work on it, or was he since we looked? */
 static int check_other(struct run *r, struct lease *l, struct err *e)
 {
-    bool before = map_get(&r->leased_before, l->stream, strlen(l->stream)) != NULL;
     bool ours = l->owner && strcmp(l->owner, r->owner) == 0; /* named twice, and grown in between */
-    if (!l->owner && before)
+    if (idle_since(r, l))
         return 0;
     if (l->owner && !ours) {
         if (run_take_lease(r, l, e))

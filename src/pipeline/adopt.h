@@ -7,11 +7,14 @@
 
 #include "pipeline/run_int.h"
 
-/* Once the sources are open and before any lease: each file takes the longest identity that it was known by and
- * that still fits, from positions and inlet_loads; where there is none, that of a lease. */
+/* Once the sources are open, before any table is read: which leases of their paths nobody has. What was committed
+ * under those, the tables will tell. */
+int adopt_look(struct run *r, struct err *e);
+/* Before any lease is taken: each file takes the longest identity that it was known by and that still fits, from
+ * positions and inlet_loads; where there is none, that of a lease. */
 int adopt_identities(struct run *r, struct err *e);
-/* Once the leases are taken: ERR_CONFLICT if another load of a file began meanwhile that knows it by another
- * length. Both look after they have taken theirs, so at least one of them sees the other. */
+/* Once the leases are taken: ERR_CONFLICT if another load of a file, which knows it by another length, was at work
+ * since adopt_look, or is. Both look after they have taken theirs, so at least one of them sees the other. */
 int adopt_check(struct run *r, struct err *e);
 void adopt_free(struct run *r);
 /* A file at hand has that path: its identity may be this one. */

@@ -76,7 +76,8 @@ struct run {
     _Atomic size_t batch_most; /* of a file, so that what comes of it has room */
     uint32_t unsettled; /* tables */
     struct map loads;   /* loads.c: what is known of the files at hand */
-    struct map paths, leased_before; /* adopt.c: their paths; identities that had leases before ours were taken */
+    struct map paths;   /* adopt.c: theirs */
+    struct map idle_leases; /* ... and under which identities nobody was at work before the tables were read: counters + 1 */
     size_t *same_path; /* of each source, the one before of the same path, counted from 1; 0: none */
 };
 

@@ -209,6 +209,34 @@ static void start_threads(struct run *r)
         thread_start(&r->committers[r->n_committers], committer_main, r);
 }
 
+static int open_sources(struct run *r, struct err *e)
+{
+    const struct pipeline_config *c = r->config;
+    struct source_env env = {.inbox = r->inbox,
+                             .budget = r->fetched,
+                             .clock = r->clock,
+                             .record_bytes_max = RECORD_BYTES_MAX,
+                             .batch_most = &r->batch_most,
+                             .window_max = c->memory_bytes / 2,
+                             .follow = c->follow && !c->stream};
+    size_t objects = c->stream ? 0 : source_objects_count(c->objects);
+    r->n_sources = c->stream ? 1 : c->n_files + objects;
+    r->sources = mem_array(r->n_sources, sizeof *r->sources);
+    for (size_t i = 0; i < r->n_sources; i++) {
+        struct kinesis_options k = {.stream = c->stream, .stop = c->stop, .patience_ms = c->start_patience_ms};
+        if (k.patience_ms > KINESIS_PATIENCE_MS)
+            k.patience_ms = KINESIS_PATIENCE_MS; /* the rest is tried from the beginning */
+        r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
+                        : c->stream ? source_kinesis_open(&k, &env, e)
+                        : i < c->n_files
+                            ? source_file_open(c->files[i], &env, e)
+                            : source_object_open(c->objects, i - c->n_files, &env, e);
+        if (!r->sources[i])
+            return -1;
+    }
+    return 0;
+}
+
 static int open_all(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
@@ -234,7 +262,8 @@ static int open_all(struct run *r, struct err *e)
     r->protocol = protocol_new();
     protocol_refuse_for(r->protocol, run_endless(r) ? c->quarantine_after_ms : 0);
     bool restore = !c->feed || c->feed->restore_dedup;
-    if (open_lake(r, e) || load_tables(r, e) || (restore && run_restore_dedup(r, false, e)))
+    if (open_lake(r, e) || open_sources(r, e) || (!c->stream && adopt_look(r, e)) || load_tables(r, e) ||
+        (restore && run_restore_dedup(r, false, e)))
         return -1;
     start_threads(r);
     return 0;
@@ -262,7 +291,7 @@ bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, stru
     return passed;
 }
 
-/* ---- sources ---- */
+/* ---- leases and positions ---- */
 
 /* Tables that the worker before us had quarantined, and that can be opened now. */
 static void bring_back_covered(struct run *r)
@@ -282,31 +311,9 @@ static bool alone(const struct run *r)
     return !c->follow && r->lake.store;
 }
 
-static int open_sources(struct run *r, struct err *e)
+static int take_sources(struct run *r, struct err *e)
 {
     const struct pipeline_config *c = r->config;
-    struct source_env env = {.inbox = r->inbox,
-                             .budget = r->fetched,
-                             .clock = r->clock,
-                             .record_bytes_max = RECORD_BYTES_MAX,
-                             .batch_most = &r->batch_most,
-                             .window_max = c->memory_bytes / 2,
-                             .follow = c->follow && !c->stream};
-    size_t objects = c->stream ? 0 : source_objects_count(c->objects);
-    r->n_sources = c->stream ? 1 : c->n_files + objects;
-    r->sources = mem_array(r->n_sources, sizeof *r->sources);
-    for (size_t i = 0; i < r->n_sources; i++) {
-        struct kinesis_options k = {.stream = c->stream, .stop = c->stop, .patience_ms = c->start_patience_ms};
-        if (k.patience_ms > KINESIS_PATIENCE_MS)
-            k.patience_ms = KINESIS_PATIENCE_MS; /* the rest is tried from the beginning */
-        r->sources[i] = c->feed     ? c->feed->open_source(c->feed->ctx, &env, e)
-                        : c->stream ? source_kinesis_open(&k, &env, e)
-                        : i < c->n_files
-                            ? source_file_open(c->files[i], &env, e)
-                            : source_object_open(c->objects, i - c->n_files, &env, e);
-        if (!r->sources[i])
-            return -1;
-    }
     r->drafts = alone(r) && table_drafts(&r->lake);
     for (size_t i = 0; i < r->n_sources; i++) /* where we are not alone, it has to be read again */
         r->drafts &= !r->sources[i]->once;
@@ -352,7 +359,7 @@ int run_start(struct run *r, struct err *e)
     int64_t until_ms = clock_boot_ms(r->clock) + r->config->start_patience_ms;
     int rc;
     do
-        rc = open_all(r, e) || open_sources(r, e) ? -1 : 0;
+        rc = open_all(r, e) || take_sources(r, e) ? -1 : 0;
     while (rc && start_again(r, until_ms, e));
     return rc;
 }
