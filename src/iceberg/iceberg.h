@@ -21,10 +21,10 @@ struct iceberg_partition { /* one field's value in one file */
 };
 struct iceberg_leaf {
     int32_t field_id;
-    int64_t column_bytes, values, nulls, nans;
     bool has_bounds;
-    const uint8_t *lower, *upper;
     uint8_t lower_n, upper_n;
+    int64_t column_bytes, values, nulls, nans; /* nans -1: not a float */
+    const uint8_t *lower, *upper;
 };
 struct iceberg_file {
     const char *uri;

@@ -102,14 +102,15 @@ struct pq_options {
  * incremented; has_bounds false inside lists and where there is none. */
 struct pq_leaf_stats {
     int32_t field_id;
+    bool has_bounds;
+    uint8_t lower_n, upper_n; /* at most PQ_BOUND_MAX */
     int64_t column_bytes; /* compressed, all chunks */
     int64_t values;       /* entries, nulls included */
     int64_t nulls;
     int64_t nans;         /* floats and doubles only; -1 otherwise */
-    bool has_bounds;
-    uint8_t lower[80], upper[80];
-    uint8_t lower_n, upper_n;
+    const uint8_t *lower, *upper; /* the writer's */
 };
+#define PQ_BOUND_MAX 80
 
 /* Nanoseconds spent, added to by every writer that is given it (one thread at a time). */
 struct pq_cost {

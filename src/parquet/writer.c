@@ -227,6 +227,7 @@ void pq_writer_free(struct pq_writer *w)
     scratch_end(w);
     drop_rows(w);
     free(w->stats);
+    free(w->stat_bounds);
     free(w->splits);
     free(w);
 }
@@ -336,7 +337,7 @@ int pq_writer_group_end(struct pq_writer *w, struct err *e)
 
 size_t pq_writer_bytes(const struct pq_writer *w)
 {
-    size_t n = sizeof *w + w->n_stats * sizeof *w->stats + w->n_splits * sizeof *w->splits +
+    size_t n = sizeof *w + w->n_stats * sizeof *w->stats + w->n_stat_bounds + w->n_splits * sizeof *w->splits +
                w->n_leaves * (sizeof *w->leaves + 2 * 32) + w->cap_pages * sizeof *w->pages + w->bounds.cap +
                w->schema.n_nodes * sizeof *w->schema.nodes + w->names.cap + w->paths.cap;
     return n + w->n_groups * (sizeof *w->groups + w->n_leaves * sizeof(struct chunk));
@@ -465,7 +466,7 @@ static uint8_t number_bytes(const struct leaf *l, int64_t number, double real, u
     return l->width;
 }
 
-static bool text_bounds(const struct leaf *l, struct pq_leaf_stats *st)
+static bool text_bounds(const struct leaf *l, struct pq_leaf_stats *st, uint8_t *lower, uint8_t *upper)
 {
     bool utf8 = l->node->type == PQ_STRING;
     size_t max = utf8 ? 4 * BOUND_POINTS : BOUND_POINTS;
@@ -473,18 +474,19 @@ static bool text_bounds(const struct leaf *l, struct pq_leaf_stats *st)
     size_t low_n = range_prefix(low, utf8, max, BOUND_POINTS);
     size_t high_n = range_prefix(high, utf8, max, BOUND_POINTS);
     if (low_n)
-        memcpy(st->lower, low.p, low_n);
+        memcpy(lower, low.p, low_n);
     if (high_n)
-        memcpy(st->upper, high.p, high_n);
+        memcpy(upper, high.p, high_n);
     st->lower_n = (uint8_t)low_n;
     bool cut = high_n < high.n;
     if (cut)
-        high_n = range_above(st->upper, high_n, utf8);
+        high_n = range_above(upper, high_n, utf8);
     st->upper_n = (uint8_t)high_n;
     return !cut || high_n > 0;
 }
 
-static void leaf_stats(const struct leaf *l, struct pq_leaf_stats *st)
+/* The bounds: PQ_BOUND_MAX bytes each. */
+static void leaf_stats(const struct leaf *l, struct pq_leaf_stats *st, uint8_t *lower, uint8_t *upper)
 {
     *st = (struct pq_leaf_stats){.field_id = l->node->field_id,
                                  .column_bytes = l->column_bytes,
@@ -495,11 +497,37 @@ static void leaf_stats(const struct leaf *l, struct pq_leaf_stats *st)
     if (!st->has_bounds)
         return;
     if (l->type == COL_BYTES) {
-        st->has_bounds = text_bounds(l, st);
+        st->has_bounds = text_bounds(l, st, lower, upper);
         return;
     }
-    st->lower_n = number_bytes(l, l->file.min_long, l->file.min_double, st->lower);
-    st->upper_n = number_bytes(l, l->file.max_long, l->file.max_double, st->upper);
+    st->lower_n = number_bytes(l, l->file.min_long, l->file.min_double, lower);
+    st->upper_n = number_bytes(l, l->file.max_long, l->file.max_double, upper);
+}
+
+/* Files wait for their commit by the ten thousand: with no more room for bounds than they have. */
+static void make_stats(struct pq_writer *w)
+{
+    uint8_t *bounds = mem_alloc((size_t)w->n_leaves * 2 * PQ_BOUND_MAX + 1);
+    size_t n = 0;
+    w->stats = mem_array(w->n_leaves + 1u, sizeof *w->stats);
+    for (uint32_t i = 0; i < w->n_leaves; i++) {
+        struct pq_leaf_stats *st = &w->stats[i];
+        uint8_t upper[PQ_BOUND_MAX];
+        leaf_stats(&w->leaves[i], st, bounds + n, upper);
+        if (!st->has_bounds)
+            st->lower_n = st->upper_n = 0;
+        n += st->lower_n;
+        memcpy(bounds + n, upper, st->upper_n);
+        n += st->upper_n;
+    }
+    w->stat_bounds = mem_realloc(bounds, n + 1);
+    w->n_stat_bounds = n;
+    const uint8_t *at = w->stat_bounds;
+    for (uint32_t i = 0; i < w->n_leaves; i++) {
+        w->stats[i].lower = at;
+        w->stats[i].upper = at + w->stats[i].lower_n;
+        at = w->stats[i].upper + w->stats[i].upper_n;
+    }
 }
 
 int pq_writer_finish(struct pq_writer *w, struct err *e)
@@ -508,9 +536,7 @@ int pq_writer_finish(struct pq_writer *w, struct err *e)
     w->splits = mem_array(w->n_groups + 1u, sizeof *w->splits);
     for (uint32_t i = 0; i < w->n_groups; i++)
         w->splits[i] = w->groups[i].offset;
-    w->stats = mem_array(w->n_leaves + 1u, sizeof *w->stats);
-    for (uint32_t i = 0; i < w->n_leaves; i++)
-        leaf_stats(&w->leaves[i], &w->stats[i]);
+    make_stats(w);
     if (footer_write(w, e))
         return -1;
     w->n_stats = w->n_leaves;

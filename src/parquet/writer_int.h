@@ -104,6 +104,8 @@ struct pq_writer {
     int64_t offset, rows;
     struct pq_cost *cost, own_cost;
     struct pq_leaf_stats *stats;
+    uint8_t *stat_bounds; /* theirs */
+    size_t n_stat_bounds;
     int64_t *splits;
     uint32_t n_stats, n_splits; /* once it is finished: then there are no leaves and groups any more */
     struct pq_scratch *s, *own_scratch; /* while in a group; where the caller gave none */

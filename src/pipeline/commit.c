@@ -296,19 +296,18 @@ void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
 {
     uint32_t n_stats;
     const struct pq_leaf_stats *stats = pq_writer_stats(w, &n_stats);
-    struct data_leaf *leaves = mem_array(n_stats, sizeof *leaves);
-    for (uint32_t k = 0; k < n_stats; k++) {
-        leaves[k] = (struct data_leaf){.field_id = stats[k].field_id,
-                                       .column_bytes = stats[k].column_bytes,
-                                       .values = stats[k].values,
-                                       .nulls = stats[k].nulls,
-                                       .nans = stats[k].nans,
-                                       .has_bounds = stats[k].has_bounds,
-                                       .lower_n = stats[k].lower_n,
-                                       .upper_n = stats[k].upper_n};
-        memcpy(leaves[k].lower, stats[k].lower, sizeof leaves[k].lower);
-        memcpy(leaves[k].upper, stats[k].upper, sizeof leaves[k].upper);
-    }
+    struct iceberg_leaf *leaves = mem_array(n_stats, sizeof *leaves);
+    for (uint32_t k = 0; k < n_stats; k++)
+        leaves[k] = (struct iceberg_leaf){.field_id = stats[k].field_id,
+                                          .has_bounds = stats[k].has_bounds,
+                                          .lower_n = stats[k].lower_n,
+                                          .upper_n = stats[k].upper_n,
+                                          .column_bytes = stats[k].column_bytes,
+                                          .values = stats[k].values,
+                                          .nulls = stats[k].nulls,
+                                          .nans = stats[k].nans,
+                                          .lower = stats[k].lower,
+                                          .upper = stats[k].upper};
     *f = (struct data_file){.key = key,
                             .rows = pq_writer_rows(w),
                             .bytes = pq_writer_size(w),
@@ -367,7 +366,7 @@ static void put_files_fini(struct commit_job *job, struct put_files *fs, int rc)
         f->offered |= !rc || job->attempt.offered; /* others wait for the next try */
     for (uint32_t i = 0; i < fs->n; i++) {
         free(fs->files[i].key);
-        free((struct data_leaf *)(uintptr_t)fs->files[i].leaves);
+        free((struct iceberg_leaf *)(uintptr_t)fs->files[i].leaves);
     }
     free(fs->files);
 }

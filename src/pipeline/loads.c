@@ -263,7 +263,7 @@ static int write_rows(struct run *r, struct table *t, const struct column *c, ui
     }
     if (!rc)
         rc = append(r, t, &file, e);
-    free((struct data_leaf *)(uintptr_t)file.leaves);
+    free((struct iceberg_leaf *)(uintptr_t)file.leaves);
     free(file.key);
     pq_writer_free(w);
     encode_schema_free(schema);

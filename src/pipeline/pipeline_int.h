@@ -161,7 +161,7 @@ struct commit_job {
     int64_t write_ns, commit_ns, write_wall_ns, commit_wall_ns;
 };
 void commit_job_run(struct commit_job *job);
-/* What the manifest says of a finished file; takes `key`, and its leaves are heap. */
+/* What the manifest says of a finished file; takes `key`, and its leaves are heap, with bounds that are the writer's. */
 void commit_data_file(struct data_file *f, const struct pq_writer *w, char *key,
                       struct partition_value *partition);
 /* Opens the table, making it if need be; t->handle. */
@@ -185,7 +185,8 @@ struct msg {
     uint64_t epoch;
     uint32_t shard, generation;
     struct shard_counts counts; /* of a batch that is done, */
-    size_t bytes, grew;         /* ... its bytes, and how many the rows of it take */
+    size_t bytes, grew;         /* ... its bytes, and how many the rows of it take, */
+    uint32_t sets;              /* ... in sets that were not there */
     struct commit_job *job;
 };
 
@@ -218,6 +219,7 @@ void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_
 /* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */
 void workers_forget(struct workers *w);
 size_t workers_open_bytes(struct workers *w); /* of rows that no cut has detached */
+size_t workers_open_sets(struct workers *w);  /* their sets */
 void workers_stop(struct workers *w); /* drops what is queued; joins */
 
 #endif

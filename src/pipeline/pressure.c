@@ -21,6 +21,8 @@
 #define WATCH_MS 50
 #define SMALL_BYTES ((size_t)1 << 20)
 #define SET_COMMITTED ((size_t)32 << 10) /* of the memory, for each row set of a table: each may be a file of its own */
+#define SETS_FREE 512     /* of a batch, more cost ... */
+#define SET_BYTES 4096    /* ... that, as files of their own that wait for their commit */
 #define COMMIT_COLUMN ((size_t)32 << 10) /* of the memory, for each column of the tables that committers are at */
 
 static size_t less(size_t a, size_t b)
@@ -44,9 +46,17 @@ static bool fills(struct run *r, size_t coming)
     return budget_used(r->budget) + coming > percent(limit(r), FULL_PERCENT);
 }
 
+/* Row sets that may wait, of a table and of all such tables: each may be a file of its own. */
+static size_t sets_most(const struct run *r)
+{
+    return r->config->memory_bytes / SET_COMMITTED;
+}
+
 bool pressure_full(struct run *r)
 {
     size_t coming = (size_t)((double)r->open_bytes * r->expansion);
+    if (r->sets_waiting > sets_most(r))
+        return true;
     if (!r->expansion_known && r->open_batches)
         return true;
     return fills(r, coming);
@@ -61,7 +71,8 @@ static bool crammed(struct run *r)
 /* A few bytes can make a row set of kilobytes, where each has a name of its own. */
 void pressure_learn(struct run *r, const struct msg *m)
 {
-    double now = (double)m->grew / (double)(m->bytes + 1);
+    size_t files = less(m->sets, SETS_FREE) * SET_BYTES;
+    double now = (double)(m->grew + files) / (double)(m->bytes + 1);
     r->expansion = now > r->expansion ? now : r->expansion * 0.9 + now * 0.1;
     r->expansion_known = true;
     r->open_bytes -= m->bytes;
@@ -113,7 +124,7 @@ bool pressure_cuts(struct run *r, int64_t since_ms)
     size_t open = workers_open_bytes(r->workers);
     if (since_ms < CUT_MIN_MS || !open)
         return false;
-    return open > percent(rows_room(r), OPEN_PERCENT) ||
+    return workers_open_sets(r->workers) > sets_most(r) || open > percent(rows_room(r), OPEN_PERCENT) ||
            (crammed(r) && (!r->committing || r->cuts_join || since_ms >= CUT_FULL_MS));
 }
 
@@ -127,15 +138,17 @@ bool pressure_jobs_full(const struct run *r, const struct ptable *t)
     return r->job_columns && r->job_columns + pressure_columns(t) > r->config->memory_bytes / COMMIT_COLUMN;
 }
 
-/* Few rows of many columns take less as they are than their file would until the commit: its columns' pages and bounds. */
-static bool is_thin(const struct ptable *t)
-{
-    return t->pending && t->pending_bytes < (size_t)WORTH * LEAF_BYTES * pressure_columns(t);
-}
-
 static bool many_sets(const struct run *r, const struct ptable *t)
 {
-    return t->pending_sets > r->config->memory_bytes / SET_COMMITTED;
+    return t->pending_sets > sets_most(r);
+}
+
+/* Few rows of many columns take less as they are than their file would until the commit: its columns' pages and bounds.
+ * Of many sets, each has a file. */
+static bool is_thin(const struct run *r, const struct ptable *t)
+{
+    size_t files = many_sets(r, t) ? t->pending_sets : 1;
+    return t->pending && t->pending_bytes < files * WORTH * LEAF_BYTES * pressure_columns(t);
 }
 
 struct pressure pressure_now(struct run *r)
@@ -143,10 +156,13 @@ struct pressure pressure_now(struct run *r)
     size_t few = 0, thin = 0, n_thin = 0;
     struct pressure p = {.rows = less(budget_used(r->budget), r->files_held) > percent(rows_room(r), PRESSURE_PERCENT),
                          .many = limit(r) / 400};
+    r->sets_waiting = 0;
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
+        if (many_sets(r, t) && is_thin(r, t))
+            r->sets_waiting += t->pending_sets;
         few += t->pending_bytes < p.many ? t->pending_bytes : 0;
-        if (p.rows && !t->busy && is_thin(t)) {
+        if (p.rows && !t->busy && is_thin(r, t)) {
             thin += t->pending_bytes;
             n_thin++;
         }
@@ -162,7 +178,7 @@ struct pressure pressure_now(struct run *r)
 bool pressure_encodes(const struct run *r, const struct ptable *t, const struct pressure *p)
 {
     bool wanted = p->full || (p->rows && t->pending_bytes >= p->many) || many_sets(r, t);
-    return wanted && t->pending_bytes > t->waiting_bytes && !is_thin(t);
+    return wanted && t->pending_bytes > t->waiting_bytes && !is_thin(r, t);
 }
 
 bool pressure_commits(const struct run *r, const struct ptable *t, const struct pressure *p, int64_t now)
@@ -173,7 +189,7 @@ bool pressure_commits(const struct run *r, const struct ptable *t, const struct 
         return true;
     if (p->commit && t->files_bytes >= p->commit)
         return true;
-    if (((p->commit_thin && t->pending_bytes >= p->commit_thin) || many_sets(r, t)) && is_thin(t))
+    if (((p->commit_thin && t->pending_bytes >= p->commit_thin) || many_sets(r, t)) && is_thin(r, t))
         return true;
     return age >= r->config->commit_interval_ms * (encoded * ENCODED_SHARE < SMALL_BYTES ? 5 : 1);
 }

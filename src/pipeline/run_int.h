@@ -72,6 +72,7 @@ struct run {
     uint32_t files_tables; /* ... and how many tables those are */
     size_t excess;        /* of the budget, that others than rows have */
     uint32_t job_columns; /* of tables that committers are at */
+    size_t sets_waiting;  /* of tables that have so many that it is time to commit */
     bool cuts_join;       /* most of what the last cut brought joined what waited already */
     _Atomic size_t batch_most; /* of a file, so that what comes of it has room */
     uint32_t unsettled; /* tables */

@@ -22,10 +22,12 @@ struct worker {
     struct source_cursor *cursor;
     struct shred_line *lines; /* files: SHRED_LINES_MAX; streams: */
     struct record *records;    /* ... RECORDS_AT_ONCE of each */
-    size_t relieved; /* bytes of rows of the batch in hand that are detached already */
+    size_t relieved; /* bytes of rows of the batch in hand that are detached already, */
+    uint32_t relieved_sets; /* ... and in how many sets */
     struct shred_counts counts_before; /* of the shredders before this one */
     struct shred_counts again, mark; /* to be taken from all; what they were when that began */
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
+    _Atomic uint32_t sets;  /* of open rows, likewise */
     pthread_mutex_t lock; /* guards: */
     uint64_t epoch;
     struct rowset *detached;
@@ -68,6 +70,7 @@ static void detach(struct worker *w)
     charge(w, bytes);
     w->charged = 0;
     charge(w, shredder_bytes(w->shredder));
+    w->sets = 0;
     if (last) {
         last->next = w->detached;
         w->detached = list;
@@ -81,6 +84,7 @@ static void relieve(struct worker *w)
     size_t bytes = shredder_bytes(w->shredder);
     if (bytes <= w->all->env.open_max)
         return;
+    w->relieved_sets += shredder_partitions(w->shredder);
     pthread_mutex_lock(&w->lock);
     detach(w);
     pthread_mutex_unlock(&w->lock);
@@ -250,13 +254,16 @@ static void shred_batch(struct worker *w, const struct work_item *item, struct m
     begin_epoch(w, b->tag);
     const struct shred_counts before = *shredder_counts(w->shredder);
     size_t had = shredder_bytes(w->shredder);
-    w->relieved = 0;
+    uint32_t had_sets = shredder_partitions(w->shredder);
+    w->relieved = w->relieved_sets = 0;
     shredder_begin(w->shredder);
     (b->format == BATCH_NDJSON ? shred_file : shred_answer)(w, item, now_us);
     shredder_end(w->shredder);
     size_t now = shredder_bytes(w->shredder);
     m->bytes = b->n_data;
     m->grew = now + w->relieved > had ? now + w->relieved - had : 0;
+    w->sets = shredder_partitions(w->shredder);
+    m->sets = w->sets + w->relieved_sets > had_sets ? w->sets + w->relieved_sets - had_sets : 0;
     charge(w, now);
     m->counts = since(shredder_counts(w->shredder), &before);
     publish(w, clock_thread_cpu_ns() - began);
@@ -398,6 +405,14 @@ void workers_forget(struct workers *w)
         one->shredder = shredder_new(&w->env.shred);
         pthread_mutex_unlock(&one->lock);
     }
+}
+
+size_t workers_open_sets(struct workers *w)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < w->env.threads; i++)
+        n += w->each[i].sets;
+    return n;
 }
 
 size_t workers_open_bytes(struct workers *w)

@@ -65,13 +65,6 @@ char *table_data_key(const struct table *t, const struct partition_value *values
 static void prepare_file(struct table *t, struct prepared *p, const struct data_file *d)
 {
     uint32_t i = p->n++;
-    p->leaves[i] = mem_array(d->n_leaves, sizeof **p->leaves);
-    for (uint32_t k = 0; k < d->n_leaves; k++) {
-        const struct data_leaf *l = &d->leaves[k];
-        p->leaves[i][k] = (struct iceberg_leaf){l->field_id, l->column_bytes, l->values, l->nulls,
-                                                l->nans,     l->has_bounds,   l->lower,  l->upper,
-                                                l->lower_n,  l->upper_n};
-    }
     for (uint32_t k = 0; k < p->spec.n; k++)
         p->partitions[i][k] =
             (struct iceberg_partition){d->partition[k].is_null, p->spec.fields[k].is_text,
@@ -80,7 +73,7 @@ static void prepare_file(struct table *t, struct prepared *p, const struct data_
                                         .rows = d->rows,
                                         .bytes = d->bytes,
                                         .partition = p->partitions[i],
-                                        .leaves = p->leaves[i],
+                                        .leaves = d->leaves,
                                         .n_leaves = d->n_leaves,
                                         .split_offsets = d->split_offsets,
                                         .n_split_offsets = d->n_split_offsets};
@@ -126,7 +119,6 @@ static int prepare(struct table *t, const struct append *a, int64_t snapshot_id,
             "string column, year, month, day or hour",
             t->name);
     p->files = mem_array(a->n_files, sizeof *p->files);
-    p->leaves = mem_array(a->n_files, sizeof *p->leaves);
     p->partitions = mem_array(a->n_files, sizeof *p->partitions);
     for (uint32_t i = 0; i < a->n_files; i++)
         prepare_file(t, p, &a->files[i]);
@@ -136,12 +128,9 @@ static int prepare(struct table *t, const struct append *a, int64_t snapshot_id,
 
 static void prepared_fini(struct prepared *p)
 {
-    for (uint32_t i = 0; i < p->n; i++) {
-        free(p->leaves[i]);
+    for (uint32_t i = 0; i < p->n; i++)
         free((char *)(uintptr_t)p->files[i].uri);
-    }
     free(p->files);
-    free(p->leaves);
     free(p->partitions);
     free(p->manifest_key);
     free(p->manifest_uri);
@@ -157,10 +146,10 @@ static int columns_there(struct table *t, const struct prepared *p, struct err *
         return table_draft_stands(t, e);
     for (uint32_t i = 0; i < p->n; i++)
         for (uint32_t k = 0; k < p->files[i].n_leaves; k++)
-            if (!schema_find_id(&t->schema, p->leaves[i][k].field_id))
+            if (!schema_find_id(&t->schema, p->files[i].leaves[k].field_id))
                 return err_set(e, ERR_FENCED,
                                "table %s: somebody dropped column %d, which the files have",
-                               t->name, p->leaves[i][k].field_id);
+                               t->name, p->files[i].leaves[k].field_id);
     return 0;
 }
 

@@ -8,7 +8,6 @@ struct prepared {             /* what does not change over rebases */
     struct table_fields spec; /* as it was when the files were written */
     int32_t schema_id;
     struct iceberg_file *files;
-    struct iceberg_leaf **leaves;
     struct iceberg_partition (*partitions)[TABLE_FIELDS_MAX];
     char *manifest_key, *manifest_uri;
     struct buf manifest;

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/seq.h"
 #include "catalog/catalog.h"
+#include "iceberg/iceberg.h"
 #include "schema/schema.h"
 #include "store/store.h"
 
@@ -124,14 +125,6 @@ int table_draft(struct table *t, table_propose_fn *propose, void *ctx, struct er
 bool table_drafts(const struct lake *lake);
 bool table_has_draft(const struct table *t);
 
-/* A data file that is already in the store. */
-struct data_leaf {
-    int32_t field_id;
-    int64_t column_bytes, values, nulls, nans; /* nans -1: not a float */
-    bool has_bounds;
-    uint8_t lower[80], upper[80];
-    uint8_t lower_n, upper_n;
-};
 /* A partition value: what the transform gives: an int (year, month, day, hour), or a string
  * (identity), or null. */
 struct partition_value {
@@ -139,11 +132,12 @@ struct partition_value {
     int32_t number;
     struct str text;
 };
+/* One that is already in the store. */
 struct data_file {
     char *key; /* in the store */
     int64_t rows, bytes;
     struct partition_value *partition; /* one per partition field */
-    const struct data_leaf *leaves;
+    const struct iceberg_leaf *leaves;
     uint32_t n_leaves;
     const int64_t *split_offsets;
     uint32_t n_split_offsets;

@@ -43,7 +43,7 @@ static void manifest(struct buf *out)
     struct schema s;
     schema_event_base(&s);
     json_t *schema = iceberg_schema_json(&s), *spec = json_array();
-    struct iceberg_leaf leaf = {7, 10, 3, 0, -1, true, low, high, 8, 8};
+    struct iceberg_leaf leaf = {7, true, 8, 8, 10, 3, 0, -1, low, high};
     struct iceberg_partition parts[] = {{false, false, -5, {0}}, {false, true, 0, {"abc", 3}}};
     struct iceberg_file files[2] = {{"file:///x.parquet", 3, 99, parts, &leaf, 1, &offset, 1},
                                     {"file:///y.parquet", 4, 98, parts, &leaf, 1, &offset, 1}};

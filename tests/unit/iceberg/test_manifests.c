@@ -23,7 +23,7 @@ static void write_manifest(struct buf *out, uint32_t n)
     json_t *schema = iceberg_schema_json(&s), *spec = json_array();
     static const uint8_t low[8] = {1}, high[8] = {9};
     static const int64_t offset = 4;
-    struct iceberg_leaf leaf = {7, 10, 3, 0, -1, true, low, high, 8, 8};
+    struct iceberg_leaf leaf = {7, true, 8, 8, 10, 3, 0, -1, low, high};
     struct iceberg_partition parts[] = {{false, false, -5, {0}}, {false, true, 0, {"abc", 3}}};
     struct iceberg_file files[8];
     for (uint32_t i = 0; i < n; i++)

@@ -361,10 +361,12 @@ static void test_round_trip(void **state)
 
 /* ---- bounds ---- */
 
+/* The bounds stand until the next call. */
 static void one_column(struct buf *out, struct pq_leaf_stats *st, enum pq_type type,
                        const struct column *c, uint8_t precision)
 {
     static char name[] = "v";
+    static uint8_t bounds[2][PQ_BOUND_MAX];
     struct pq_node node = {name, 1, type, false, precision, 0, 0};
     struct pq_schema one = {&node, 1, 1};
     struct pq_options o = {.zstd_level = 1};
@@ -378,6 +380,10 @@ static void one_column(struct buf *out, struct pq_leaf_stats *st, enum pq_type t
     assert_int_equal(pq_writer_finish(w, &e), 0);
     *st = *pq_writer_stats(w, &n);
     assert_int_equal(n, 1);
+    memcpy(bounds[0], st->lower, st->lower_n);
+    memcpy(bounds[1], st->upper, st->upper_n);
+    st->lower = bounds[0];
+    st->upper = bounds[1];
     pq_writer_free(w);
 }
 

@@ -104,15 +104,16 @@ static inline int append_to(struct env *v, struct table *t, struct append *a,
                      struct append_attempt *attempt, int32_t day)
 {
     struct partition_value part = {.number = day};
-    struct data_leaf leaf = {.field_id = COL_EVENT_TIME,
+    struct iceberg_leaf leaf = {.field_id = COL_EVENT_TIME,
                              .column_bytes = 20,
                              .values = 10,
                              .nans = -1,
-                             .has_bounds = true};
+                             .has_bounds = true,
+                             .lower_n = 8,
+                             .upper_n = 8};
     int64_t lower = day * DAY, upper = day * DAY + 10 + v->n, offset = 4;
-    memcpy(leaf.lower, &lower, 8);
-    memcpy(leaf.upper, &upper, 8);
-    leaf.lower_n = leaf.upper_n = 8;
+    leaf.lower = (const uint8_t *)&lower;
+    leaf.upper = (const uint8_t *)&upper;
     struct data_file f = {table_data_key(t, &part, v->n++), 10, 4, &part, &leaf, 1, &offset, 1};
     assert_int_equal(store_put(v->store, f.key, "PAR1", 4, &v->e), 0);
     a->files = &f;
