@@ -21,6 +21,7 @@ struct file {
     char *key, *name;
     int64_t rows, bytes, lower, upper;
     bool has_bounds, broken;
+    char time_unit; /* of its partition: 'y' 'm' 'd' 'h', or 0 */
 };
 struct identity {
     uint64_t low, high; /* both 0: a free slot */
@@ -38,7 +39,6 @@ struct verify {
     struct file *files;
     size_t n_files;
     int time_id, uuid_id, shard_id, sequence_id; /* field ids; 0: none */
-    char time_unit;                              /* 'y' 'm' 'd' 'h', or 0 */
     struct map positions;                        /* shard -> struct seq *, of streams */
     struct set set;
     uint32_t pass, passes;
@@ -114,10 +114,10 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* Of micros, the value of a partition by hour or day; months and years are not told apart here. */
-static bool same_partition(const struct verify *v, int64_t a, int64_t b)
+static bool same_partition(const struct file *f, int64_t a, int64_t b)
 {
-    int64_t unit = v->time_unit == 'h' ? INT64_C(3600000000) : INT64_C(86400000000);
-    if (v->time_unit != 'h' && v->time_unit != 'd')
+    int64_t unit = f->time_unit == 'h' ? INT64_C(3600000000) : INT64_C(86400000000);
+    if (f->time_unit != 'h' && f->time_unit != 'd')
         return true;
     return floor_div(a, unit) == floor_div(b, unit);
 }
@@ -134,7 +134,7 @@ static void check_times(struct verify *v, struct file *f, const struct column *t
     if (f->has_bounds && (least < f->lower || most > f->upper))
         say(v, "%s: event times lie outside the bounds of its manifest: readers would miss rows",
             f->name);
-    if (!same_partition(v, least, most))
+    if (!same_partition(f, least, most))
         say(v, "%s: event times of several partitions", f->name);
 }
 
@@ -273,7 +273,8 @@ static bool add_file(void *ctx, const struct table_file *f)
                                            .bytes = f->bytes,
                                            .lower = f->lower,
                                            .upper = f->upper,
-                                           .has_bounds = f->has_bounds};
+                                           .has_bounds = f->has_bounds,
+                                           .time_unit = table_split_by(v->table, f->spec_id, v->time_id)};
     return true;
 }
 
@@ -308,8 +309,6 @@ static int id_of(const struct table *t, const char *name)
 
 static void look_at_table(struct verify *v)
 {
-    const struct partition_field *fields;
-    uint32_t n = table_partition(v->table, &fields);
     v->uuid_id = id_of(v->table, "event_uuid");
     v->time_id = id_of(v->table, "event_time");
     v->shard_id = id_of(v->table, "_shard");
@@ -318,9 +317,6 @@ static void look_at_table(struct verify *v)
         v->uuid_id = id_of(v->table, "letter_id");
         v->time_id = id_of(v->table, "_arrived_at");
     }
-    for (uint32_t i = 0; i < n; i++)
-        if (fields[i].source_id == v->time_id && strcmp(fields[i].transform, "identity") != 0)
-            v->time_unit = fields[i].transform[0];
     table_properties(v->table, add_positions, v);
 }
 

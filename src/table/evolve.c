@@ -54,13 +54,15 @@ void table_pause(struct table *t, int race)
     t->lake->clock->sleep_ms(t->lake->clock->ctx, (5 << (race < 7 ? race : 7)) + r % 16);
 }
 
-/* One proposal against the base. 1: made current; 0: nothing to add; -1. */
-static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, struct err *e)
+/* One proposal against the base. 1: made current; 0: nothing to add; -1: *raced tells whether another try may help, as
+ * it cannot where `propose` itself says that what somebody made contradicts it. */
+static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, bool *raced, struct err *e)
 {
     struct schema next;
     struct table_change change;
     bool own = t->own, offered = false;
     int rc = propose(ctx, &t->schema, (int32_t)t->last_column, &next, e);
+    *raced = false;
     if (rc <= 0)
         return rc;
     next.schema_id = (int32_t)next_schema_id(t);
@@ -70,6 +72,7 @@ static int evolve_once(struct table *t, table_propose_fn *propose, void *ctx, st
     rc = table_change_offer(t, &change, NULL, 0, &offered, e);
     t->own = own; /* an evolve does not make a base ours that an append has not looked at */
     table_change_fini(&change);
+    *raced = rc && (e->kind == ERR_CONFLICT || e->kind == ERR_UNKNOWN);
     return rc ? -1 : 1;
 }
 
@@ -82,14 +85,14 @@ int table_evolve(struct table *t, table_propose_fn *propose, void *ctx, struct e
     if (t->broken && table_reload(t, e))
         return -1;
     for (int race = 0; race < RACES_MAX; race++) {
-        int rc = evolve_once(t, propose, ctx, e);
+        bool raced;
+        int rc = evolve_once(t, propose, ctx, &raced, e);
         if (rc == 0 || (rc > 0 && !t->broken))
             return 0;
         /* Whether a lost offer landed needs no answer: the base, read again, says what is still to be
          * proposed, and of two offers against one base one lands. */
         unknown += rc < 0 && e->kind == ERR_UNKNOWN;
-        if (rc < 0 && (unknown > UNKNOWN_MAX ||
-                       (e->kind != ERR_CONFLICT && e->kind != ERR_UNKNOWN)))
+        if (rc < 0 && (!raced || unknown > UNKNOWN_MAX))
             return -1;
         if (rc < 0)
             table_pause(t, race);

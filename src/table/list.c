@@ -241,10 +241,12 @@ void table_list_fini(struct table_list *l)
 struct live {
     struct iceberg_live f; /* .uri is the heap's */
     char *uri;
+    int32_t spec_id;
 };
 struct lives {
     struct live *items;
     size_t n;
+    int32_t spec_id; /* of the manifest being read */
 };
 
 static void add_live(void *ctx, const struct iceberg_live *f)
@@ -252,7 +254,7 @@ static void add_live(void *ctx, const struct iceberg_live *f)
     struct lives *x = ctx;
     if ((x->n & (x->n - 1)) == 0)
         x->items = mem_regrow(x->items, x->n ? 2 * x->n : 1, sizeof *x->items);
-    x->items[x->n++] = (struct live){*f, mem_strndup(f->uri.p, f->uri.n)};
+    x->items[x->n++] = (struct live){*f, mem_strndup(f->uri.p, f->uri.n), x->spec_id};
 }
 
 static int newest_first(const void *a, const void *b)
@@ -292,6 +294,7 @@ static int gather(struct table *t, int32_t field_id, int64_t since_ms, struct li
         const struct iceberg_ref *r = &refs.items[i];
         if (r->content != 0 || r->sequence_number <= old)
             continue;
+        out->spec_id = r->spec_id;
         rc = get_uri(t, r->uri, &bytes, e);
         if (!rc && iceberg_manifest_read(r, bytes.p, bytes.n, field_id, add_live, out, e))
             rc = err_wrap(e, "%s", r->uri);
@@ -321,6 +324,7 @@ int table_files_since(struct table *t, int64_t since_ms, int32_t bounds_field_id
                                  .rows = f->rows,
                                  .bytes = f->bytes,
                                  .sequence_number = f->sequence_number,
+                                 .spec_id = x.items[i].spec_id,
                                  .has_bounds = f->has_bounds,
                                  .lower = f->lower,
                                  .upper = f->upper};

@@ -411,6 +411,19 @@ uint32_t table_partition(const struct table *t, const struct partition_field **o
     return t->spec.n;
 }
 
+char table_split_by(const struct table *t, int32_t spec_id, int32_t source_id)
+{
+    const json_t *spec = table_json_by_id(json_object_get(table_meta(t), "partition-specs"), "spec-id", spec_id), *f;
+    size_t i;
+    json_array_foreach(json_object_get(spec, "fields"), i, f)
+    {
+        const char *transform = table_json_text(f, "transform");
+        if (table_json_number(f, "source-id") == source_id && transform && strcmp(transform, "identity") != 0)
+            return *transform;
+    }
+    return 0;
+}
+
 bool table_planned(const struct table *t)
 {
     return t->planned;

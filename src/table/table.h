@@ -109,6 +109,8 @@ struct store *table_store(const struct table *t);
 int32_t table_spec_id(const struct table *t);
 /* The default spec's fields; 0 if unpartitioned. Spec ids and field ids are the table's business. */
 uint32_t table_partition(const struct table *t, const struct partition_field **out);
+/* By what any spec that the table has or had splits a column: the first letter of the transform (y, m, d, h), or 0. */
+char table_split_by(const struct table *t, int32_t spec_id, int32_t source_id);
 
 /* Schema first. `propose` is given the current schema and the last column id and answers 1 with a
  * schema to be made current (its new fields have ids above last_column_id), 0 if nothing is to be
@@ -205,6 +207,7 @@ struct table_file {
     const char *key; /* NULL if outside the store: use uri */
     const char *uri;
     int64_t rows, bytes, sequence_number;
+    int32_t spec_id;
     bool has_bounds;
     int64_t lower, upper; /* of the asked timestamp or long field */
 };

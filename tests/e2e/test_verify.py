@@ -106,3 +106,24 @@ def test_bounds_that_would_hide_rows(lake):
     first.write_bytes(b)
     match[0].write_bytes(a)
     assert said(lake).count("outside the bounds") == 2
+
+
+def test_files_of_an_earlier_partitioning(lake, tmp_path):
+    """A file is judged by the one that it was written by, not by today's."""
+    from pyiceberg.transforms import DayTransform
+    (tmp_path / "config.yaml").write_text("tables: {order: {partition_by: [month(event_time)]}}")
+    days = [{"event_uuid": f"u{i}", "event_name": "order", "created_at": 1700000000 + 86400 * i} for i in range(3)]
+    lake.load("-", "--config", tmp_path / "config.yaml", stdin=ndjson(days))
+    with lake.pyiceberg("order").update_spec() as u:
+        u.remove_field("event_time_month")
+        u.add_field("event_time", DayTransform(), "day")
+    lake.load("-", stdin=ndjson(make(3)))
+    assert {t.file.spec_id for t in lake.pyiceberg("order").scan().plan_files()} == {0, 1}
+    assert said(lake) == ""
+    location = lake.pyiceberg("order").metadata_location.removeprefix("file://")
+    with open(location, "r+") as f:
+        changed = f.read().replace('"transform":"month"', '"transform":"hour"')
+        f.seek(0)
+        f.write(changed)
+        f.truncate()
+    assert "event times of several partitions" in said(lake)

@@ -356,6 +356,28 @@ static void test_evolve(void **state)
     table_free(other);
 }
 
+static int contradicts(void *ctx, const struct schema *current, int32_t last_column_id, struct schema *out,
+                       struct err *e)
+{
+    int *asked = ctx;
+    (void)current, (void)last_column_id, (void)out;
+    ++*asked;
+    return err_set(e, ERR_CONFLICT, "a column was made otherwise by somebody else");
+}
+
+/* It was tried twenty times, for nine seconds, as if it were a race. */
+static void test_what_contradicts_a_proposal_is_no_race(void **state)
+{
+    struct env *v = *state;
+    struct table *t = make(v, "contradicted");
+    int asked = 0;
+    assert_int_equal(table_evolve(t, contradicts, &asked, &v->e), -1);
+    assert_int_equal(asked, 1);
+    assert_int_equal(v->e.kind, ERR_CONFLICT);
+    assert_non_null(strstr(v->e.text, "made otherwise"));
+    table_free(t);
+}
+
 static void test_properties_alone_make_no_snapshot(void **state)
 {
     struct env *v = *state;
@@ -600,6 +622,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_table_made_anew_fences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_of_another_spec_are_fenced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_evolve, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_contradicts_a_proposal_is_no_race, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_alone_make_no_snapshot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_properties_move_what_is_asserted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_old_base_is_looked_at_again, set_up, tear_down),
