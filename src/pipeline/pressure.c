@@ -21,6 +21,7 @@
 #define WATCH_MS 50
 #define SMALL_BYTES ((size_t)1 << 20)
 #define SET_COMMITTED ((size_t)32 << 10) /* of the memory, for each row set of a table: each may be a file of its own */
+#define SETS_FEW 64
 #define SETS_FREE 512     /* of a batch, more cost ... */
 #define SET_BYTES 4096    /* ... that, as files of their own that wait for their commit */
 #define COMMIT_COLUMN ((size_t)32 << 10) /* of the memory, for each column of the tables that committers are at */
@@ -144,10 +145,10 @@ static bool many_sets(const struct run *r, const struct ptable *t)
 }
 
 /* Few rows of many columns take less as they are than their file would until the commit: its columns' pages and bounds.
- * Of many sets, each has a file. */
-static bool is_thin(const struct run *r, const struct ptable *t)
+ * Where a table has more than a few sets, most are of partitions of their own, and files of their own. */
+static bool is_thin(const struct ptable *t)
 {
-    size_t files = many_sets(r, t) ? t->pending_sets : 1;
+    size_t files = t->pending_sets > SETS_FEW ? t->pending_sets : 1;
     return t->pending && t->pending_bytes < files * WORTH * LEAF_BYTES * pressure_columns(t);
 }
 
@@ -159,10 +160,10 @@ struct pressure pressure_now(struct run *r)
     r->sets_waiting = 0;
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
-        if (many_sets(r, t) && is_thin(r, t))
+        if (many_sets(r, t) && is_thin(t))
             r->sets_waiting += t->pending_sets;
         few += t->pending_bytes < p.many ? t->pending_bytes : 0;
-        if (p.rows && !t->busy && is_thin(r, t)) {
+        if (p.rows && !t->busy && is_thin(t)) {
             thin += t->pending_bytes;
             n_thin++;
         }
@@ -178,7 +179,7 @@ struct pressure pressure_now(struct run *r)
 bool pressure_encodes(const struct run *r, const struct ptable *t, const struct pressure *p)
 {
     bool wanted = p->full || (p->rows && t->pending_bytes >= p->many) || many_sets(r, t);
-    return wanted && t->pending_bytes > t->waiting_bytes && !is_thin(r, t);
+    return wanted && t->pending_bytes > t->waiting_bytes && !is_thin(t);
 }
 
 bool pressure_commits(const struct run *r, const struct ptable *t, const struct pressure *p, int64_t now)
@@ -189,7 +190,7 @@ bool pressure_commits(const struct run *r, const struct ptable *t, const struct 
         return true;
     if (p->commit && t->files_bytes >= p->commit)
         return true;
-    if (((p->commit_thin && t->pending_bytes >= p->commit_thin) || many_sets(r, t)) && is_thin(r, t))
+    if (((p->commit_thin && t->pending_bytes >= p->commit_thin) || many_sets(r, t)) && is_thin(t))
         return true;
     return age >= r->config->commit_interval_ms * (encoded * ENCODED_SHARE < SMALL_BYTES ? 5 : 1);
 }
