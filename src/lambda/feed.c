@@ -239,7 +239,7 @@ struct feed *feed_open(const char *identity, const struct pipeline_config *p)
     struct feed *f = mem_zalloc(sizeof *f);
     f->identity = mem_strdup(identity);
     f->leases = lease_memory_open(on_moved, f);
-    f->hooks = (struct pipeline_feed){open_source, open_leases, f, false};
+    f->hooks = (struct pipeline_feed){.open_source = open_source, .open_leases = open_leases, .ctx = f};
     f->config = *p;
     f->config.feed = &f->hooks;
     f->config.leases = "sqlite:"; /* not opened: the hook's are */

@@ -36,6 +36,8 @@ struct pipeline_feed {
     struct lease_store *(*open_leases)(void *ctx, struct err *e);
     void *ctx;
     bool restore_dedup; /* the dedup window is rebuilt from the lake */
+    bool letters_stay;  /* its records are dead letters: of what still is one, no other is written. It is read from its
+                           beginning at each start, so that what is in no table then is not left behind a position. */
 };
 
 struct pipeline_config {

@@ -191,6 +191,7 @@ static void start_threads(struct run *r)
                   .record_bytes_max = RECORD_BYTES_MAX,
                   .route = run_route,
                   .passed = run_passed,
+                  .letters_stay = c->feed && c->feed->letters_stay,
                   .ctx = r,
                   .hash_key = c->hash_key,
                   .hash_key_n = c->hash_key_n},

@@ -255,7 +255,11 @@ int replay_run(const struct lake *lake, uint32_t reasons, const struct pipeline_
                struct pipeline_report *report, struct err *e)
 {
     struct replay r = {.lake = lake, .reasons = reasons};
-    struct pipeline_feed feed = {open_source, open_leases, &r, true};
+    struct pipeline_feed feed = {.open_source = open_source,
+                                 .open_leases = open_leases,
+                                 .ctx = &r,
+                                 .restore_dedup = true,
+                                 .letters_stay = true};
     struct pipeline_config config = *p;
     struct table *t = table_load(lake, DEAD_LETTERS, e);
     if (!t)

@@ -160,17 +160,9 @@ static struct rowset *dead_of_day(struct shredder *s, int32_t day)
     return d;
 }
 
-static void dead_letter(struct shredder *s, const struct record *r, enum reason why,
-                        const char *message, int64_t now_us, bool check)
+static void put_dead(struct shredder *s, const struct record *r, enum reason why, const char *message, int64_t now_us)
 {
     char id[40];
-    /* Of a quarantined table its own position and cover say what is there: the dead letters' own
-     * moved on while its records still waited as rows. */
-    const struct shred_table *of = why == REASON_TABLE_UNAVAILABLE ? s->shape->table : NULL;
-    if (check && s->env.passed(s->env.ctx, of, r->shard, r->seq)) {
-        s->counts.skipped++;
-        return;
-    }
     struct rowset *d = dead_of_day(s, (int32_t)floor_div(r->arrived_us, DAY_US));
     struct rowset_column *c = d->cols;
     random_id(id);
@@ -186,6 +178,20 @@ static void dead_letter(struct shredder *s, const struct record *r, enum reason 
     put_number(&c[9].col, d->rows, now_us);
     rowset_add_shard(d, r->shard, 1);
     d->rows++;
+}
+
+static void dead_letter(struct shredder *s, const struct record *r, enum reason why,
+                        const char *message, int64_t now_us, bool check)
+{
+    /* Of a quarantined table its own position and cover say what is there: the dead letters' own
+     * moved on while its records still waited as rows. */
+    const struct shred_table *of = why == REASON_TABLE_UNAVAILABLE ? s->shape->table : NULL;
+    if (check && (of || !s->env.letters_stay) && s->env.passed(s->env.ctx, of, r->shard, r->seq)) {
+        s->counts.skipped++;
+        return;
+    }
+    if (!s->env.letters_stay)
+        put_dead(s, r, why, message, now_us);
     s->counts.dead[why]++;
     s->counts.lettered += s->reread && of && r->shard < of->n_lettered && seq_le(r->seq, of->lettered[r->shard]);
 }
