@@ -520,8 +520,10 @@ static void make_stats(struct pq_writer *w)
         memcpy(bounds + n, upper, st->upper_n);
         n += st->upper_n;
     }
-    w->stat_bounds = mem_realloc(bounds, n + 1);
+    w->stat_bounds = mem_alloc(n + 1);
+    memcpy(w->stat_bounds, bounds, n);
     w->n_stat_bounds = n;
+    free(bounds);
     const uint8_t *at = w->stat_bounds;
     for (uint32_t i = 0; i < w->n_leaves; i++) {
         w->stats[i].lower = at;

@@ -35,17 +35,22 @@ static void drop(struct table_packed *p)
     buf_fini(&p->bytes);
 }
 
-static bool pack(struct compress_zstd *z, struct table_packed *out, const void *p, size_t n)
+struct packer {
+    struct compress_zstd *z;
+    struct buf room; /* for the worst; what is kept is copied out of it, or a hole would stay behind each */
+};
+
+static bool pack(struct packer *k, struct table_packed *out, const void *p, size_t n)
 {
     struct err e = {0};
     drop(out);
-    if (compress_zstd_put(z, &out->bytes, p, n, &e)) {
-        drop(out);
+    k->room.n = 0;
+    if (compress_zstd_put(k->z, &k->room, p, n, &e))
         return false;
-    }
     out->from = n;
-    out->bytes.p = mem_realloc(out->bytes.p, out->bytes.n); /* it was made for the worst */
-    out->bytes.cap = out->bytes.n;
+    out->bytes.p = mem_alloc(k->room.n);
+    out->bytes.n = out->bytes.cap = k->room.n;
+    memcpy(out->bytes.p, k->room.p, k->room.n);
     return true;
 }
 
@@ -56,11 +61,11 @@ static void unpack(const struct table_packed *p, void *room)
     invariant(compress_undo(COMPRESS_ZSTD, p->bytes.p, p->bytes.n, room, p->from, &e) == 0);
 }
 
-static bool pack_json(struct compress_zstd *z, struct table_packed *out, const json_t *j)
+static bool pack_json(struct packer *k, struct table_packed *out, const json_t *j)
 {
     char *text = json_dumps(j, JSON_COMPACT);
     invariant(text);
-    bool done = pack(z, out, text, strlen(text));
+    bool done = pack(k, out, text, strlen(text));
     free(text);
     return done;
 }
@@ -76,14 +81,14 @@ static json_t *unpack_json(const struct table_packed *p)
     return j;
 }
 
-static void rest_brief(struct compress_zstd *z, struct table *t)
+static void rest_brief(struct packer *k, struct table *t)
 {
     json_t *both = json_object();
     if (t->properties)
         json_object_set(both, "properties", t->properties);
     if (t->current)
         json_object_set(both, "current", t->current);
-    if (json_object_size(both) && pack_json(z, &t->brief, both)) {
+    if (json_object_size(both) && pack_json(k, &t->brief, both)) {
         json_decref(t->properties);
         json_decref(t->current);
         t->properties = t->current = NULL;
@@ -91,9 +96,9 @@ static void rest_brief(struct compress_zstd *z, struct table *t)
     json_decref(both);
 }
 
-static void rest_meta(struct compress_zstd *z, struct table *t)
+static void rest_meta(struct packer *k, struct table *t)
 {
-    if (!t->meta || !pack_json(z, &t->packed, t->meta))
+    if (!t->meta || !pack_json(k, &t->packed, t->meta))
         return;
     json_decref(t->meta);
     t->meta = NULL;
@@ -103,12 +108,13 @@ void table_rest(struct table *t, size_t bytes)
 {
     if (weight(t) <= bytes || (!t->meta && !t->properties && !t->current && !t->list.n))
         return;
-    struct compress_zstd *z = compress_zstd_new(1);
-    rest_brief(z, t);
-    rest_meta(z, t);
-    if (t->list.n && pack(z, &t->list_packed, t->list.p, t->list.n))
+    struct packer k = {.z = compress_zstd_new(1)};
+    rest_brief(&k, t);
+    rest_meta(&k, t);
+    if (t->list.n && pack(&k, &t->list_packed, t->list.p, t->list.n))
         buf_fini(&t->list);
-    compress_zstd_free(z);
+    compress_zstd_free(k.z);
+    buf_fini(&k.room);
 }
 
 /* ---- asking: a handle is one thread's, and says the same in another form */
