@@ -29,6 +29,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/pages.h"
+#include "dedup/texts.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -46,7 +47,6 @@
 #define INDEXED_GROWS 4u  /* ... and then so many times as much: it is made anew each time */
 #define CAP_MAX (POS_MASK - 1)
 #define TEXT_FLAG 0x80000000u
-#define TEXT_OVERHEAD 16 /* of the heap, for each copy */
 #define ARRIVED_SHIFT 21 /* arrival in units of 2.1 s: 31 bits reach beyond 2100 */
 
 #define EPOCH_DEAD 0u
@@ -55,7 +55,7 @@
 #define EPOCH_SLACK (1u << 20) /* how far an epoch may be below the first one seen */
 
 struct entry {
-    uint64_t id[2]; /* of a text: address of its heap copy, length */
+    uint64_t id[2]; /* of a text: where texts.c has it, length */
     uint64_t payload;
     uint32_t arrived; /* with TEXT_FLAG */
     uint32_t epoch;   /* EPOCH_*, or EPOCH_FIRST + (epoch - base) */
@@ -73,7 +73,7 @@ struct stripe { /* what each check touches lies in the first line */
     struct entry *_Atomic end; /* about where the next entry goes: dedup_prefetch_end */
     uint32_t dead;
     uint32_t indexed; /* entries that the index is large enough for; at least cap */
-    size_t text_bytes;
+    struct texts texts;
     uint64_t evicted_early;
 } __attribute__((aligned(64)));
 
@@ -145,7 +145,7 @@ void dedup_key(struct dedup_key *k, const uint8_t *p, size_t n)
 static uint64_t entry_hash(const struct entry *x)
 {
     if (x->arrived & TEXT_FLAG)
-        return XXH3_64bits_withSeed((const void *)(uintptr_t)x->id[0], x->id[1], seed);
+        return texts_hash(x->id[0]);
     return XXH3_64bits_withSeed(x->id, 16, seed);
 }
 
@@ -155,7 +155,7 @@ static bool entry_is(const struct entry *x, const struct dedup_key *k)
         return false;
     if (k->text) /* an empty id is a text as well */
         return (x->arrived & TEXT_FLAG) && x->id[1] == k->n &&
-               memcmp((const void *)(uintptr_t)x->id[0], k->text, k->n) == 0;
+               memcmp(texts_at(x->id[0]), k->text, k->n) == 0;
     return !(x->arrived & TEXT_FLAG) && x->id[0] == k->id[0] && x->id[1] == k->id[1];
 }
 
@@ -303,10 +303,8 @@ static void ring_extend(struct stripe *s, uint32_t cap)
 
 static void entry_free(struct stripe *s, struct entry *x)
 {
-    if (x->epoch != EPOCH_DEAD && (x->arrived & TEXT_FLAG)) {
-        s->text_bytes -= x->id[1] + TEXT_OVERHEAD;
-        free((void *)(uintptr_t)x->id[0]);
-    }
+    if (x->epoch != EPOCH_DEAD && (x->arrived & TEXT_FLAG))
+        texts_drop(&s->texts, x->id[0], x->id[1]);
 }
 
 void dedup_free(struct dedup *d)
@@ -315,8 +313,9 @@ void dedup_free(struct dedup *d)
         return;
     for (uint32_t i = 0; i < d->stripe_count; i++) {
         struct stripe *s = &d->stripes[i];
-        for (uint32_t j = 0; s->text_bytes && j < s->count; j++)
+        for (uint32_t j = 0; s->texts.n_long && j < s->count; j++)
             entry_free(s, ring_at(s, j));
+        texts_fini(&s->texts);
         ring_free(s->parts, s->cap);
         big_give(s->index, s->slots * sizeof *s->index);
         pthread_spin_destroy(&s->lock);
@@ -472,32 +471,33 @@ static uint32_t most_entries(const struct stripe *s, size_t bytes)
     return left < CAP_MIN ? CAP_MIN : (uint32_t)left;
 }
 
-/* Room for one more entry with `text` bytes of its own: what has expired goes first, then the ring
- * grows, then the oldest go. */
-static void make_room(const struct dedup *d, struct stripe *s, size_t text)
+/* What texts take with the new one. */
+static size_t texts_with(const struct stripe *s, const struct dedup_key *k)
 {
-    size_t texts = s->text_bytes + text;
-    while (s->count && bytes_now(s) + texts > d->limit && expired(d, s, ring_at(s, 0))) {
+    return s->texts.bytes + (k->text ? texts_growth(&s->texts, k->n) : 0);
+}
+
+/* Room for one more entry: what has expired goes first, then the ring grows, then the oldest go. */
+static void make_room(const struct dedup *d, struct stripe *s, const struct dedup_key *k)
+{
+    while (s->count && bytes_now(s) + texts_with(s, k) > d->limit && expired(d, s, ring_at(s, 0)))
         evict(d, s);
-        texts = s->text_bytes + text;
-    }
-    if (text && s->cap > CAP_MIN && bytes_now(s) + texts > d->limit) {
+    if (k->text && s->cap > CAP_MIN && bytes_now(s) + texts_with(s, k) > d->limit) {
         /* Texts need what the ring holds. An eighth more is given up, not to be back at once. */
         uint32_t cap = s->cap - s->cap / 8;
-        while (s->count && (s->count >= cap || bytes_of(cap, slots_for(cap)) + s->text_bytes + text > d->limit)) {
+        while (s->count && (s->count >= cap || bytes_of(cap, slots_for(cap)) + texts_with(s, k) > d->limit)) {
             evict(d, s);
             while (cap > CAP_MIN && s->count < cap - cap / 4 &&
-                   bytes_of(cap, slots_for(cap)) + s->text_bytes + text > d->limit)
+                   bytes_of(cap, slots_for(cap)) + texts_with(s, k) > d->limit)
                 cap -= cap / 8 ? cap / 8 : 1;
         }
         ring_resize(d, s, cap < CAP_MIN ? CAP_MIN : cap);
     }
-    if (s->count == s->cap) {
+    if (s->count == s->cap)
         while (s->count && expired(d, s, ring_at(s, 0)))
             evict(d, s);
-        texts = s->text_bytes + text;
-    }
     if (s->count == s->cap) {
+        size_t texts = texts_with(s, k);
         uint32_t most = most_entries(s, texts < d->limit ? d->limit - texts : 0);
         if (most > s->cap)
             ring_grow(d, s, most);
@@ -506,7 +506,7 @@ static void make_room(const struct dedup *d, struct stripe *s, size_t text)
     }
     if (s->used >= s->used_max)
         index_make(s);
-    s->tight = bytes_now(s) + s->text_bytes > d->limit;
+    s->tight = bytes_now(s) + s->texts.bytes > d->limit;
 }
 
 /* ---- checks ---- */
@@ -545,7 +545,7 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
     if (arrived > s->newest_us)
         s->newest_us = arrived;
     if (k->text || s->tight || s->count == s->cap || s->used >= s->used_max) {
-        make_room(d, s, k->text ? k->n + (size_t)TEXT_OVERHEAD : 0);
+        make_room(d, s, k);
         slot = index_free(s, k->hash);
     }
     uint32_t pos = ring_pos(s, s->count++);
@@ -553,10 +553,9 @@ static void insert(const struct dedup *d, struct stripe *s, const struct dedup_k
     __builtin_prefetch(x + 2, 1); /* the stripe's next line: it has been out of the caches for long */
     *x = (struct entry){{k->id[0], k->id[1]}, payload, arrived_of(arrived), epoch};
     if (k->text) {
-        x->id[0] = (uint64_t)(uintptr_t)mem_strndup((const char *)k->text, k->n);
+        x->id[0] = texts_put(&s->texts, k->text, k->n, k->hash);
         x->id[1] = k->n;
         x->arrived |= TEXT_FLAG;
-        s->text_bytes += k->n + (size_t)TEXT_OVERHEAD;
         s->tight = true; /* perhaps: make_room will see */
     }
     index_put(s, slot, k->hash, pos);
@@ -698,7 +697,7 @@ void dedup_stats(struct dedup *d, struct dedup_stats *out)
         lock(s);
         out->ids += s->count - s->dead;
         out->evicted_early += s->evicted_early;
-        out->bytes += bytes_now(s) + s->text_bytes;
+        out->bytes += bytes_now(s) + s->texts.bytes;
         if (s->count && arrived_us(ring_at(s, 0)) < oldest)
             oldest = arrived_us(ring_at(s, 0));
         unlock(s);
