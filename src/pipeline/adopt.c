@@ -42,6 +42,11 @@ bool adopt_may(const struct run *r, const char *identity)
     return last_of(r, identity) != 0;
 }
 
+bool adopt_asks(const struct run *r, const char *identity)
+{
+    return adopt_may(r, identity) || map_get(&r->told, identity, strlen(identity));
+}
+
 static void learn_paths(struct run *r)
 {
     r->same_path = mem_array(r->n_sources + 1, sizeof *r->same_path);
@@ -55,6 +60,7 @@ static void learn_paths(struct run *r)
 void adopt_free(struct run *r)
 {
     map_fini(&r->paths);
+    map_fini(&r->told);
     map_fini(&r->idle_leases);
     free(r->same_path);
 }
@@ -100,6 +106,38 @@ static void each_property(void *ctx, const char *key, const char *value)
     position_map_fini(&map);
 }
 
+/* A table's positions of files that ended so long ago that they may go, if inlet_loads tells of it. */
+static void each_ended(void *ctx, const char *key, const char *value)
+{
+    size_t prefix = sizeof POSITION_MAP_PREFIX - 1;
+    struct run *r = ctx;
+    struct position_map map;
+    if (!value || !strchr(value, '@') || strncmp(key, POSITION_MAP_PREFIX, prefix) != 0 ||
+        !position_map_by_loads(key) || position_map_parse(&map, value, NULL))
+        return;
+    if (position_map_expire(&map, clock_wall_ms(r->clock)))
+        map_set(&r->told, key + prefix, strlen(key + prefix), (void *)(uintptr_t)1);
+    position_map_fini(&map);
+}
+
+/* loads_read, and of whom. */
+static int read_loads(struct run *r, struct err *e)
+{
+    struct map_entry *entry;
+    const char *note;
+    size_t at = 0;
+    for (uint32_t i = 0; i < router_count(&r->router); i++)
+        if (router_at(&r->router, i)->handle)
+            table_properties(router_at(&r->router, i)->handle, each_ended, r);
+    if (loads_read(r, e))
+        return -1;
+    while ((entry = map_next(&r->told, &at))) {
+        struct seq ended = loads_position(r, entry->key, &note);
+        entry->value = (void *)(uintptr_t)(1 + (seq_cmp(ended, SEQ_NONE) == 0 ? 0 : seq_low(ended)));
+    }
+    return 0;
+}
+
 static int longest_first(const void *a, const void *b)
 {
     size_t x, y;
@@ -130,7 +168,7 @@ static int known_identities(struct run *r, bool *adopted, struct err *e)
     struct candidates c = {.run = r};
     struct map_entry *entry;
     size_t at = 0;
-    if (loads_read(r, e))
+    if (read_loads(r, e))
         return -1;
     while ((entry = map_next(&r->loads, &at))) {
         const char *note;

@@ -19,5 +19,7 @@ int adopt_check(struct run *r, struct err *e);
 void adopt_free(struct run *r);
 /* A file at hand has that path: its identity may be this one. */
 bool adopt_may(const struct run *r, const char *identity);
+/* Or it is of one whose position may be swept from a table, if inlet_loads tells how far it was loaded. */
+bool adopt_asks(const struct run *r, const char *identity);
 
 #endif

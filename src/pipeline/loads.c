@@ -62,7 +62,7 @@ static void take_rows(struct run *r, const struct column cols[3])
         bool has = i < cols[2].n_levels && (!cols[2].max_def || cols[2].def[i]);
         if (has && column_text_at(note).n < sizeof had)
             memcpy(had, note + 4, column_text_at(note).n);
-        if (adopt_may(r, text))
+        if (adopt_asks(r, text))
             know(r, text, cols[1].longs[i], had);
         note = has ? column_text_next(note) : note;
         identity = column_text_next(identity);

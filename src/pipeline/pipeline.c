@@ -525,6 +525,7 @@ void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t n
     job->spools = &r->spools;
     job->leases = r->leases;
     job->owner = r->owner;
+    job->told = &r->told;
     shard_texts(r, job);
     t->pending = NULL;
     t->files = NULL;

@@ -131,6 +131,7 @@ struct commit_job {
     const struct pipeline_config *config;
     struct lease_store *leases;
     const char *owner;
+    const struct map *told;   /* see positions.c */
     struct desks *desks;
     struct workers *workers;  /* who encode */
     size_t rest_above;        /* bytes of metadata: table_rest */

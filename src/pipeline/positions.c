@@ -127,6 +127,18 @@ static const char *keep(struct positions_offer *o, char *text)
     return o->expired[o->n_expired++] = text;
 }
 
+/* It ended once, but is being read: not to be swept from under us. */
+static void take_mark(struct position_prop *p, const char *shard)
+{
+    const struct position *at = position_map_get(&p->map, shard);
+    char note[PROTOCOL_NOTE_MAX];
+    if (!at || !at->ended_ms)
+        return;
+    memcpy(note, at->note, sizeof note);
+    position_map_set(&p->map, shard, at->at, note, 0);
+    p->moved = true;
+}
+
 /* The plan's shards moved on in the base's maps. */
 static void move_on(struct positions_offer *o, int64_t now)
 {
@@ -135,8 +147,10 @@ static void move_on(struct positions_offer *o, int64_t now)
         const struct protocol_step *step = &plan->steps[i];
         struct position_prop *p = &o->props[o->shard_prop[step->shard]];
         if (seq_cmp(step->next, step->expected) == 0 &&
-            !(step->ended && seq_cmp(step->next, SEQ_NONE) != 0))
+            !(step->ended && seq_cmp(step->next, SEQ_NONE) != 0)) {
+            take_mark(p, o->job->shard_ids[step->shard]);
             continue;
+        }
         position_map_set(&p->map, o->job->shard_ids[step->shard], step->next, step->note,
                          step->ended ? now : 0);
         p->moved = true;
@@ -185,6 +199,14 @@ struct sweep {
     int64_t now;
 };
 
+/* Of a file: does inlet_loads tell that it was loaded so far? Else this is all that is known of it. */
+static bool told(const struct positions_offer *o, const char *key, const struct position_map *map)
+{
+    const char *identity = key + sizeof POSITION_MAP_PREFIX - 1;
+    uintptr_t upto = (uintptr_t)map_get(o->job->told, identity, strlen(identity));
+    return upto > 1 && seq_le(position_map_at(map, "0"), seq_of(upto - 1));
+}
+
 /* A property of another stream or file: it goes once all in it ended long ago. Most have no mark. */
 static void sweep_other(void *ctx, const char *key, const char *text)
 {
@@ -194,9 +216,10 @@ static void sweep_other(void *ctx, const char *key, const char *text)
         !strchr(text, '@') || map_get(&s->o->known, key, strlen(key)) ||
         position_map_parse(&map, text, NULL))
         return;
-    if (position_map_expire(&map, s->now) && map.n)
+    bool goes = !position_map_by_loads(key) || told(s->o, key, &map);
+    if (goes && position_map_expire(&map, s->now) && map.n)
         pair(s->o, keep(s->o, mem_strdup(key)), keep(s->o, position_map_text(&map)));
-    else if (!map.n)
+    else if (goes && !map.n)
         gone(s->o, keep(s->o, mem_strdup(key)));
     position_map_fini(&map);
 }

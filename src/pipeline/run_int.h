@@ -79,6 +79,7 @@ struct run {
     struct map loads;   /* loads.c: what is known of the files at hand */
     struct map paths;   /* adopt.c: theirs */
     struct map idle_leases; /* ... and under which identities nobody was at work before the tables were read: counters + 1 */
+    struct map told;    /* ... files that ended long ago: identity -> where, as inlet_loads tells; + 1 */
     size_t *same_path; /* of each source, the one before of the same path, counted from 1; 0: none */
 };
 

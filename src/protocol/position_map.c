@@ -188,6 +188,12 @@ char *position_map_text(const struct position_map *m)
     return out;
 }
 
+bool position_map_by_loads(const char *key)
+{
+    const char *identity = key + sizeof POSITION_MAP_PREFIX - 1;
+    return strncmp(identity, "file:", 5) == 0 || strncmp(identity, "s3:", 3) == 0;
+}
+
 char *position_map_key(const char *identity)
 {
     return mem_printf(POSITION_MAP_PREFIX "%s", identity);

@@ -8,7 +8,8 @@
  * hash | <sequence>:[<note>]@<unix ms>    ...:@1764000000000     the shard ended there and then
  *
  * The note has no '@' and no control characters. Shards that ended over PROTOCOL_ENDED_KEEP_MS ago
- * are taken out by position_map_expire: longer than any worker may sleep and still commit. */
+ * are taken out by position_map_expire: longer than any worker may sleep and still commit. Of a file only once inlet_loads
+ * tells as much: a load that was killed before it could is begun again whenever somebody does so. */
 #ifndef INLET_PROTOCOL_POSITION_MAP_H
 #define INLET_PROTOCOL_POSITION_MAP_H
 
@@ -54,6 +55,8 @@ bool position_map_remove(struct position_map *m, const char *shard);
 /* Takes out what ended too long ago; how many. */
 size_t position_map_expire(struct position_map *m, int64_t unix_now_ms);
 
+/* Is this a property's key of a file, or object, whose end inlet_loads tells as well? */
+bool position_map_by_loads(const char *key);
 char *position_map_key(const char *identity); /* heap */
 char *position_map_cover_key(const char *table, const char *identity);
 

@@ -176,6 +176,78 @@ def test_positions_go_a_week_after_the_end(lake, tmp_path):
     check(lake, sum(events, []))
 
 
+def set_marks_back(lake, path):
+    """As if that file had ended eight days ago."""
+    table = lake.pyiceberg("order")
+    [key] = [k for k in table.properties if k.startswith("inlet.position.") and str(path) in k]
+    at, mark = json.loads(table.properties[key])["0"].split("@")
+    with table.transaction() as change:
+        change.set_properties({key: json.dumps({"0": f"{at}@{int(mark) - 8 * 24 * 3600 * 1000}"})})
+    return key
+
+
+def forget_that_it_ended(lake):
+    """As a kill leaves it that comes after the last commit: neither leases nor inlet_loads tell of it."""
+    for f in lake.path.glob("leases.db*"):
+        f.unlink()
+    lake.catalog().drop_table(("events", "inlet_loads"))
+
+
+def test_a_load_killed_at_its_end_is_known_a_week_later(lake, tmp_path):
+    """By the positions alone, so these stay until inlet_loads tells as much."""
+    a, b, c = (tmp_path / n for n in ("a", "b", "c"))
+    events = [make(10) for _ in range(4)]
+    for path, part in zip((a, b, c), events):
+        path.write_bytes(ndjson(part))
+    load(lake, a)
+    forget_that_it_ended(lake)
+    key = set_marks_back(lake, a)
+    load(lake, b)
+    assert key in lake.pyiceberg("order").properties
+    load(lake, a)
+    set_marks_back(lake, a)
+    with a.open("ab") as f:  # and grew since: inlet_loads tells less than the positions
+        f.write(ndjson(events[3]))
+    before = lake.pyiceberg("inlet_loads").metadata_location
+    load(lake, a)
+    lake.catalog().drop_table(("events", "inlet_loads"))
+    lake.catalog().register_table(("events", "inlet_loads"), before)
+    for f in lake.path.glob("leases.db*"):
+        f.unlink()
+    set_marks_back(lake, a)
+    load(lake, c)
+    load(lake, a, b, c)
+    check(lake, sum(events, []))
+    set_marks_back(lake, a)
+    load(lake, "-", stdin=ndjson(make(1)))
+    assert key not in lake.pyiceberg("order").properties, "told by now"
+
+
+def test_a_position_is_not_swept_while_its_file_is_read(lake, tmp_path):
+    """Followed again, and idle, while the table has commits for another: its rows came a second time."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    events = [make(10) for _ in range(4)]
+    a.write_bytes(ndjson(events[0]))
+    b.write_bytes(ndjson(events[1]))
+    load(lake, a)
+    forget_that_it_ended(lake)
+    set_marks_back(lake, a)
+    p = subprocess.Popen([INLET, "load", "--follow", "--commit-interval", "100ms", "--dedup-window", "0s", a, b, "--lake", lake.path],
+                         stderr=subprocess.PIPE)
+    try:
+        for n, more in enumerate(events[1:]):
+            if n:
+                with b.open("ab") as f:
+                    f.write(ndjson(more))
+            wait_for(lambda: len(ids(lake)) >= 20 + 10 * n)
+        p.terminate()
+        _, said = p.communicate(timeout=60)
+        assert p.returncode == 0 and b"given up" not in said, said
+    finally:
+        p.kill()
+    check(lake, sum(events, []))
+
+
 def wait_for(what, seconds=60):
     until = time.time() + seconds
     while not what():
