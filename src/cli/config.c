@@ -116,6 +116,25 @@ static bool column_of_envelope(const char *path)
     return strcmp(path, "event_uuid") == 0 || strcmp(path, "event_name") == 0 || strcmp(path, "created_at") == 0;
 }
 
+static bool hides(const char *type)
+{
+    return strcmp(type, "hash") == 0 || strcmp(type, "drop") == 0;
+}
+
+/* What is kept whole, or rescued whole, would show what below it is to be hidden. */
+static int check_hidden(const struct conftree *t, const char *path, const struct pipeline_table_config *table, struct err *e)
+{
+    for (size_t i = 0; i < table->n_columns; i++)
+        for (size_t j = 0; j < table->n_columns; j++) {
+            const struct declared_column *over = &table->columns[i], *under = &table->columns[j];
+            size_t n = strlen(over->path);
+            if (hides(under->type) && !hides(over->type) && strncmp(under->path, over->path, n) == 0 && under->path[n] == '.')
+                return err_set(e, ERR_INVALID, "%s:%d: column %.100s: \"%s\" cannot be kept within column %.100s, which is declared "
+                               "%s; declare one of them", path, t->children[j].line, under->path, under->type, over->path, over->type);
+        }
+    return 0;
+}
+
 static int read_columns(const struct conftree *t, const char *path,
                         struct pipeline_table_config *out, struct err *e)
 {
@@ -137,7 +156,7 @@ static int read_columns(const struct conftree *t, const char *path,
         columns[i] = (struct declared_column){mem_strdup(c->key), mem_strdup(c->text)};
         out->n_columns = i + 1;
     }
-    return 0;
+    return check_hidden(t, path, out, e);
 }
 
 /* A table is named by event types: what none leads to would never be looked at. */
@@ -192,6 +211,19 @@ static int read_tables(struct config *c, const struct conftree *t, const char *p
     return 0;
 }
 
+/* `text` for an option: several words of one are written with commas. */
+static int read_option(struct config *c, const struct conftree *t, const char *path, struct err *e)
+{
+    struct buf where = {0};
+    if (t->kind != CONFTREE_TEXT && options_key_known(t->key))
+        return err_set(e, ERR_INVALID, "%s:%d: %s: one value belongs here, no %s", path, t->line, t->key,
+                       t->kind == CONFTREE_LIST ? "list (several have commas between them)" : "map");
+    buf_printf(&where, "%.500s:%d", path, t->line);
+    int rc = options_set_key(&c->options, t->key, t->text ? t->text : "", buf_cstr(&where), e);
+    buf_fini(&where);
+    return rc;
+}
+
 static int read_file(struct config *c, const char *path, struct err *e)
 {
     struct conftree *root = conftree_load(path, e);
@@ -204,13 +236,7 @@ static int read_file(struct config *c, const char *path, struct err *e)
     }
     for (size_t i = 0; i < root->n; i++) {
         const struct conftree *t = &root->children[i];
-        struct buf where = {0};
-        buf_printf(&where, "%.500s:%d", path, t->line);
-        if (strcmp(t->key, "tables") == 0)
-            rc = read_tables(c, t, path, e);
-        else
-            rc = options_set_key(&c->options, t->key, t->text ? t->text : "", buf_cstr(&where), e);
-        buf_fini(&where);
+        rc = strcmp(t->key, "tables") == 0 ? read_tables(c, t, path, e) : read_option(c, t, path, e);
         if (rc)
             goto out;
     }

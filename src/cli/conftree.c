@@ -3,9 +3,11 @@
 #include "cli/conftree.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 #include "base/mem.h"
@@ -59,7 +61,7 @@ static int copy_key(struct build *b, yaml_node_pair_t *pair, struct conftree *ou
     yaml_node_t *key = yaml_document_get_node(&b->document, pair->key);
     if (!key || key->type != YAML_SCALAR_NODE ||
         strlen((const char *)key->data.scalar.value) != key->data.scalar.length)
-        return err_set(e, ERR_INVALID, "%s: a key that is no plain text", b->path);
+        return err_set(e, ERR_INVALID, "%s:%d: a key that is no plain text", b->path, key ? line_of(key) : 1);
     struct conftree *child = &out->children[out->n - 1];
     child->key = mem_strndup((const char *)key->data.scalar.value, key->data.scalar.length);
     for (size_t i = 0; i + 1 < out->n; i++)
@@ -132,13 +134,39 @@ static FILE *open_file(const char *path, struct err *e)
         err_errno(e, errno, "config file %s", path);
         return NULL;
     }
-    if (fseek(f, 0, SEEK_END) == 0 && ftell(f) > CONFTREE_BYTES_MAX) {
-        err_set(e, ERR_INVALID, "config file %s: larger than 1 MB", path);
+    struct stat st;
+    bool folder = fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode);
+    if (folder || (fseek(f, 0, SEEK_END) == 0 && ftell(f) > CONFTREE_BYTES_MAX)) {
+        err_set(e, ERR_INVALID, "config file %s: %s", path, folder ? "it is a directory" : "larger than 1 MB");
         fclose(f);
         return NULL;
     }
     rewind(f);
     return f;
+}
+
+static void no_yaml(const yaml_parser_t *parser, const char *path, struct err *e)
+{
+    const char *problem = parser->problem ? parser->problem : "unreadable";
+    bool tab = strstr(problem, "cannot start any token") != NULL;
+    err_set(e, ERR_INVALID, "%s:%zu: no valid YAML: %s%s", path, parser->problem_mark.line + 1, problem,
+            tab ? " (is it a tab? indent with spaces)" : "");
+}
+
+/* What stands behind a second "---" would be passed over. */
+static int only_one(yaml_parser_t *parser, const char *path, struct err *e)
+{
+    yaml_document_t next;
+    if (!yaml_parser_load(parser, &next)) {
+        no_yaml(parser, path, e);
+        return -1;
+    }
+    yaml_node_t *top = yaml_document_get_root_node(&next);
+    int line = top ? line_of(top) : 0;
+    yaml_document_delete(&next);
+    return top ? err_set(e, ERR_INVALID, "%s:%d: a second document begins here; settings are one: take the `---` before it out",
+                         path, line)
+               : 0;
 }
 
 struct conftree *conftree_load(const char *path, struct err *e)
@@ -158,9 +186,12 @@ struct conftree *conftree_load(const char *path, struct err *e)
     if (yaml_parser_load(&parser, &b.document)) {
         root = build(&b, e);
         yaml_document_delete(&b.document);
+        if (root && root->n && only_one(&parser, path, e)) {
+            conftree_free(root);
+            root = NULL;
+        }
     } else {
-        err_set(e, ERR_INVALID, "%s:%zu: no valid YAML: %s", path, parser.problem_mark.line + 1,
-                parser.problem ? parser.problem : "unreadable");
+        no_yaml(&parser, path, e);
     }
     yaml_parser_delete(&parser);
     fclose(f);

@@ -1,5 +1,6 @@
 /* gen: events from the gen room to standard output or into a stream, at a rate if one is asked for.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,14 +21,17 @@ struct output {
     struct buf pending;
     uint64_t rate, written;
     int64_t begin_ms;
+    bool gone; /* whoever read it has enough, as `head` */
 };
 
 static int put(struct output *o, size_t n, struct err *e)
 {
     if (!n)
         return 0;
-    if (fwrite(o->pending.p, 1, n, stdout) != n || fflush(stdout))
+    if (fwrite(o->pending.p, 1, n, stdout) != n || fflush(stdout)) {
+        o->gone = errno == EPIPE;
         return err_set(e, ERR_IO, "standard output: %m");
+    }
     o->pending.n -= n;
     memmove(o->pending.p, o->pending.p + n, o->pending.n);
     return 0;
@@ -145,8 +149,8 @@ int gen_command(struct config *c, int n_args, char **args)
     const char *stream = options_text(o, OPT_GEN_STREAM);
     int failed = stream ? put_events(g, &out, stream, options_flag(o, OPT_GEN_AGGREGATE), &e)
                         : write_events(g, &out, &e);
-    int rc = failed ? commands_fail(&e) : EXIT_DONE;
-    if (!options_flag(o, OPT_QUIET))
+    int rc = failed && !out.gone ? commands_fail(&e) : EXIT_DONE;
+    if (!options_flag(o, OPT_QUIET) && !out.gone)
         say(g);
     gen_free(g);
     buf_fini(&out.pending);

@@ -57,10 +57,10 @@ static const struct option table[OPTION_COUNT] = {
     [OPT_NAMESPACE] = {"namespace", "namespace", "NAME", "events", NULL,
                        "the tables' namespace in the catalog", CMD_LAKE, OPTION_TEXT, 0, 0},
     [OPT_S3_ADDRESSING] = {"s3-addressing", "s3_addressing", "STYLE", "auto", "auto|path|virtual",
-                           "the bucket in the path or in the host's name; auto: path unless it is AWS",
+                           "the bucket in the path or in the host's name (virtual); auto: path unless it is AWS",
                            CMD_LAKE, OPTION_CHOICE, 0, 0},
     [OPT_S3_ENCRYPTION] = {"s3-encryption", "s3_encryption", "KIND", "bucket", "bucket|s3|kms",
-                           "of what is put: as the bucket has it, SSE-S3 or SSE-KMS", CMD_LAKE,
+                           "of what is put: bucket (as the bucket has it), s3 (SSE-S3) or kms (SSE-KMS)", CMD_LAKE,
                            OPTION_CHOICE, 0, 0},
     [OPT_S3_KMS_KEY] = {"s3-kms-key", "s3_kms_key", "ARN", NULL, NULL,
                         "the key of SSE-KMS; default: the account's for S3", CMD_LAKE, OPTION_TEXT, 0, 0},
@@ -107,7 +107,7 @@ static const struct option table[OPTION_COUNT] = {
                         "event types beyond it go to dead letters, unless their table is there", CMD_INGEST | CMD_INIT, OPTION_COUNT_OF, 1,
                         100000},
     [OPT_MAX_COLUMNS] = {"max-columns", "max_columns", "N", "1000", NULL,
-                         "columns of a table; fields beyond it go to _rescued", CMD_INGEST,
+                         "columns of a table, beside ours; fields beyond it go to _rescued, but for declared ones", CMD_INGEST,
                          OPTION_COUNT_OF, 16, 10000},
     [OPT_MAX_PARTITIONS] = {"max-partitions", "max_partitions", "N", "2000", NULL,
                             "partitions open at once; past it, those that get the fewest rows are closed", CMD_INGEST,
@@ -501,6 +501,11 @@ static int find_key(const char *key)
     return -1;
 }
 
+bool options_key_known(const char *key)
+{
+    return find_key(key) >= 0;
+}
+
 static const char *nearest_key(const char *key)
 {
     const char *words[OPTION_COUNT + 1];
@@ -516,8 +521,8 @@ int options_set_key(struct options *o, const char *key, const char *text, const 
     int id = find_key(key);
     if (id < 0) {
         const char *near = nearest_key(key);
-        return err_set(e, ERR_INVALID, "%s: unknown key \"%.100s\"%s%s%s", where, key,
-                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        return err_set(e, ERR_INVALID, "%s: unknown key \"%.100s\"; %s%s%s", where, key,
+                       near ? "did you mean \"" : "`inlet config` lists them", near ? near : "", near ? "\"?" : "");
     }
     struct buf label = {0};
     buf_printf(&label, "%s: %s", where, table[id].key);
@@ -555,8 +560,8 @@ static int unknown_variable(const char *name, size_t n, struct err *e)
     int id = near ? find_key(near) : -1;
     if (id >= 0)
         options_environment_name(&table[id], &near_name);
-    err_set(e, ERR_INVALID, "environment: unknown variable %.*s%s%s%s", (int)n, name,
-            id >= 0 ? "; did you mean " : "", id >= 0 ? buf_cstr(&near_name) : "",
+    err_set(e, ERR_INVALID, "environment: unknown variable %.*s; %s%s%s", (int)n, name,
+            id >= 0 ? "did you mean " : "docs/configuration.md lists them: unset it", id >= 0 ? buf_cstr(&near_name) : "",
             id >= 0 ? "?" : "");
     buf_fini(&key);
     buf_fini(&near_name);

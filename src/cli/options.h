@@ -151,6 +151,7 @@ void options_fini(struct options *o);
  * ("--memory", "inlet.yaml:3: memory"). ERR_INVALID. */
 int options_set(struct options *o, enum option_id id, const char *text, enum option_origin origin,
                 const char *where, struct err *e);
+bool options_key_known(const char *key);
 /* One key of the config file ("commit_interval"; dashes pass for underscores); `where` is
  * "file:line". ERR_INVALID for an unknown key, naming the nearest. */
 int options_set_key(struct options *o, const char *key, const char *text, const char *where,

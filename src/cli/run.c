@@ -306,7 +306,7 @@ int load_command(struct config *c, int n_args, char **args)
         else if (!file || !is_repeated(&seen, args[i]))
             files[p.n_files++] = args[i];
         if (file && access(args[i], R_OK) != 0) {
-            fprintf(stderr, "inlet load: %s cannot be read: %m\n", args[i]);
+            fprintf(stderr, "inlet load: %s cannot be read: %m\n", *args[i] ? args[i] : "FILE \"\" (an empty name)");
             rc = EXIT_FAILED;
         }
     }

@@ -216,6 +216,71 @@ static void apply_declaration(struct registry *r, struct node *x)
     buf_fini(&path);
 }
 
+struct promise { /* what the config says of a place that is yet to be made */
+    const char *type;  /* declared itself */
+    bool above;        /* a declared one lies below it */
+    bool group, list;  /* ... whose value must not be seen: so that it is found, this has to be a struct, or a list */
+};
+
+static bool hides(const char *type)
+{
+    return strcmp(type, "hash") == 0 || strcmp(type, "drop") == 0;
+}
+
+static struct promise promise_of(const struct registry *r, const struct node *up, const char *key, size_t n)
+{
+    struct promise said = {0};
+    struct buf path = {0};
+    if (!r->n_declared)
+        return said;
+    path_of(up, &path);
+    if (path.n)
+        buf_putc(&path, '.');
+    buf_put(&path, key, n);
+    for (size_t i = 0; i < r->n_declared; i++) {
+        const struct declared_column *d = &r->declared[i];
+        const char *rest = d->path + path.n;
+        if (strncmp(d->path, buf_cstr(&path), path.n) != 0)
+            continue;
+        if (!*rest)
+            said.type = d->type;
+        if (*rest != '.')
+            continue;
+        said.above = true;
+        bool element = !rest[1] || rest[1] == '.';
+        said.list |= hides(d->type) && element;
+        said.group |= hides(d->type) && !element;
+    }
+    buf_fini(&path);
+    return said;
+}
+
+bool registry_hides(const struct registry *r, const struct rnode *parent, const char *key, size_t n)
+{
+    const char *type = promise_of(r, (const struct node *)(const void *)parent, key, n).type;
+    return type && hides(type);
+}
+
+/* Is the name that of a column that the config declares here? */
+static bool name_promised(const struct registry *r, const struct node *up, const char *name)
+{
+    struct buf path = {0};
+    bool found = false;
+    path_of(up, &path);
+    if (path.n)
+        buf_putc(&path, '.');
+    for (size_t i = 0; i < r->n_declared && !found; i++) {
+        char other[512];
+        const struct declared_column *d = &r->declared[i];
+        if (strncmp(d->path, buf_cstr(&path), path.n) != 0 || strcmp(d->type, "drop") == 0)
+            continue;
+        column_name(d->path + path.n, strcspn(d->path + path.n, "."), other, sizeof other - 1);
+        found = strcmp(other, name) == 0;
+    }
+    buf_fini(&path);
+    return found;
+}
+
 /* ---- growing ---- */
 
 static bool within_limits(struct registry *r, const struct node *parent, size_t key_len)
@@ -223,6 +288,17 @@ static bool within_limits(struct registry *r, const struct node *parent, size_t 
     return r->leaves < r->limits.columns && parent->n_order < r->limits.columns &&
            (!parent->pub.parent || parent->n_order < r->limits.struct_fields) &&
            parent->pub.depth < r->limits.depth && key_len <= r->limits.name_bytes;
+}
+
+/* What is declared has its place, whatever came before. */
+static bool has_room(struct registry *r, const struct node *parent, size_t key_len, const struct promise *said,
+                     enum place place)
+{
+    if (!said->type && (said->group || said->list))
+        return parent->pub.depth < r->limits.depth && ((said->group && place == PLACE_STRUCT) || (said->list && place == PLACE_LIST));
+    if (said->type || said->above)
+        return parent->pub.depth < r->limits.depth;
+    return within_limits(r, parent, key_len);
 }
 
 static struct node rescue_node = {.pub = {.place = PLACE_RESCUE}};
@@ -234,12 +310,13 @@ struct rnode *registry_child(struct registry *r, struct rnode *parent, const cha
     char name[512];
     pthread_mutex_lock(&r->lock);
     x = map_get(&up->children, key, n);
-    if (!x && !within_limits(r, up, n))
+    struct promise said = x ? (struct promise){0} : promise_of(r, up, key, n);
+    if (!x && !has_room(r, up, n, &said, place))
         x = &rescue_node;
     if (!x) {
         column_name(key, n, name, sizeof name - 1);
-        bool list = parent->place == PLACE_LIST;
-        if (!list && name_taken(up, name)) {
+        bool list = parent->place == PLACE_LIST, declared = said.type || said.above;
+        if (!list && !declared && (name_taken(up, name) || name_promised(r, up, name))) {
             x = &rescue_node;
         } else {
             x = node_new(r, up, key, n, place);

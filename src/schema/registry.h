@@ -82,11 +82,13 @@ uint32_t registry_leaves(struct registry *r); /* columns of events so far */
 struct rnode *registry_root(struct registry *r);
 /* Finds or makes the child of a struct (key) or list (key "" n 0) for a value of this place and kind
  * (kind only where place is PLACE_SCALAR). The answer may be of another place than asked: the first
- * decided; or PLACE_RESCUE beyond a limit. Envelope names at the top level give PLACE_RESCUE (ours
+ * decided; or PLACE_RESCUE beyond a limit, to which declared ones are not held. Envelope names at the top level give PLACE_RESCUE (ours
  * win) unless they are the event's own three keys, which the shredder handles itself. */
 struct rnode *registry_child(struct registry *r, struct rnode *parent, const char *key, size_t n,
                              enum place place, enum kind kind);
 struct rnode *registry_find(struct registry *r, const struct rnode *parent, const char *key, size_t n); /* or NULL */
+/* Does the config say that this child's value must not be seen (hash, drop)? Any value makes its place, then. */
+bool registry_hides(const struct registry *r, const struct rnode *parent, const char *key, size_t n);
 /* The first place with a column at or below a node; NULL if there is none yet. */
 struct rnode *registry_leaf(struct registry *r, struct rnode *node);
 /* Adds a scalar kind to a scalar node. False: beyond a limit, rescue the value. */

@@ -95,7 +95,7 @@ bool convert_value(const uint8_t *p, const struct json_tok *v, const struct rnod
     out->inexact = false;
     size_t n = v->end - v->start;
     bool number = v->kind == TOK_INTEGER || v->kind == TOK_DECIMAL;
-    if (v->flags & TOK_UNSAFE)
+    if (v->flags & TOK_UNSAFE && node->declared != KIND_HASH)
         return false;
     switch (node->declared) {
     case KIND_BOOL:

@@ -520,7 +520,7 @@ static struct lnode *child_of(struct shredder *s, struct lnode *up, const char *
     }
     const struct json_tok *v = &s->tape.toks[at];
     struct registry *registry = s->shape->table->registry;
-    bool makes = can_make(s->p, s->tape.toks, at);
+    bool makes = can_make(s->p, s->tape.toks, at) || (v->kind != TOK_NULL && registry_hides(registry, up->r, key, n));
     if (makes ? !may_learn(s) : v->kind != TOK_ARRAY) /* an empty list has a place where there is one */
         return NULL;
     struct rnode *r = makes ? registry_child(registry, up->r, key, n, place_of(v), kind_of(v))
@@ -624,6 +624,8 @@ static struct lnode *element_of(struct shredder *s, struct lnode *n, uint32_t at
 static bool learn_first(struct shredder *s, struct lnode *n, uint32_t at)
 {
     const struct json_tok *toks = s->tape.toks, *v = &toks[at];
+    if (n->place == PLACE_DECLARED) /* a column, whatever comes */
+        return true;
     if (place_of(v) != n->place)
         return false;
     if (n->place == PLACE_SCALAR)

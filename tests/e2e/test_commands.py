@@ -37,6 +37,13 @@ def test_a_reader_that_goes_away_is_no_trouble_and_a_full_disk_is():
         assert b"No space left" in subprocess.run([INLET, "load", "--help"], stdout=full, stderr=subprocess.PIPE).stderr
 
 
+def test_gen_ends_in_silence_when_nobody_reads_on():
+    with subprocess.Popen([INLET, "gen", "--events", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        json.loads(p.stdout.readline())
+        p.stdout.close()
+        assert (p.stderr.read(), p.wait(timeout=60)) == (b"", 0)
+
+
 @pytest.mark.parametrize("fd, says", [(0, "cannot read standard input"), (1, "standard output"), (2, "")])
 def test_a_closed_standard_stream_is_no_other_file(lake, fd, says):
     """Else what is opened first takes its place: here the lake's folder, elsewhere a socket."""
@@ -81,6 +88,7 @@ def test_a_limit_of_threads_is_said():
     (["run", "--lake", "x", "--stream", "events"], "kinesis://NAME"),
     (["run", "--lake", "x", "--stream", "kinesis://a", "extra"], "\"extra\" is too much"),
     (["config", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
+    (["config", "--config", "/"], "it is a directory"),
 ])
 def test_nonsense_is_answered_with_what_to_do(args, says, tmp_path):
     r = subprocess.run([INLET, *args], capture_output=True, cwd=tmp_path, timeout=60)

@@ -1,6 +1,7 @@
 """Columns over time: numbers in lists, lists that begin with null, columns that somebody drops or renames,
 and files that go on while their table grows."""
 import datetime
+import hmac
 import json
 import os
 import random
@@ -268,3 +269,31 @@ def test_two_loads_into_one_lake_at_once(lake, tmp_path):
     assert [p.returncode for p in both] == [0, 0], errs
     model.check(lake, sent)
     assert not list(lake.path.rglob("*.tmp"))
+
+
+HIDDEN = ['"email":"SECRET"', '"email":["SECRET"]', '"email":{"a":"SECRET"}', '"email":"SECRET\\u0000"', '"email":"SECRET\\ud800"', '"email":99999999999999999999',
+          '"u":{"email":"SECRET"}', '"u":{"email":["SECRET"]}', '"u":{"x":"SECRET"}', '"y":{"z":"SECRET"}', '"y":["SECRET"]', '"y":{}',
+          '"tags":["SECRET",null]', '"items":[{"p":"SECRET"}]', '"items":[{"n":1},{"p":"SECRET"}]', '"EMAIL":1,"email":"SECRET"']
+
+
+@pytest.mark.parametrize("first", ["", "a full table", "another shape"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_declared_hash_or_drop_is_never_seen(lake, tmp_path, first, order):
+    """Neither in its column nor in _rescued: whatever its value is, however many columns there are, and whatever stood above it before."""
+    (tmp_path / "key").write_text("k")
+    config = tmp_path / "inlet.yaml"
+    config.write_text(f"hash_key_file: {tmp_path}/key\nmax_columns: 16\ntables:\n  order:\n    columns:\n"
+                      "      email: hash\n      u.email: hash\n      u.x: drop\n      y: drop\n      tags.: hash\n      items..p: hash\n")
+    before = {"": [], "a full table": [event("order:x", **{f"k{i}": i for i in range(20)})],
+              "another shape": [event("order:x", u="text", tags={"a": 1}, items={"p": 1}), event("order:x", u=[1], tags=5, items="i")]}[first]
+    lines = [json.dumps({"event_uuid": str(i), "event_name": "order:x", "created_at": 1})[:-1] + "," + raw + "}" for i, raw in enumerate(HIDDEN)]
+    lake.load("-", "--config", config, "--threads", 1, stdin=ndjson(before + lines[::order]))
+    rows = {r["event_uuid"]: r for r in lake.rows("order")}
+    assert len(rows) == len(before) + len(lines)
+    for i, raw in enumerate(HIDDEN):
+        assert "SECRET" not in str(rows[str(i)]) and "9999999" not in str(rows[str(i)]), raw
+    digest = hmac.new(b"k", b"SECRET", "sha256").hexdigest()
+    for i, cell in ((0, lambda r: r["email"]), (6, lambda r: r["u"]["email"]), (12, lambda r: r["tags"][0]), (13, lambda r: r["items"][0]["p"]),
+                    (14, lambda r: r["items"][1]["p"]), (15, lambda r: r["email"])):
+        assert cell(rows[str(i)]) == digest, HIDDEN[i]
+    assert json.loads(rows["15"]["_rescued"]) == {"/EMAIL": 1}, "the declared key has the name"
