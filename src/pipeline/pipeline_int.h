@@ -219,7 +219,7 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch);
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);
 /* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */
 void workers_forget(struct workers *w);
-size_t workers_open_bytes(struct workers *w); /* of rows that no cut has detached */
+size_t workers_open_bytes(struct workers *w); /* of rows that no cut has taken */
 size_t workers_open_sets(struct workers *w);  /* their sets */
 void workers_stop(struct workers *w); /* drops what is queued; joins */
 

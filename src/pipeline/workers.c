@@ -28,6 +28,7 @@ struct worker {
     struct shred_counts again, mark; /* to be taken from all; what they were when that began */
     _Atomic size_t charged; /* bytes of open rows taken from the budget; read without the lock */
     _Atomic uint32_t sets;  /* of open rows, likewise */
+    _Atomic size_t shed;    /* bytes of rows of the epoch in hand that are detached already: no cut has them yet */
     pthread_mutex_t lock; /* guards: */
     uint64_t epoch;
     struct rowset *detached;
@@ -56,8 +57,8 @@ static void charge(struct worker *w, size_t now)
     w->charged = now;
 }
 
-/* Hands the open rows over; they stay charged, by their own count of bytes. With the lock. */
-static void detach(struct worker *w)
+/* Hands the open rows over; they stay charged, by their own count of bytes, which it answers. With the lock. */
+static size_t detach(struct worker *w)
 {
     struct rowset *list = shredder_cut(w->shredder), *last = NULL;
     size_t bytes = 0;
@@ -75,6 +76,7 @@ static void detach(struct worker *w)
         last->next = w->detached;
         w->detached = list;
     }
+    return bytes;
 }
 
 /* What was read as little may become much, where each row is one of another name. */
@@ -86,7 +88,7 @@ static void relieve(struct worker *w)
         return;
     w->relieved_sets += shredder_partitions(w->shredder);
     pthread_mutex_lock(&w->lock);
-    detach(w);
+    w->shed += detach(w);
     pthread_mutex_unlock(&w->lock);
     w->relieved += bytes;
 }
@@ -232,6 +234,7 @@ static void begin_epoch(struct worker *w, uint64_t epoch)
     pthread_mutex_lock(&w->lock);
     if (epoch > w->epoch) {
         detach(w);
+        w->shed = 0;
         w->epoch = epoch;
     }
     pthread_mutex_unlock(&w->lock);
@@ -365,8 +368,10 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch)
     for (uint32_t i = 0; i < w->env.threads; i++) {
         struct worker *one = &w->each[i];
         pthread_mutex_lock(&one->lock);
-        if (one->epoch <= epoch)
+        if (one->epoch <= epoch) {
             detach(one);
+            one->shed = 0;
+        }
         for (struct rowset **at = &one->detached, *r; (r = *at);) {
             if (r->first_epoch > epoch) {
                 at = &r->next;
@@ -401,6 +406,7 @@ void workers_forget(struct workers *w)
         pthread_mutex_lock(&one->lock);
         one->counts_before = one->counts;
         one->again = (struct shred_counts){0};
+        one->shed = 0;
         shredder_free(one->shredder);
         one->shredder = shredder_new(&w->env.shred);
         pthread_mutex_unlock(&one->lock);
@@ -419,7 +425,7 @@ size_t workers_open_bytes(struct workers *w)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < w->env.threads; i++)
-        n += w->each[i].charged;
+        n += w->each[i].charged + w->each[i].shed;
     return n;
 }
 

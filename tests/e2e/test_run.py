@@ -174,3 +174,14 @@ def test_rows_put_aside_are_worth_a_cut(lake, kinesis):
     run("run", "--stream", "kinesis://aside", "--lake", lake.path, "--until-caught-up", "--threads", "1", "--memory", "32MB",
         "--max-partitions", "50", "--commit-interval", "10m", env=env, timeout=100)
     assert {r["event_uuid"] for r in lake.rows("order")} == {e["event_uuid"] for e in events}
+
+
+def test_records_of_ten_megabytes_do_not_wait_for_the_commit_interval(lake, kinesis):
+    """Two of them fill the memory: rows that a shredder handed over in mid-batch are worth a cut, too."""
+    client, env = kinesis
+    client.create_stream(StreamName="large", ShardCount=1)
+    events = [{**make(1)[0], "text": "x" * (10_485_000 - 300)} for _ in range(4)]
+    for e in events:
+        client.put_record(StreamName="large", Data=json.dumps(e).encode(), PartitionKey="k")
+    run("run", "--stream", "kinesis://large", "--lake", lake.path, "--until-caught-up", "--memory", "64MB", "--commit-interval", "1h", env=env, timeout=90)
+    model.check(lake, events)
