@@ -38,9 +38,19 @@ static bool held(const struct run *r, const struct lease *l)
     return l->owner && strcmp(l->owner, r->owner) != 0 && (r->leases->shared || !owner_is_dead(l->owner));
 }
 
+static int read_anew(struct run *r, struct lease *l, struct err *e)
+{
+    struct lease now = {0};
+    if (r->leases->ops->read(r->leases, l->stream, l->shard, &now, e))
+        return -1;
+    lease_fini(l);
+    *l = now;
+    return 0;
+}
+
 /* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
  * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
-int run_take_lease(struct run *r, struct lease *l, struct err *e)
+static int await_lease(struct run *r, struct lease *l, struct err *e)
 {
     uint64_t seen = l->counter;
     int64_t since = clock_boot_ms(r->clock);
@@ -59,15 +69,24 @@ int run_take_lease(struct run *r, struct lease *l, struct err *e)
         }
         if (run_asked_to_stop(r))
             return err_set(e, ERR_STOPPED, "stopped");
-        struct lease now = {0};
         r->clock->sleep_ms(r->clock->ctx, 500);
-        if (r->leases->ops->read(r->leases, l->stream, l->shard, &now, e))
+        if (read_anew(r, l, e))
             return -1;
-        lease_fini(l);
-        *l = now;
     }
-    r->mark_due |= protocol_must_mark(r->protocol, !l->owner);
-    return r->leases->ops->take(r->leases, l, r->owner, e);
+    return 0;
+}
+
+int run_take_lease(struct run *r, struct lease *l, struct err *e)
+{
+    for (;;) {
+        if (await_lease(r, l, e))
+            return -1;
+        r->mark_due |= protocol_must_mark(r->protocol, !l->owner);
+        if (!r->leases->ops->take(r->leases, l, r->owner, e))
+            return 0;
+        if (e->kind != ERR_CONFLICT || !r->leases->shared || !r->config->stream || read_anew(r, l, e))
+            return -1; /* else somebody was quicker, whom we stand by now */
+    }
 }
 
 /* Was a parent of it read before, by us or whoever had the leases? Then what is in the child comes after

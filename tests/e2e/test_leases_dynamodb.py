@@ -131,6 +131,32 @@ def test_two_workers_overlap(lake, kinesis, dynamodb, tmp_path, how):
     model.check(lake, events + more + last)
 
 
+def test_two_that_begin_together(lake, aws, faults, tmp_path):
+    """Who is late to take what was free when he looked stands by; he once ended with an error."""
+    client, dynamodb, env, name = aws[0]("kinesis"), aws[0]("dynamodb"), aws[1], "together"
+    client.create_stream(StreamName=name, ShardCount=1)
+    events = make(300)
+    put(client, name, events)
+    faults.add({"fault": "delay", "seconds": 3, "target": "UpdateItem", "times": 1})
+
+    def change(update, **values):
+        [key] = items(dynamodb, name)
+        dynamodb.update_item(TableName=f"leases-{name}", Key={"leaseKey": {"S": key}}, UpdateExpression=update,
+                             ExpressionAttributeValues={":one": {"N": "1"}, **values})
+        return True
+    with open(tmp_path / "a", "wb") as log:
+        late = start(lake, name, {**env, "AWS_ENDPOINT_URL": faults.url}, log)
+        wait_for(lambda: faults.rules()[0]["seen"])
+        change("SET leaseOwner = :him ADD leaseCounter :one", **{":him": {"S": "elsewhere:1:1"}})
+        wait_for(lambda: change("ADD leaseCounter :one") and (late.poll() is not None or b"standing by" in (tmp_path / "a").read_bytes()))
+        assert late.poll() is None, (tmp_path / "a").read_text()
+        change("REMOVE leaseOwner ADD leaseCounter :one")
+        wait_for(lambda: lake_holds(lake, 300))
+        late.terminate()
+        assert late.wait(timeout=30) == 0, (tmp_path / "a").read_text()
+    model.check(lake, events)
+
+
 def test_one_that_stands_by_is_stopped_at_once(lake, kinesis, dynamodb, tmp_path):
     """It has no shard yet, but answers: alive, not ready; and ends when it is told to."""
     client, env = kinesis
