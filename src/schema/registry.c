@@ -310,7 +310,9 @@ struct rnode *registry_child(struct registry *r, struct rnode *parent, const cha
     char name[512];
     pthread_mutex_lock(&r->lock);
     x = map_get(&up->children, key, n);
-    struct promise said = x ? (struct promise){0} : promise_of(r, up, key, n);
+    struct promise said = {0};
+    if (!x)
+        said = promise_of(r, up, key, n);
     if (!x && !has_room(r, up, n, &said, place))
         x = &rescue_node;
     if (!x) {
