@@ -25,16 +25,22 @@ static size_t path_of(const char *identity)
     return parts(identity, &hashed);
 }
 
+/* How much of it tells which source it may be: of what is no file all, for nothing of it changes. */
+static size_t told_by(const char *identity)
+{
+    size_t n = path_of(identity);
+    return n ? n : strlen(identity);
+}
+
 static const char *identity_of(const struct run *r, size_t i)
 {
     return r->sources[i]->ops->identity(r->sources[i]);
 }
 
-/* The last source that has the identity's path, counted from 1; r->same_path leads on. 0: there is none. */
+/* The last source that has the identity's path, or is it, counted from 1; r->same_path leads on. 0: there is none. */
 static size_t last_of(const struct run *r, const char *identity)
 {
-    size_t n = path_of(identity);
-    return n ? (uintptr_t)map_get(&r->paths, identity, n) : 0;
+    return (uintptr_t)map_get(&r->paths, identity, told_by(identity));
 }
 
 bool adopt_may(const struct run *r, const char *identity)
@@ -51,9 +57,8 @@ static void learn_paths(struct run *r)
 {
     r->same_path = mem_array(r->n_sources + 1, sizeof *r->same_path);
     for (size_t i = 0; i < r->n_sources; i++) {
-        size_t n = path_of(identity_of(r, i));
-        if (n)
-            r->same_path[i] = (uintptr_t)map_set(&r->paths, identity_of(r, i), n, (void *)(uintptr_t)(i + 1));
+        const char *mine = identity_of(r, i);
+        r->same_path[i] = (uintptr_t)map_set(&r->paths, mine, told_by(mine), (void *)(uintptr_t)(i + 1));
     }
 }
 

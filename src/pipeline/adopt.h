@@ -17,7 +17,7 @@ int adopt_identities(struct run *r, struct err *e);
  * since adopt_look, or is. Both look after they have taken theirs, so at least one of them sees the other. */
 int adopt_check(struct run *r, struct err *e);
 void adopt_free(struct run *r);
-/* A file at hand has that path: its identity may be this one. */
+/* A file at hand has that path: its identity may be this one. Or an object at hand has it. */
 bool adopt_may(const struct run *r, const char *identity);
 /* Or it is of one whose position may be swept from a table, if inlet_loads tells how far it was loaded. */
 bool adopt_asks(const struct run *r, const char *identity);

@@ -14,6 +14,7 @@ import zstandard
 
 from conftest import INLET, PLAIN, REAL_S3, Lake, make_bucket, ndjson, run
 from model import normal, rebuild
+from test_files import forget
 
 
 class S3Lake(Lake):
@@ -244,6 +245,18 @@ def test_load_from_s3(lake, inbox):
     assert set(uuids(lake)) == {f"u{i:06}" for i in [*range(502), 600, 9999]}
     rows = {r["event_uuid"]: r for t in lake.tables() for r in lake.rows(t) if r.get("event_uuid")}
     assert rows["u000300"]["text"] == '}{ \\"}{"'
+
+
+def test_objects_are_known_by_inlet_loads(lake, inbox):
+    """As files are, when leases and positions are gone; they once came again."""
+    events = [event(i) for i in range(40)]
+    inbox("a", ndjson(events[:30]))
+    inbox("b.gz", gzip.compress(ndjson(events[30:])))
+    load = lambda: json.loads(lake.load(inbox.uri, "--json", "--dedup-window", "0s", env=inbox.env).stdout)
+    assert load()["rows_committed"] == 40
+    forget(lake, positions=True)
+    assert load()["rows_committed"] == 0
+    assert uuids(lake) == Counter(e["event_uuid"] for e in events)
 
 
 def test_an_object_below_two_uris_is_one(lake, inbox):
