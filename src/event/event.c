@@ -1,6 +1,8 @@
 /* event: names, the tables they lead to, and the reasons for dead letters. Time is in time.c. */
 #include "event/event.h"
 
+#include <string.h>
+
 #include "base/err.h"
 
 static const struct {
@@ -30,6 +32,26 @@ static const struct {
     [REASON_TABLE_UNAVAILABLE] = {"table_unavailable",
                                   "the table of its event_type cannot be used"},
 };
+
+const char *event_record_hint(const uint8_t *p, size_t n)
+{
+    static const struct {
+        const char *begins, *text;
+    } known[] = {
+        {"\xf3\x89\x9a\xc2", "; it begins as an aggregate of the KPL, but its checksum or its fields are broken"},
+        {"\x1f\x8b", "; it looks compressed by gzip"},
+        {"\x28\xb5\x2f\xfd", "; it looks compressed by zstd"},
+        {"\xef\xbb\xbf", "; it begins with a byte order mark"},
+        {"\xff\xfe", "; it looks like UTF-16"},
+        {"\xfe\xff", "; it looks like UTF-16"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t len = strlen(known[i].begins);
+        if (n >= len && memcmp(p, known[i].begins, len) == 0)
+            return known[i].text;
+    }
+    return "";
+}
 
 const char *event_reason_code(enum reason r)
 {

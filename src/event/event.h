@@ -34,6 +34,8 @@ enum reason {
 };
 const char *event_reason_code(enum reason r); /* "invalid_json", ... */
 const char *event_reason_text(enum reason r);
+/* What a record that is no text may be instead, to be put behind the reason: "" where nothing is recognised. */
+const char *event_record_hint(const uint8_t *p, size_t n);
 
 enum time_unit { UNIT_AUTO, UNIT_SECONDS, UNIT_MILLIS, UNIT_MICROS, UNIT_NANOS };
 #define EVENT_DATETIME_MAX 64 /* fractional digits beyond this are cut in created_datetime only */

@@ -3,6 +3,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "pipeline/run_int.h"
@@ -40,6 +42,14 @@ void progress_clear(void)
         fputs("\r\033[K", stderr);
 }
 
+/* How much of a line the terminal takes in one row: what goes on in the next would not be wiped. */
+static int row_width(size_t n)
+{
+    struct winsize w;
+    bool narrow = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col && w.ws_col <= n;
+    return narrow ? w.ws_col - 1 : (int)n;
+}
+
 void progress_line(struct run *r, bool last)
 {
     int64_t now = clock_boot_ms(r->clock), shred_ns, lag = 0;
@@ -64,7 +74,8 @@ void progress_line(struct run *r, bool last)
         log_info("%s", text);
         return;
     }
-    fprintf(stderr, "\r\033[K%s%s", text, last ? "\n" : "");
+    size_t n = strlen(text);
+    fprintf(stderr, "\r\033[K%.*s%s", last ? (int)n : row_width(n), text, last ? "\n" : "");
     shown = !last;
     fflush(stderr);
 }

@@ -613,14 +613,11 @@ static enum reason parse(struct shredder *s, const struct record *r, char messag
     status = json_parse(&s->tape, r->payload, r->n, &where);
     if (status == JSON_OK)
         return s->tape.toks[0].kind == TOK_OBJECT ? REASON_NONE : REASON_NOT_AN_OBJECT;
-    snprintf(message, 256, "%s, at byte %zu of %zu",
-             event_reason_text(status == JSON_BAD_UTF8   ? REASON_INVALID_UTF8
-                               : status == JSON_TOO_DEEP ? REASON_NESTING_TOO_DEEP
-                                                         : REASON_INVALID_JSON),
-             where, r->n);
-    return status == JSON_BAD_UTF8   ? REASON_INVALID_UTF8
-           : status == JSON_TOO_DEEP ? REASON_NESTING_TOO_DEEP
-                                     : REASON_INVALID_JSON;
+    enum reason why = status == JSON_BAD_UTF8   ? REASON_INVALID_UTF8
+                      : status == JSON_TOO_DEEP ? REASON_NESTING_TOO_DEEP
+                                                : REASON_INVALID_JSON;
+    snprintf(message, 256, "%s, at byte %zu of %zu%s", event_reason_text(why), where, r->n, event_record_hint(r->payload, r->n));
+    return why;
 }
 
 #define DEDUP_TIMED 64     /* one record in so many tells the time for all, */

@@ -9,6 +9,7 @@
 #include "source/kinesis_int.h"
 
 #define READS_PER_SECOND 5
+#define LIST_TRIES 3
 #define RESOLVE_LIMIT 1000
 #define RUNNING_PATIENCE_MS 3000 /* less than leases are kept without a word: who asks then has them to renew */
 
@@ -93,9 +94,8 @@ static int by_id(const void *a, const void *b)
     return strcmp(((const struct source_shard *)a)->id, ((const struct source_shard *)b)->id);
 }
 
-static int kinesis_shards(struct source *s, struct source_shard **out, size_t *n, struct err *e)
+static int list_shards(struct kinesis *k, struct source_shard **out, size_t *n, struct err *e)
 {
-    struct kinesis *k = kinesis_of(s);
     char *token = NULL;
     *out = NULL;
     *n = 0;
@@ -115,9 +115,18 @@ static int kinesis_shards(struct source *s, struct source_shard **out, size_t *n
         json_decref(a);
     } while (token && *n < KINESIS_SHARDS_MAX);
     free(token);
+    return 0;
+}
+
+static int kinesis_shards(struct source *s, struct source_shard **out, size_t *n, struct err *e)
+{
+    int rc;
+    for (int tries = 0; (rc = list_shards(kinesis_of(s), out, n, e)) && e->kind == ERR_CONFLICT && tries < LIST_TRIES; tries++) {
+        /* throttled between two pages for so long that the token expired */
+    }
     if (*n)
         qsort(*out, *n, sizeof **out, by_id);
-    return 0;
+    return rc;
 }
 
 /* Reads from `from_ms` (-1: the beginning) up to the first record that arrived at `until_us` or

@@ -69,7 +69,7 @@ int kinesis_judge(const struct aws_client *c, const struct aws_request *q, const
     if (aws_fault_throttled(&f, r->status) || r->status >= 500 || r->status == 408 ||
         aws_client_heal(c, q, &f, r)) {
         kind = ERR_RETRY;
-    } else if (strcmp(code, "ExpiredIteratorException") == 0) {
+    } else if (strcmp(code, "ExpiredIteratorException") == 0 || strcmp(code, "ExpiredNextTokenException") == 0) {
         kind = ERR_CONFLICT;
     } else if (strcmp(code, "ResourceNotFoundException") == 0) {
         kind = ERR_NOTFOUND;

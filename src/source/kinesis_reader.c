@@ -240,7 +240,14 @@ static int check(struct reader *r, const char *action, const struct http_respons
         recovered(r);
         return 0;
     }
-    if (failure.kind == ERR_CONFLICT) {
+    if (failure.kind == ERR_CONFLICT && r->state == NEED_CHILDREN) { /* its token has expired: listed anew */
+        source_shards_free(r->children, r->n_children);
+        free(r->token);
+        r->children = NULL;
+        r->token = NULL;
+        r->n_children = 0;
+        hold_off(r, &failure);
+    } else if (failure.kind == ERR_CONFLICT) {
         r->state = NEED_ITERATOR;
     } else if (!p && failure.kind == ERR_NOMEM && r->limit > 1) {
         r->limit = r->limit / 8 + (r->limit < 8); /* the answer was too long */

@@ -236,15 +236,20 @@ def test_status(lake, kinesis, tmp_path):
     assert r.returncode == 1 and b"127.0.0.1:1" in r.stderr
 
 
-def test_progress_line_on_a_terminal(lake, tmp_path):
-    """Rewritten in place on a terminal, the last one left standing; whole lines in the log elsewhere."""
+@pytest.mark.parametrize("columns", [80, 40])
+def test_progress_line_on_a_terminal(lake, tmp_path, columns):
+    """Rewritten in place on a terminal, and never longer than its row, the last one left standing; whole lines in the log elsewhere."""
+    import fcntl
     import pty
+    import struct
+    import termios
     f = tmp_path / "f.ndjson"
     f.write_bytes(run("gen", "--events", "200000", "--quiet").stdout)
     try:
         master, slave = pty.openpty()
     except OSError:
         pytest.skip("this machine has no pseudo terminals")
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     p = subprocess.Popen([INLET, "load", "--lake", str(lake.path), "--no-fsync", str(f)], stderr=slave)
     os.close(slave)
     seen = b""
@@ -259,8 +264,9 @@ def test_progress_line_on_a_terminal(lake, tmp_path):
     os.close(master)
     assert p.wait() == 0
     lines = seen.decode().split("\r\x1b[K")
-    progress = [line for line in lines if re.match(r"[\d,]+ events  [\d,]+/s  lag \d+s  [\d,]+ files  dropped", line)]
+    progress = [line for line in lines if re.match(r"[\d,]+ events  [\d,]+/s  lag \d+s", line)]
     assert len(progress) >= 2 and progress[-1].startswith("200,000 events") and "\n" not in "".join(progress[:-1])
+    assert max(map(len, progress[:-1])) < columns
     assert "records read" in progress[-1], "the report follows on lines of its own"
     piped = lake.load(f).stderr.decode()
     assert "\r" not in piped and "\033" not in piped

@@ -1,7 +1,9 @@
 """inlet run against the Kinesis stand-in."""
+import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -185,3 +187,31 @@ def test_records_of_ten_megabytes_do_not_wait_for_the_commit_interval(lake, kine
         client.put_record(StreamName="large", Data=json.dumps(e).encode(), PartitionKey="k")
     run("run", "--stream", "kinesis://large", "--lake", lake.path, "--until-caught-up", "--memory", "64MB", "--commit-interval", "1h", env=env, timeout=90)
     model.check(lake, events)
+
+
+def aggregate(records):
+    """As the KPL packs them, by hand: one partition key, and a record's index of it and data."""
+    def field(number, data):
+        n, head = len(data), b""
+        while n > 127:
+            head, n = head + bytes([n & 127 | 128]), n >> 7
+        return bytes([number << 3 | 2]) + head + bytes([n]) + data
+    body = field(1, b"k") + b"".join(field(3, b"\x08\0" + field(3, r)) for r in records)
+    return b"\xf3\x89\x9a\xc2" + body + hashlib.md5(body).digest()
+
+
+def test_records_that_are_no_text_say_what_they_may_be(lake, kinesis):
+    client, env = kinesis
+    client.create_stream(StreamName="odd", ShardCount=1)
+    event = json.dumps(make(1)[0]).encode()
+    whole = aggregate([event])
+    odd = {whole[:-1] + b"!": "an aggregate of the KPL", whole[:30]: "an aggregate of the KPL", gzip.compress(event): "gzip",
+           b"\xef\xbb\xbf" + event: "byte order mark", json.dumps(make(1)[0]).encode("utf-16"): "UTF-16", b"\xfa" + event: "", event + b"\n" + event: ""}
+    for record in odd:
+        client.put_record(StreamName="odd", Data=record, PartitionKey="k")
+    consume(lake, "odd", env)
+    letters = {bytes(r["payload"]): r for r in lake.rows("inlet_dead_letters")}
+    assert letters.keys() == odd.keys()
+    for record, hint in odd.items():
+        said = letters[record]["message"]
+        assert re.search(r"at byte \d+ of \d+" + (f"; .*{hint}" if hint else "$"), said), said

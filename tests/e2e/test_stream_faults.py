@@ -86,8 +86,10 @@ def test_records_refused_one_by_one(lake, aws, faults, packed):
     model.check(lake, sent)
 
 
-def test_shards_in_pages(lake):
-    """ListShards in pages, one of which fails at first; at the start and, where an end names no children, later."""
+@pytest.mark.parametrize("expired", [False, True])
+def test_shards_in_pages(lake, expired):
+    """ListShards in pages, one of which fails at first; at the start and, where an end names no children, later. Where what failed
+    is the token, that has waited too long, all of them are asked for again."""
     proc, port = start_moto({"LIST_SHARDS_PAGE": "3", "NO_CHILD_SHARDS": "1"})
     faults = Faults(f"http://127.0.0.1:{port}")
     try:
@@ -96,12 +98,13 @@ def test_shards_in_pages(lake):
         events = make(400)
         put(client, "pages", events)
         env = {**aws_env(port), "AWS_ENDPOINT_URL": faults.url}
-        faults.add(error("LimitExceededException", target="ListShards", skip=1, times=2))
+        old = error("ExpiredNextTokenException", target="ListShards", skip=1, times=1)
+        faults.add(old if expired else error("LimitExceededException", target="ListShards", skip=1, times=2))
         consume(lake, "pages", env)
         assert sum(r["target"].endswith("ListShards") for r in faults.log()) == 3 + 2
         model.check(lake, events)
         faults.clear()
-        faults.add(error("InternalFailure", 500, target="ListShards", skip=5, times=1))  # of the reader's pages
+        faults.add({**old, "skip": 5} if expired else error("InternalFailure", 500, target="ListShards", skip=5, times=1))  # of the reader's pages
         p = start(lake, "pages", env, "--commit-interval", "100ms")
         try:
             events += make(200)
@@ -115,7 +118,7 @@ def test_shards_in_pages(lake):
             assert p.wait(timeout=30) == 0
         finally:
             p.kill()
-        assert faults.rules()[0]["struck"] == 1 and sum(r["target"].endswith("ListShards") for r in faults.log()) == 3 + 4 + 1
+        assert faults.rules()[0]["struck"] == 1 and sum(r["target"].endswith("ListShards") for r in faults.log()) == 3 + 4 + (3 if expired else 1)
         model.check(lake, events)
         shards = {r["_shard"] for r in lake.duckdb("order", "_shard")}
         assert shards == {f"shardId-{i:012d}" for i in range(10)}
