@@ -620,6 +620,8 @@ static enum reason parse(struct shredder *s, const struct record *r, char messag
     return why;
 }
 
+#define TAPE_KEPT (1u << 19) /* tokens: 8 MB */
+#define TEXT_KEPT ((size_t)4 << 20)
 #define DEDUP_TIMED 64     /* one record in so many tells the time for all, */
 #define DEDUP_NS_MAX 20000 /* ... unless the thread was interrupted */
 
@@ -671,6 +673,17 @@ static struct str sent(const struct shredder *s, const struct json_tok *v)
     return (struct str){(const char *)s->p + v->start - quoted, v->end - v->start + 2u * quoted};
 }
 
+/* Of one large record in small pieces: it is not kept for the others, which may do without for ever. */
+static void give_back(struct shredder *s)
+{
+    if (s->tape.cap > TAPE_KEPT)
+        json_tape_fini(&s->tape);
+    if (s->rescued.cap > TEXT_KEPT)
+        buf_fini(&s->rescued);
+    if (s->text.cap > TEXT_KEPT)
+        buf_fini(&s->text);
+}
+
 /* By the general parser; and every dead letter. */
 static void slow_record(struct shredder *s, const struct record *r, uint64_t epoch,
                         bool check_positions, int64_t now_us)
@@ -700,6 +713,7 @@ static void slow_record(struct shredder *s, const struct record *r, uint64_t epo
     }
     for (int i = 0; i < 3; i++)
         buf_fini(&bufs[i]);
+    give_back(s);
 }
 
 void shredder_record(struct shredder *s, const struct record *r, uint64_t epoch,

@@ -2,9 +2,11 @@
 import json
 import os
 import random
+import re
 
 import pytest
 from conftest import Lake, load_with_peak, ndjson
+from test_health import Worker, until
 from test_load import event
 
 pytestmark = pytest.mark.skipif("san" in os.environ.get("INLET", "").split("/")[-2:][0], reason="sanitizers take memory of their own")
@@ -149,3 +151,20 @@ def test_wide_tables_when_the_window_of_ids_is_full(tmp_path, memory):
     out, peak = load_with_peak(lake, path, "--memory", f"{memory}MB", "--no-fsync", "--threads", 2)
     assert peak <= memory + 8
     assert out["rows_committed"] == n + wide
+
+
+def test_what_a_large_record_took_is_given_back(lake, kinesis, tmp_path):
+    """10 MiB in pieces of two bytes are 80 MB of tokens: not for the rest of the worker's days."""
+    (client, env), n = kinesis, (5 << 20) - 100
+    client.create_stream(StreamName="pieces", ShardCount=1)
+    for i in range(2):
+        head = json.dumps({"event_uuid": str(i), "event_name": "a", "created_at": 1})[:-1]
+        client.put_record(StreamName="pieces", Data=(head + ',"k":[' + ",".join(["1"] * n) + "]}").encode(), PartitionKey="k")
+    w = Worker(lake, "pieces", env, tmp_path, "--http", "127.0.0.1:0", "--threads", "1", "--commit-interval", "1s")
+
+    def metric(name):
+        return int(float(re.search(rf"^{name} (\S+)", w.get("/metrics")[1], re.M).group(1)))
+    until(lambda: metric("inlet_records_total") == 2 and metric("inlet_memory_used_bytes") == 0)
+    until(lambda: metric("process_resident_memory_bytes") < 64 << 20)
+    assert w.stop() == 0
+    assert [len(r["k"]) for r in lake.duckdb("a", "k")] == [n] * 2
