@@ -145,6 +145,10 @@ int gen_command(struct config *c, int n_args, char **args)
     struct gen_options options = gen_options_of(o);
     struct err e = {0};
     (void)n_args, (void)args;
+    if (options_flag(o, OPT_GEN_AGGREGATE) && !options_text(o, OPT_GEN_STREAM)) {
+        fputs("inlet gen: --aggregate packs records of a stream: it needs --stream kinesis://NAME\n", stderr);
+        return EXIT_USAGE;
+    }
     struct gen *g = gen_new(&options);
     const char *stream = options_text(o, OPT_GEN_STREAM);
     int failed = stream ? put_events(g, &out, stream, options_flag(o, OPT_GEN_AGGREGATE), &e)

@@ -38,6 +38,9 @@ static void catch_signals(void)
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    struct sigaction was;
+    if (sigaction(SIGHUP, NULL, &was) == 0 && was.sa_handler != SIG_IGN) /* a terminal that goes; nohup has it ignored */
+        sigaction(SIGHUP, &a, NULL);
 }
 
 static void put_number(struct buf *out, const char *key, uint64_t v)

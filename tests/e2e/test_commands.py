@@ -89,6 +89,7 @@ def test_a_limit_of_threads_is_said():
     (["run", "--lake", "x", "--stream", "kinesis://a", "extra"], "\"extra\" is too much"),
     (["config", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
     (["config", "--config", "/"], "it is a directory"),
+    (["gen", "--aggregate"], "it needs --stream kinesis://NAME"),
 ])
 def test_nonsense_is_answered_with_what_to_do(args, says, tmp_path):
     r = subprocess.run([INLET, *args], capture_output=True, cwd=tmp_path, timeout=60)

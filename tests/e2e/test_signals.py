@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first commits what has been read and ends with 0, the second leaves at once; neither
+"""SIGINT, SIGTERM and SIGHUP: the first commits what has been read and ends with 0, the second leaves at once; neither
 loses or doubles anything."""
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import model
+import pytest
 from conftest import INLET, run
 from test_health import Worker, until
 from test_run import consume, make, put
@@ -35,15 +36,18 @@ def test_a_load_that_is_stopped_goes_on_later(lake, tmp_path):
     assert len(seen) == len(uuids) and {r["event_uuid"] for r in seen} == uuids
 
 
-def test_the_first_signal_commits(lake, kinesis, tmp_path):
-    client, env = kinesis
-    client.create_stream(StreamName="first", ShardCount=1)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_the_first_signal_commits(lake, kinesis, tmp_path, how):
+    (client, env), stream = kinesis, f"first-{how}"
+    if signal.getsignal(how) == signal.SIG_IGN:
+        pytest.skip("ignored from here on, as nohup has it")
+    client.create_stream(StreamName=stream, ShardCount=1)
     events = make(300)
-    put(client, "first", events)
-    w = Worker(lake, "first", env, tmp_path, "--http", "127.0.0.1:0", "--commit-interval", "1h")
+    put(client, stream, events)
+    w = Worker(lake, stream, env, tmp_path, "--http", "127.0.0.1:0", "--commit-interval", "1h")
     until(lambda: "\ninlet_records_total 300\n" in w.get("/metrics")[1])
     assert "order" not in lake.tables()
-    assert w.stop(signal.SIGINT) == 0
+    assert w.stop(how) == 0
     model.check(lake, events)
 
 
