@@ -294,7 +294,7 @@ static int check_other(struct run *r, struct lease *l, struct err *e)
     if (idle_since(r, l))
         return 0;
     if (l->owner && !ours) {
-        if (run_take_lease(r, l, e))
+        if (run_lease_abandoned(r, l, e) || run_take_lease(r, l, e))
             return -1;
         r->leases->ops->release(r->leases, l, NULL);
     }

@@ -80,7 +80,7 @@ static void on_shard_end(struct run *r, struct source_event *ev)
     struct err e = {0};
     int rc = 0;
     for (size_t i = 0; !rc && i < ev->n_children; i++)
-        rc = run_take_shard(r, source, &ev->children[i], false, &e);
+        rc = run_take_shard(r, source, &ev->children[i], &e);
     r->children_due |= rc && run_waits_out(r, &e);
     if (!rc && run_any_unread(r))
         rc = run_read_positions(r, &e);

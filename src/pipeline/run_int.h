@@ -55,6 +55,7 @@ struct run {
     bool returning;  /* commits of tables that come back, before anything is read */
     bool mark_due;   /* see protocol_must_mark */
     bool children_due; /* a shard ended, and not all that came of it could be taken */
+    bool stood_by;     /* at the start, for leases of others */
     bool restore_due;  /* a shard is ours again: the hot window lacks what others made of it */
     atomic_uint spools; /* files that are written while they are encoded */
     bool drafts;     /* nobody else seems to change the tables: see table_draft */
@@ -62,7 +63,7 @@ struct run {
     uint32_t n_restarts, retakes_failed; /* of the latter, one after the other */
     int64_t restarting_since_ms, start_at_ms, last_commit_ms, last_retake_ms;
     struct err error;
-    int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_progress_ms, tip_since_ms;
+    int64_t started_ms, last_cut_ms, last_checkpoint_ms, last_renew_ms, last_progress_ms, tip_since_ms;
     int64_t last_watch_ms, last_told_ms, last_commit_wall_ms;
     uint64_t open_batches, committing;
     size_t open_bytes; /* of these batches */
@@ -102,13 +103,22 @@ void run_close(struct run *r);
 bool run_passed(void *ctx, const struct shred_table *table, uint32_t shard, struct seq seq);
 struct shred_table *run_route(void *ctx, const struct event_name *name, enum reason *why);
 
+/* leases.c */
+/* Is it another's, who may be alive? */
+bool run_lease_held(const struct run *r, const struct lease *l);
+int run_take_lease(struct run *r, struct lease *l, struct err *e); /* ERR_CONFLICT: somebody was quicker */
+/* Waits until it is nobody's, or its owner shows no life for the failover time. ERR_CONFLICT: he lives. */
+int run_lease_abandoned(struct run *r, struct lease *l, struct err *e);
+/* Those held, every LEASE_RENEW_MS at most: to be called while the coordinator waits for something. */
+void run_renew(struct run *r);
+
 /* shards.c */
-/* One that is new. Whose lease somebody has is waited for, or (`wait` is false) taken later: see run_retake. */
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard, bool wait,
-                   struct err *e);
-int run_take_all(struct run *r, struct source *source, bool wait, struct err *e);
-/* From whoever has it, once he has given it up or is gone. */
-int run_take_lease(struct run *r, struct lease *l, struct err *e);
+/* One that is new. Whose lease somebody has is taken later: see run_retake. */
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard, struct err *e);
+int run_take_all(struct run *r, struct source *source, struct err *e);
+/* At the start, until there is something to read: all files, or one shard of a stream with shared leases. ERR_CONFLICT:
+ * another is at work on what he does not share. */
+int run_stand_by(struct run *r, struct err *e);
 /* For the shards just leased, before any of these is started. A restart may be due then. After an error they still
  * wait for it. */
 int run_read_positions(struct run *r, struct err *e);

@@ -321,8 +321,10 @@ static int take_sources(struct run *r, struct err *e)
     if (!c->stream && adopt_identities(r, e))
         return -1;
     for (size_t i = 0; i < r->n_sources; i++)
-        if (run_take_all(r, r->sources[i], true, e))
+        if (run_take_all(r, r->sources[i], e))
             return -1;
+    if (run_stand_by(r, e))
+        return -1;
     if (!c->stream && adopt_check(r, e))
         return -1;
     if (run_read_positions(r, e))
@@ -359,9 +361,11 @@ int run_start(struct run *r, struct err *e)
 {
     int64_t until_ms = clock_boot_ms(r->clock) + r->config->start_patience_ms;
     int rc;
-    do
+    do {
         rc = open_all(r, e) || take_sources(r, e) ? -1 : 0;
-    while (rc && start_again(r, until_ms, e));
+        if (r->stood_by) /* for hours, it may be */
+            until_ms = clock_boot_ms(r->clock) + r->config->start_patience_ms;
+    } while (rc && start_again(r, until_ms, e));
     return rc;
 }
 

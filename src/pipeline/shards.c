@@ -1,11 +1,8 @@
-/* Shards: their leases, what every table holds of them, read lease in hand and before the first record,
- * and their reading. A shard that was lost is taken again once whoever has it lets go. */
-#include <errno.h>
-#include <signal.h>
+/* Shards: what every table holds of them, read lease in hand and before the first record, and their reading.
+ * One that was lost, or that another has at the start, is taken once whoever has it lets go. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -18,76 +15,9 @@
 #define OBJECTS_AT_ONCE 4
 
 #define MARK "inlet.takeover"
+#define STAND_BY_MS 1000 /* between looks at the leases of others */
 
-/* ---- leases ---- */
-
-static bool owner_is_dead(const char *owner)
-{
-    char host[64] = "";
-    long pid = 0;
-    gethostname(host, sizeof host - 1);
-    size_t n = strlen(host);
-    if (strncmp(owner, host, n) != 0 || owner[n] != ':' || sscanf(owner + n + 1, "%ld", &pid) != 1)
-        return false;
-    return pid > 0 && (pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH));
-}
-
-/* By somebody who may be alive. */
-static bool held(const struct run *r, const struct lease *l)
-{
-    return l->owner && strcmp(l->owner, r->owner) != 0 && (r->leases->shared || !owner_is_dead(l->owner));
-}
-
-static int read_anew(struct run *r, struct lease *l, struct err *e)
-{
-    struct lease now = {0};
-    if (r->leases->ops->read(r->leases, l->stream, l->shard, &now, e))
-        return -1;
-    lease_fini(l);
-    *l = now;
-    return 0;
-}
-
-/* A live owner moves its counter; one that does not for the failover time has lost the lease. Of a
- * stream whose leases are shared, the next worker stands by until the owner gives up or is gone. */
-static int await_lease(struct run *r, struct lease *l, struct err *e)
-{
-    uint64_t seen = l->counter;
-    int64_t since = clock_boot_ms(r->clock);
-    bool shared = r->leases->shared, told = false;
-    while (held(r, l) && clock_boot_ms(r->clock) - since < LEASE_FAILOVER_MS) {
-        if (l->counter != seen && !(shared && r->config->stream))
-            return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", l->stream, l->shard,
-                           l->owner);
-        if (l->counter != seen) {
-            if (!told)
-                log_info("%s shard %s is being read by %s; standing by", l->stream, l->shard,
-                         l->owner);
-            told = true;
-            seen = l->counter;
-            since = clock_boot_ms(r->clock);
-        }
-        if (run_asked_to_stop(r))
-            return err_set(e, ERR_STOPPED, "stopped");
-        r->clock->sleep_ms(r->clock->ctx, 500);
-        if (read_anew(r, l, e))
-            return -1;
-    }
-    return 0;
-}
-
-int run_take_lease(struct run *r, struct lease *l, struct err *e)
-{
-    for (;;) {
-        if (await_lease(r, l, e))
-            return -1;
-        r->mark_due |= protocol_must_mark(r->protocol, !l->owner);
-        if (!r->leases->ops->take(r->leases, l, r->owner, e))
-            return 0;
-        if (e->kind != ERR_CONFLICT || !r->leases->shared || !r->config->stream || read_anew(r, l, e))
-            return -1; /* else somebody was quicker, whom we stand by now */
-    }
-}
+/* ---- where reading begins ---- */
 
 /* Was a parent of it read before, by us or whoever had the leases? Then what is in the child comes after
  * that, however it is asked to start: a split while nobody reads must lose nothing. */
@@ -337,7 +267,7 @@ static void take_later(struct run *r, struct pshard *s)
 }
 
 /* The last of the shards, which is new. */
-static int take_new(struct run *r, const struct source_shard *shard, bool wait, struct err *e)
+static int take_new(struct run *r, const struct source_shard *shard, struct err *e)
 {
     uint32_t number = r->n_shards - 1;
     struct pshard *s = &r->shards[number];
@@ -350,11 +280,12 @@ static int take_new(struct run *r, const struct source_shard *shard, bool wait, 
         return 0;
     }
     struct err why = {0};
-    if ((!wait && held(r, &s->lease)) || run_take_lease(r, &s->lease, &why)) {
-        if (wait || (why.kind != ERR_NONE && why.kind != ERR_CONFLICT)) {
-            *e = why;
-            return -1;
-        }
+    bool other = run_lease_held(r, &s->lease);
+    if (!other && run_take_lease(r, &s->lease, &why) && why.kind != ERR_CONFLICT) {
+        *e = why;
+        return -1;
+    }
+    if (other || why.kind == ERR_CONFLICT) { /* somebody was quicker */
         take_later(r, s);
         return 0;
     }
@@ -364,8 +295,7 @@ static int take_new(struct run *r, const struct source_shard *shard, bool wait, 
     return 0;
 }
 
-int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard, bool wait,
-                   struct err *e)
+int run_take_shard(struct run *r, struct source *source, const struct source_shard *shard, struct err *e)
 {
     for (uint32_t i = 0; i < r->n_shards; i++)
         if (r->shards[i].source == source && strcmp(r->shards[i].id, shard->id) == 0)
@@ -376,7 +306,7 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     *s = (struct pshard){.source = source,
                          .identity = source->ops->identity(source),
                          .id = mem_strdup(shard->id)};
-    int rc = take_new(r, shard, wait, e);
+    int rc = take_new(r, shard, e);
     if (rc) { /* as if it had never been met: it may be taken later */
         lease_fini(&s->lease);
         free(s->id);
@@ -385,13 +315,13 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
     return rc;
 }
 
-int run_take_all(struct run *r, struct source *source, bool wait, struct err *e)
+int run_take_all(struct run *r, struct source *source, struct err *e)
 {
     struct source_shard *shards = NULL;
     size_t n = 0;
     int rc = source->ops->shards(source, &shards, &n, e);
     for (size_t i = 0; !rc && i < n; i++)
-        rc = run_take_shard(r, source, &shards[i], wait, e);
+        rc = run_take_shard(r, source, &shards[i], e);
     source_shards_free(shards, n);
     return rc;
 }
@@ -433,6 +363,13 @@ int run_start_ready(struct run *r, struct err *e)
 
 /* ---- a shard that was lost ---- */
 
+/* May another one go on with it? Not with a file, which is loaded once; and who begins with a stream of one
+ * host's says so, rather than that nothing seems to come of it. */
+static bool others_may(const struct run *r)
+{
+    return r->config->stream && (r->started_ms || r->leases->shared);
+}
+
 /* 1: the lease can be taken; 0: not now. */
 static int may_take(struct run *r, struct pshard *s, const struct lease *now, struct err *e)
 {
@@ -440,22 +377,21 @@ static int may_take(struct run *r, struct pshard *s, const struct lease *now, st
     if (!now->owner || strcmp(now->owner, r->owner) == 0)
         return 1;
     if (now->counter != s->seen_counter) {
-        if (s->seen_since_ms && !s->elsewhere && r->config->stream)
+        if (s->seen_since_ms && !others_may(r))
+            return err_set(e, ERR_CONFLICT, "%s shard %s is being read by %s", s->identity, s->id, now->owner);
+        if (s->seen_since_ms && !s->elsewhere)
             log_info("%s shard %s is being read by %s; standing by", s->identity, s->id, now->owner);
         s->elsewhere |= s->seen_since_ms != 0;
         s->seen_counter = now->counter;
         s->seen_since_ms = at;
-        if (!r->config->stream && s->elsewhere)
-            return err_set(e, ERR_CONFLICT, "%s is being loaded by %s", s->identity, now->owner);
     }
-    bool dead = !r->leases->shared && owner_is_dead(now->owner);
-    return dead || at - s->seen_since_ms >= LEASE_FAILOVER_MS;
+    return !run_lease_held(r, now) || at - s->seen_since_ms >= LEASE_FAILOVER_MS;
 }
 
 /* Whoever had it read it to its end: its children are there for whoever comes first. */
 static int ended_elsewhere(struct run *r, uint32_t n, struct err *e)
 {
-    if (run_take_all(r, r->shards[n].source, false, e))
+    if (run_take_all(r, r->shards[n].source, e))
         return -1;
     struct pshard *s = &r->shards[n];
     s->ended = s->started = true;
@@ -522,11 +458,40 @@ void run_fail_or_wait(struct run *r, const struct err *e)
         run_fail(r, e);
 }
 
+/* Of a stream with shared leases one shard is enough to begin with: the others are taken while it is read. */
+static bool stands_by(const struct run *r)
+{
+    bool some = false, others = false;
+    for (uint32_t i = 0; i < r->n_shards; i++) {
+        some |= r->shards[i].leased;
+        others |= r->shards[i].lost;
+    }
+    return others && !(some && others_may(r));
+}
+
+int run_stand_by(struct run *r, struct err *e)
+{
+    for (; stands_by(r); r->stood_by = true) {
+        int rc = 0;
+        if (!clock_sleep_unless(r->clock, STAND_BY_MS, r->config->stop))
+            return err_set(e, ERR_STOPPED, "stopped");
+        run_renew(r);
+        for (uint32_t n = 0; n < r->n_shards && !rc; n++)
+            if (r->shards[n].lost)
+                rc = retake(r, n, e);
+        if (rc && !run_waits_out(r, e))
+            return -1;
+        if (rc)
+            log_warn("%s; will try again", e->text);
+    }
+    return 0;
+}
+
 static int take_children(struct run *r, struct err *e)
 {
     int rc = 0;
     for (size_t i = 0; r->children_due && !rc && i < r->n_sources; i++)
-        rc = run_take_all(r, r->sources[i], false, e);
+        rc = run_take_all(r, r->sources[i], e);
     r->children_due &= rc != 0;
     return rc;
 }

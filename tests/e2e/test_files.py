@@ -373,6 +373,28 @@ def test_a_file_that_grows_is_not_loaded_twice_at_once(lake, tmp_path, first):
     check(lake, events)
 
 
+@pytest.mark.long
+def test_files_whose_loads_are_gone_are_waited_for_together(lake, tmp_path):
+    """Of another host, so that their names tell nothing: ten seconds for all of them, in which what is held is kept."""
+    paths = [tmp_path / f"{i}.ndjson" for i in range(7)]
+    events = [e for path in paths for e in add(path, 10)]
+    lake.load(*paths, "--dedup-window", "0s")
+    events += [e for path in paths for e in add(path, 10)]
+
+    def leases(statement):
+        with contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db, db:
+            return db.execute(statement).fetchall()
+    leases("UPDATE inlet_leases SET owner = 'elsewhere:1:1' WHERE stream NOT LIKE '%/0.ndjson%'")
+    began, counters = time.time(), set()
+    p = subprocess.Popen([INLET, "load", *paths, "--lake", str(lake.path), "--dedup-window", "0s", "--quiet"])
+    while p.poll() is None:
+        if any(o == "elsewhere:1:1" for o, in leases("SELECT owner FROM inlet_leases")):
+            counters |= set(leases("SELECT counter FROM inlet_leases WHERE stream LIKE '%/0.ndjson%'"))
+        time.sleep(0.1)
+    assert p.wait() == 0 and time.time() - began < 40 and len(counters) > 3, counters
+    check(lake, events)
+
+
 def owners(lake):
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(lake.path / "leases.db", timeout=30)) as db:
         return [owner for owner, in db.execute("SELECT owner FROM inlet_leases WHERE owner IS NOT NULL")]

@@ -207,6 +207,70 @@ def test_a_zombie_is_fenced(lake, kinesis, dynamodb, tmp_path):
     model.check(lake, events + more + last)
 
 
+class Held:
+    """The lease of one of a stream's shards, in the hands of a worker elsewhere."""
+
+    def __init__(self, dynamodb, name, shard):
+        self.dynamodb, self.table = dynamodb, f"leases-{name}"
+        self.key = {"leaseKey": {"S": next(k for k in items(dynamodb, name) if k.endswith(shard))}}
+        self.change("SET leaseOwner = :o ADD leaseCounter :one", **{":o": {"S": "elsewhere:1:1"}})
+
+    def change(self, how, **values):
+        self.dynamodb.update_item(TableName=self.table, Key=self.key, UpdateExpression=how,
+                                  ExpressionAttributeValues={":one": {"N": "1"}, **values})
+
+    def works(self):
+        self.change("ADD leaseCounter :one")
+
+    def ends(self):
+        self.change("REMOVE leaseOwner ADD leaseCounter :one")
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_a_shard_that_another_worker_has_at_the_start(lake, kinesis, dynamodb, tmp_path, held):
+    """What can be had is read, and its lease kept, for as long as he works; and that one once he gives it up."""
+    client, env = kinesis
+    name = f"one-of-two-{held}"
+    client.create_stream(StreamName=name, ShardCount=2)
+    run(*arguments(lake, name, "--until-caught-up"), env=env)
+    other = Held(dynamodb, name, f"shardId-00000000000{held}")
+    events = make(400)
+    put(client, name, events)
+    his = sum((hash_key(e) >= 2**127) == bool(held) for e in events)
+    with open(tmp_path / "a", "wb") as log:
+        w = start(lake, name, env, log)
+        wait_for(lambda: other.works() or lake_holds(lake, 400 - his))
+        wait_for(lambda: other.works() or b"standing by" in (tmp_path / "a").read_bytes())
+        assert not lake_holds(lake, 400 - his + 1)
+        other.ends()
+        wait_for(lambda: lake_holds(lake, 400))
+        w.terminate()
+        assert w.wait(timeout=30) == 0
+    model.check(lake, events)
+
+
+def test_what_was_committed_while_one_stood_by_is_in_its_dedup_window(lake, kinesis, dynamodb, tmp_path):
+    client, env = kinesis
+    client.create_stream(StreamName="window", ShardCount=1)
+    events = make(100)
+    put(client, "window", events[:10])
+    with open(tmp_path / "a", "wb") as a, open(tmp_path / "b", "wb") as b:
+        first = start(lake, "window", env, a)
+        wait_for(lambda: lake_holds(lake, 10))
+        second = start(lake, "window", env, b)
+        wait_for(lambda: b"standing by" in (tmp_path / "b").read_bytes())
+        put(client, "window", events[10:])
+        wait_for(lambda: lake_holds(lake, 100))
+        first.terminate()
+        assert first.wait(timeout=30) == 0
+        more = make(100)
+        put(client, "window", events + more)
+        wait_for(lambda: lake_holds(lake, 200))
+        second.terminate()
+        assert second.wait(timeout=30) == 0
+    model.check(lake, events + more)
+
+
 def test_children_that_another_worker_has(lake, kinesis, dynamodb, tmp_path):
     """While he works on one of them the other is read and committed; and that one too, once he gives it up."""
     client, env = kinesis
