@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/parallel.h"
 #include "pipeline/run_int.h"
 
 #define LOOK_MS 500
@@ -61,4 +62,40 @@ void run_renew(struct run *r)
     for (uint32_t i = 0; i < r->n_shards; i++)
         if (r->shards[i].leased && !r->shards[i].ended)
             r->leases->ops->renew(r->leases, &r->shards[i].lease, NULL);
+}
+
+static void renew(void *ctx)
+{
+    run_renew(ctx);
+}
+
+/* At the start into a directory nothing of it takes long, and little memory is touched that way. */
+void run_each(struct run *r, size_t n, void (*fn)(void *ctx, size_t i), void *ctx)
+{
+    const struct parallel_beat beat = {LOOK_MS, renew, r};
+    if (!r->n_shards || (!r->started_ms && !r->leases->shared && run_readers(r) == 1))
+        parallel_each(n, run_readers(r), fn, ctx);
+    else
+        parallel_beside(n, run_readers(r), fn, ctx, &beat);
+}
+
+struct call {
+    int (*fn)(void *ctx, struct err *e);
+    void *ctx;
+    struct err *e;
+    int rc;
+};
+
+static void call(void *ctx, size_t i)
+{
+    struct call *c = ctx;
+    (void)i;
+    c->rc = c->fn(c->ctx, c->e);
+}
+
+int run_call(struct run *r, int (*fn)(void *ctx, struct err *e), void *ctx, struct err *e)
+{
+    struct call c = {.fn = fn, .ctx = ctx, .e = e};
+    run_each(r, 1, call, &c);
+    return c.rc;
 }

@@ -99,8 +99,9 @@ static void drop_rows(struct run *r)
     }
 }
 
-static int rebind_tables(struct run *r, struct err *e)
+static int rebind_tables(void *ctx, struct err *e)
 {
+    struct run *r = ctx;
     bool any = false;
     for (uint32_t i = 0; i < router_count(&r->router); i++)
         any |= router_at(&r->router, i)->rebind;
@@ -207,7 +208,7 @@ static void restart(struct run *r, int64_t now)
             give_up(r, &r->shards[i]);
     resume(r, &again);
     protocol_restart_fini(&again);
-    if (rebind_tables(r, &e)) {
+    if (run_call(r, rebind_tables, r, &e)) {
         run_fail(r, &e);
         return;
     }

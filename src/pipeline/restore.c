@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/parallel.h"
 #include "pipeline/run_int.h"
 
 #define CLOCKS_APART_MS (15 * 60000) /* more, and S3 takes nothing from a writer */
@@ -109,7 +108,7 @@ int run_restore_dedup(struct run *r, bool again, struct err *e)
     uint64_t ids = 0;
     int rc = 0;
     all.since_us = clock_wall_us(r->clock) - r->config->dedup_window_us;
-    parallel_each(n, run_readers(r), restore_table, &all);
+    run_each(r, n, restore_table, &all);
     for (uint32_t i = 0; i < n; i++) {
         ids += all.of[i].ids;
         if (all.of[i].rc && !rc) {

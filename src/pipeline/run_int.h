@@ -111,6 +111,10 @@ int run_take_lease(struct run *r, struct lease *l, struct err *e); /* ERR_CONFLI
 int run_lease_abandoned(struct run *r, struct lease *l, struct err *e);
 /* Those held, every LEASE_RENEW_MS at most: to be called while the coordinator waits for something. */
 void run_renew(struct run *r);
+/* What takes as long as a service likes: fn of each index, or a single call of it, on other threads, and what is held is
+ * renewed meanwhile. Touches no lease, and nothing that the coordinator would not let alone while it waits. */
+void run_each(struct run *r, size_t n, void (*fn)(void *ctx, size_t i), void *ctx);
+int run_call(struct run *r, int (*fn)(void *ctx, struct err *e), void *ctx, struct err *e);
 
 /* shards.c */
 /* One that is new. Whose lease somebody has is taken later: see run_retake. */
@@ -178,10 +182,11 @@ bool gather_goes_on(struct run *r, int64_t now);
 /* pipeline.c */
 void run_send_job(struct run *r, struct ptable *t, enum job_kind kind, int64_t now);
 
-/* restore.c: the hot window from the lake. */
-/* `again`: with what others committed while they had a shard of ours. */
 /* How many tables are read at once, where all of them are: each request to S3 is waited for. */
 unsigned run_readers(const struct run *r);
+
+/* restore.c: the hot window from the lake. */
+/* `again`: with what others committed while they had a shard of ours. */
 int run_restore_dedup(struct run *r, bool again, struct err *e);
 
 /* progress.c */

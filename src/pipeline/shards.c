@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/parallel.h"
 #include "pipeline/loads.h"
 #include "pipeline/positions.h"
 #include "pipeline/run_int.h"
@@ -45,11 +44,32 @@ static bool goes_on(struct run *r, const struct pshard *s)
     return false;
 }
 
+struct asked { /* of a source */
+    struct source *source;
+    const char *shard;
+    enum source_start_kind kind;
+    int64_t time_ms;
+    struct seq at;
+    struct source_shard *shards;
+    size_t n_shards;
+};
+
+static int ask_start(void *ctx, struct err *e)
+{
+    struct asked *a = ctx;
+    return a->source->ops->resolve(a->source, a->shard, a->kind, a->time_ms, &a->at, e);
+}
+
+static int ask_shards(void *ctx, struct err *e)
+{
+    struct asked *a = ctx;
+    return a->source->ops->shards(a->source, &a->shards, &a->n_shards, e);
+}
+
 /* Of a lease just taken: where its reading begins, unless it has begun before. Or it is given back. */
 static int resolve_start(struct run *r, struct pshard *s, struct err *e)
 {
     const struct pipeline_config *c = r->config;
-    struct seq at = SEQ_NONE;
     enum source_start_kind kind = c->start == PIPELINE_LATEST    ? START_LATEST
                                   : c->start == PIPELINE_AT_TIME ? START_AT_TIME
                                                                  : START_TRIM_HORIZON;
@@ -59,8 +79,9 @@ static int resolve_start(struct run *r, struct pshard *s, struct err *e)
     }
     s->goes_on = goes_on(r, s);
     bool asks = c->stream && kind != START_TRIM_HORIZON && !s->goes_on;
-    if ((!asks || !s->source->ops->resolve(s->source, s->id, kind, c->start_time_ms, &at, e)) &&
-        !r->leases->ops->checkpoint(r->leases, &s->lease, at, "", e))
+    struct asked ask = {.source = s->source, .shard = s->id, .kind = kind, .time_ms = c->start_time_ms};
+    if ((!asks || !run_call(r, ask_start, &ask, e)) &&
+        !r->leases->ops->checkpoint(r->leases, &s->lease, ask.at, "", e))
         return 0;
     r->leases->ops->release(r->leases, &s->lease, NULL);
     return -1;
@@ -127,12 +148,11 @@ static void cover_positions(void *ctx, const char *key, const char *text)
 }
 
 /* See protocol_must_mark. */
-static int mark_takeover(struct run *r, struct err *e)
+static int mark_takeover(void *ctx, struct err *e)
 {
+    struct run *r = ctx;
     struct ptable *letters = router_dead_letters(&r->router);
     char text[192];
-    if (!r->mark_due)
-        return 0;
     snprintf(text, sizeof text, "%s %lld", r->owner, (long long)clock_wall_ms(r->clock));
     if (!letters->busy && commit_open_table(letters, &r->lake, e))
         return err_wrap(e, "table %s", DEAD_LETTERS);
@@ -203,7 +223,7 @@ static int read_all_positions(struct run *r, struct err *e)
     for (uint32_t first = 0; first < n && !rc; first += some) {
         struct fresh_tables f = {.run = r, .first = first};
         some = n - first < TABLES_AT_ONCE ? n - first : TABLES_AT_ONCE;
-        parallel_each(some, run_readers(r), load_fresh, &f);
+        run_each(r, some, load_fresh, &f);
         for (uint32_t i = 0; i < some; i++) {
             if (!rc) {
                 *e = f.errs[i];
@@ -217,7 +237,7 @@ static int read_all_positions(struct run *r, struct err *e)
 
 int run_read_positions(struct run *r, struct err *e)
 {
-    if (mark_takeover(r, e))
+    if (r->mark_due && run_call(r, mark_takeover, r, e))
         return -1;
     for (uint32_t i = 0; i < r->n_shards; i++)
         if (r->shards[i].unread) {
@@ -317,12 +337,11 @@ int run_take_shard(struct run *r, struct source *source, const struct source_sha
 
 int run_take_all(struct run *r, struct source *source, struct err *e)
 {
-    struct source_shard *shards = NULL;
-    size_t n = 0;
-    int rc = source->ops->shards(source, &shards, &n, e);
-    for (size_t i = 0; !rc && i < n; i++)
-        rc = run_take_shard(r, source, &shards[i], e);
-    source_shards_free(shards, n);
+    struct asked ask = {.source = source};
+    int rc = run_call(r, ask_shards, &ask, e);
+    for (size_t i = 0; !rc && i < ask.n_shards; i++)
+        rc = run_take_shard(r, source, &ask.shards[i], e);
+    source_shards_free(ask.shards, ask.n_shards);
     return rc;
 }
 

@@ -24,9 +24,23 @@ def arguments(lake, name, *more):
             f"dynamodb://leases-{name}", *more]
 
 
+started = []
+
+
 def start(lake, name, env, log, *more):
-    return subprocess.Popen([INLET, *arguments(lake, name, "--commit-interval", "500ms", *more)],
-                            stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, **env})
+    started.append(subprocess.Popen([INLET, *arguments(lake, name, "--commit-interval", "500ms", *more)],
+                                    stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, **env}))
+    return started[-1]
+
+
+@pytest.fixture(autouse=True)
+def none_is_left():
+    """Of a test that failed."""
+    yield
+    while started:
+        p = started.pop()
+        p.kill()
+        p.wait()
 
 
 def items(dynamodb, name):

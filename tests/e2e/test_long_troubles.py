@@ -26,14 +26,14 @@ def hasty(tmp_path_factory):
 class Consumer:
     """`inlet run` of a stream of its own into S3 and Glue, all of it through one proxy."""
 
-    def __init__(self, tmp_path, aws, url, env, leases=None):
+    def __init__(self, tmp_path, aws, url, env, leases=None, shards=1, interval="10s"):
         self.name, self.sent = "s" + uuid.uuid4().hex[:8], 0
         self.kinesis = aws[0]("kinesis")
-        self.kinesis.create_stream(StreamName=self.name, ShardCount=1)
+        self.kinesis.create_stream(StreamName=self.name, ShardCount=shards)
         self.lake = S3Lake(tmp_path, aws, aws[1], f"glue://{self.name}", leases or f"sqlite:{tmp_path}/leases.db")
         self.log = tmp_path / "log"
         with open(self.log, "wb") as log:
-            self.p = subprocess.Popen([INLET, "run", "--stream", f"kinesis://{self.name}", *self.lake.options, "--commit-interval", "10s",
+            self.p = subprocess.Popen([INLET, "run", "--stream", f"kinesis://{self.name}", *self.lake.options, "--commit-interval", interval,
                                        "--s3-addressing", "path"],
                                       env={**PLAIN, **aws[1], "AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": url, **env},
                                       stderr=log)
@@ -80,8 +80,8 @@ class Consumer:
 def consumer(tmp_path, aws, faults):
     made = []
 
-    def make(url, env, leases=None):
-        made.append(Consumer(tmp_path, aws, url, env, leases))
+    def make(*args, **kw):
+        made.append(Consumer(tmp_path, aws, *args, **kw))
         return made[-1]
     yield make
     for c in made:
@@ -145,8 +145,12 @@ class Leases:
         self.table = "leases-" + uuid.uuid4().hex[:8]
         self.uri, self.client = f"dynamodb://{self.table}", aws[0]("dynamodb")
 
-    def change(self, how, **values):
-        key = {"leaseKey": next(i["leaseKey"] for i in self.client.scan(TableName=self.table)["Items"])}
+    def counters(self):
+        items = self.client.scan(TableName=self.table, ConsistentRead=True)["Items"]
+        return {i["shardId"]["S"]: int(i["leaseCounter"]["N"]) for i in items}
+
+    def change(self, how, shard="shardId-000000000000", **values):
+        key = {"leaseKey": next(i["leaseKey"] for i in self.client.scan(TableName=self.table)["Items"] if i["shardId"]["S"] == shard)}
         self.client.update_item(TableName=self.table, Key=key, UpdateExpression=how + " ADD leaseCounter :one",
                                 ExpressionAttributeValues={":one": {"N": "1"}, **{f":{k}": {"S": v} for k, v in values.items()}})
 
@@ -204,5 +208,35 @@ def test_a_shard_ends_while_its_children_cannot_be_taken(consumer, aws, faults, 
     c.wait_to_say("will try again")
     time.sleep(60 / HASTE)
     faults.clear()
+    c.wait(150)
+    c.end()
+
+
+@pytest.mark.long
+def test_leases_are_kept_while_the_lake_is_slow_to_be_read(consumer, aws, faults):
+    """Each read of S3 takes four seconds, once one of two shards is ours again: what the tables hold of it, and what of it
+    belongs in the dedup window. The other's lease moves all the same, or whoever stands by would take it."""
+    leases = Leases(aws)
+    c = consumer(faults.url, {}, leases.uri, shards=2, interval="1s")
+    c.put(100)
+    c.wait(100)
+    leases.steal()
+    c.wait_to_say("is given up")
+    faults.add({"fault": "delay", "seconds": 4, "method": "GET", "path": "/lake-"})
+    leases.change("REMOVE leaseOwner")
+    c.wait_to_say("is ours again")
+    began = moved = time.monotonic()
+    counter, still = leases.counters(), 0
+    while b"read back from the lake" not in c.log.read_bytes():
+        assert time.monotonic() - began < 120 and c.p.poll() is None, c.log.read_text()
+        now = leases.counters()
+        if now["shardId-000000000001"] != counter["shardId-000000000001"]:
+            counter, moved = now, time.monotonic()
+        still = max(still, time.monotonic() - moved)
+        time.sleep(0.1)
+    took = time.monotonic() - began
+    faults.clear()
+    assert took > 12 and still < 10, (took, still)
+    c.put(50)
     c.wait(150)
     c.end()
