@@ -67,6 +67,7 @@ static void report_json(const struct pipeline_report *r, struct buf *out)
     put_number(out, "fast_rows", c->fast_rows);
     put_number(out, "slow_rows", c->slow_rows);
     put_number(out, "dead_letters", r->dead_letters);
+    put_number(out, "still_dead", r->still_dead);
     buf_puts(out, "\"dead_letters_by_reason\": {");
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         if (!c->dead[i])
@@ -127,6 +128,8 @@ static void report_text(const struct pipeline_report *r, bool failed, struct buf
         line(out, "rows with _rescued", c->rescued, "");
     if (r->dead_letters)
         line(out, "dead letters", r->dead_letters, failed ? "" : "  in inlet_dead_letters"); /* some, perhaps */
+    if (r->still_dead)
+        line(out, "still dead", r->still_dead, "  they stay in inlet_dead_letters");
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         char label[64];
         snprintf(label, sizeof label, "  %s", event_reason_code((enum reason)i));
@@ -217,7 +220,7 @@ static int consume(struct config *c, struct pipeline_config *p, work_fn *work, v
     p->progress_tty = isatty(STDERR_FILENO) == 1 && log_format() == LOG_TEXT;
     int rc = watch_start(&watch, c, p, &e) || work(ctx, p, &report, &e) ? EXIT_FAILED : EXIT_DONE;
     watch_stop(&watch, p);
-    if (rc == EXIT_DONE && report.dead_letters && options_flag(o, OPT_STRICT))
+    if (rc == EXIT_DONE && (report.dead_letters || report.still_dead) && options_flag(o, OPT_STRICT))
         rc = EXIT_DEAD_LETTERS;
     if (rc == EXIT_FAILED)
         commands_fail(&e);

@@ -461,11 +461,25 @@ static void maybe_cut(struct run *r, int64_t now)
     }
 }
 
+static void drop(struct run *r, struct rowset *list)
+{
+    for (struct rowset *next; list; list = next) {
+        next = list->next;
+        budget_give(r->budget, list->bytes);
+        rowset_free(list);
+    }
+}
+
 static void collect_ready(struct run *r)
 {
     uint64_t epoch;
-    while ((epoch = protocol_closed_ready(r->protocol)) != 0)
-        add_pending(r, workers_collect(r->workers, epoch));
+    while ((epoch = protocol_closed_ready(r->protocol)) != 0) {
+        struct rowset *list = workers_collect(r->workers, epoch);
+        if (r->config->feed && r->config->feed->judged)
+            drop(r, list);
+        else
+            add_pending(r, list);
+    }
 }
 
 static void shard_texts(struct run *r, struct commit_job *job)
@@ -721,14 +735,17 @@ static void add_counts(struct pipeline_report *report, struct run *r)
     for (size_t i = 0; i < sizeof c / sizeof *to; i++)
         to[i] += from[i];
     report->shred_ns += ns;
+    uint32_t stay = r->config->feed ? r->config->feed->letters_stay : 0;
     for (int i = 0; i < REASON_COUNT; i++)
-        report->dead_letters += c.dead[i];
+        *(stay & 1u << i ? &report->still_dead : &report->dead_letters) += c.dead[i];
 }
 
 static void sum_up(struct run *r)
 {
     if (r->workers)
         add_counts(r->report, r);
+    for (uint32_t i = 0; r->config->feed && r->config->feed->judged && i < r->n_shards; i++)
+        r->config->feed->judged(r->config->feed->ctx, r->shards[i].id, r->shards[i].counts.rows);
     for (size_t i = 0; i < r->n_sources && r->sources[i]; i++)
         r->report->read_ns += r->sources[i]->cpu_ns;
     for (uint32_t i = 0; !r->config->stream && !r->failed && i < r->n_shards; i++) {

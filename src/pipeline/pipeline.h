@@ -36,8 +36,11 @@ struct pipeline_feed {
     struct lease_store *(*open_leases)(void *ctx, struct err *e);
     void *ctx;
     bool restore_dedup; /* the dedup window is rebuilt from the lake */
-    bool letters_stay;  /* its records are dead letters: of what still is one, no other is written. It is read from its
-                           beginning at each start, so that what is in no table then is not left behind a position. */
+    /* Its records are dead letters: */
+    uint32_t letters_stay; /* reasons, as bits: of what still is one by these, no other is written, and no table's cover moves.
+                              It is read from its beginning at each start. */
+    void (*judged)(void *ctx, const char *shard, uint64_t rows); /* else NULL: nothing is committed, and in the end it is
+                                                                    told how many rows there would be */
 };
 
 struct pipeline_config {
@@ -89,7 +92,7 @@ struct pipeline_config {
 struct pipeline_report {
     struct shred_counts counts;
     uint64_t commits, files, rows_committed, bytes_written;
-    uint64_t dead_letters;
+    uint64_t dead_letters, still_dead; /* written; those that stay the letters they are */
     uint64_t commit_failures, restarts; /* tried again; from positions, after being fenced */
     uint64_t already_loaded; /* files of which nothing was left to read */
     double seconds;

@@ -191,7 +191,7 @@ static void start_threads(struct run *r)
                   .record_bytes_max = RECORD_BYTES_MAX,
                   .route = run_route,
                   .passed = run_passed,
-                  .letters_stay = c->feed && c->feed->letters_stay,
+                  .letters_stay = c->feed ? c->feed->letters_stay : 0,
                   .ctx = r,
                   .hash_key = c->hash_key,
                   .hash_key_n = c->hash_key_n},
@@ -262,6 +262,8 @@ static int open_all(struct run *r, struct err *e)
     r->dedup = dedup_new(dedup, c->dedup_window_us);
     r->protocol = protocol_new();
     protocol_refuse_for(r->protocol, run_endless(r) ? c->quarantine_after_ms : 0);
+    if (c->feed && c->feed->letters_stay)
+        protocol_cover_nothing(r->protocol);
     bool restore = !c->feed || c->feed->restore_dedup;
     if (open_lake(r, e) || open_sources(r, e) || (!c->stream && adopt_look(r, e)) || load_tables(r, e) ||
         (restore && run_restore_dedup(r, false, e)))

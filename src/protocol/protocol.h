@@ -166,6 +166,9 @@ enum protocol_action protocol_commit_refused(struct protocol *p, uint32_t table,
 
 /* How long that takes: PROTOCOL_REFUSED_MAX_MS if this is not called. */
 void protocol_refuse_for(struct protocol *p, int64_t ms);
+/* No letter is written of a quarantined table's records: they are letters that stay what they are. Covers that tables have
+ * stay, too, until they come back. */
+void protocol_cover_nothing(struct protocol *p);
 
 /* ---- quarantine */
 

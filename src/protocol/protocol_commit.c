@@ -65,7 +65,7 @@ static void add_covers(const struct protocol *p, struct protocol_plan *plan)
     for (uint32_t k = 0; k < p->n_tables; k++) {
         const struct table_state *t = &p->tables[k];
         bool uncover = t->standing == STANDING_UNCOVER;
-        if (!uncover && (t->standing != STANDING_QUARANTINED || !plan->first_epoch))
+        if (!uncover && (t->standing != STANDING_QUARANTINED || !plan->first_epoch || p->cover_nothing))
             continue;
         for (uint32_t i = 0; i < p->n_shards; i++) {
             struct seq held = protocol_cover_of(t, i);
@@ -253,6 +253,11 @@ enum protocol_action protocol_commit_refused(struct protocol *p, uint32_t table,
     t->standing = STANDING_QUARANTINED;
     p->restart_due = true;
     return PROTOCOL_QUARANTINE;
+}
+
+void protocol_cover_nothing(struct protocol *p)
+{
+    p->cover_nothing = true;
 }
 
 void protocol_refuse_for(struct protocol *p, int64_t ms)

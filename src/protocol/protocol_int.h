@@ -71,7 +71,7 @@ struct protocol {
     size_t n_epochs;
     uint64_t last_ready;
     uint64_t floor; /* epochs below it were dropped, or never were */
-    bool restart_due;
+    bool restart_due, cover_nothing;
     int64_t refuse_for_ms;
     struct protocol_rules_off off;
 };

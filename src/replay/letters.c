@@ -25,6 +25,7 @@ struct letters {
     struct store *store; /* the table's */
     struct schema_ids ids;
     char *reason;
+    int64_t upto;
     struct letter_file *files;
     size_t n_files, file; /* at which */
     struct store_reader object; /* what `reader` reads */
@@ -40,7 +41,7 @@ struct letters {
 static bool add_file(void *ctx, const struct table_file *f)
 {
     struct letters *l = ctx;
-    if (!f->key)
+    if (!f->key || f->sequence_number > l->upto)
         return true;
     l->files = mem_regrow(l->files, l->n_files + 1, sizeof *l->files);
     l->files[l->n_files++] = (struct letter_file){mem_strdup(f->key), f->bytes, f->sequence_number, 0};
@@ -63,6 +64,11 @@ static void number_files(struct letters *l)
         place = i && f->sequence_number == f[-1].sequence_number ? place + 1 : 0;
         f->place = place << 32 | (XXH3_64bits(f->key, strlen(f->key)) & UINT32_MAX);
     }
+}
+
+int64_t letters_newest(const struct letters *l)
+{
+    return l->n_files ? l->files[l->n_files - 1].sequence_number : 0;
 }
 
 bool letters_have(const struct letters *l, struct seq at)
@@ -88,12 +94,13 @@ int letters_untouched(const struct letters *l, struct err *e)
     return ours;
 }
 
-struct letters *letters_open(struct table *t, const char *reason, struct err *e)
+struct letters *letters_open(struct table *t, const char *reason, int64_t upto, struct err *e)
 {
     struct letters *l = mem_zalloc(sizeof *l);
     struct schema ours;
     l->store = table_store(t);
     l->reason = mem_strdup(reason);
+    l->upto = upto;
     schema_dead_letters(&ours);
     int rc = table_ids(t, &ours, &l->ids, e);
     schema_fini(&ours);

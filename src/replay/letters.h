@@ -9,8 +9,9 @@
 #define LETTERS_BYTES ((size_t)1 << 20) /* a body is about so long, or one letter */
 
 struct letters;
-/* What the table has now; `t` must live as long. */
-struct letters *letters_open(struct table *t, const char *reason, struct err *e);
+/* What the table has now of files up to that sequence number; `t` must live as long. */
+struct letters *letters_open(struct table *t, const char *reason, int64_t upto, struct err *e);
+int64_t letters_newest(const struct letters *l); /* the greatest sequence number of a file; 0: there is none */
 void letters_close(struct letters *l);
 /* Is the file still there that this number of a letter is of? */
 bool letters_have(const struct letters *l, struct seq at);

@@ -16,10 +16,14 @@
 
 #define DEAD_LETTERS "inlet_dead_letters"
 #define TIP_MS 50
+#define NO_TABLE (1u << REASON_TOO_MANY_TABLES | 1u << REASON_TABLE_UNAVAILABLE)
+#define ANY UINT32_MAX
 
 struct replay {
     const struct lake *lake;
-    uint32_t reasons;
+    uint32_t reasons; /* that are read */
+    uint32_t come;    /* of which some can be rows now */
+    int64_t newest;   /* file of letters; what this replay writes itself is not for it to read */
     char *identity;
 };
 
@@ -47,6 +51,14 @@ static struct letter_source *source_of(struct source *s)
 static char *shard_name(enum reason reason)
 {
     return mem_printf("letters/%s", event_reason_code(reason));
+}
+
+static enum reason reason_of(const char *shard)
+{
+    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++)
+        if (strcmp(shard + strlen("letters/"), event_reason_code((enum reason)i)) == 0)
+            return (enum reason)i;
+    return REASON_NONE;
 }
 
 /* ---- reading, in the thread ---- */
@@ -100,7 +112,7 @@ static void *read_letters(void *arg)
     struct err e = {0};
     struct table *t = table_load(s->replay->lake, DEAD_LETTERS, &e);
     struct letters *l =
-        t ? letters_open(t, event_reason_code(r->reason), &e) : NULL;
+        t ? letters_open(t, event_reason_code(r->reason), s->replay->newest, &e) : NULL;
     int rc = l ? 1 : -1;
     while (rc > 0 && !r->stop)
         rc = send_next(r, l, &e);
@@ -153,9 +165,7 @@ static int letters_start(struct source *s, const char *shard, uint32_t number, u
     r->source = ls;
     r->number = number;
     r->generation = generation;
-    for (int i = REASON_NONE + 1; i < REASON_COUNT; i++)
-        if (strcmp(shard + strlen("letters/"), event_reason_code((enum reason)i)) == 0)
-            r->reason = (enum reason)i;
+    r->reason = reason_of(shard);
     int rc = pthread_create(&r->thread, NULL, read_letters, r);
     if (rc) {
         free(r);
@@ -234,12 +244,13 @@ static int check_table(const struct replay *r, const struct letters *l, const ch
     return rc;
 }
 
-static int check_positions(const struct replay *r, struct table *letters, struct err *e)
+static int check_positions(struct replay *r, struct table *letters, struct err *e)
 {
-    struct letters *l = letters_open(letters, "", e);
+    struct letters *l = letters_open(letters, "", INT64_MAX, e);
     char **names = NULL, *key = position_map_key(r->identity);
     size_t n = 0;
     int rc = l ? lake_tables(r->lake, &names, &n, e) : -1;
+    r->newest = l ? letters_newest(l) : 0;
     for (size_t i = 0; i < n; i++) {
         if (!rc && strncmp(names[i], "inlet_", 6) != 0)
             rc = check_table(r, l, names[i], key, e);
@@ -251,15 +262,56 @@ static int check_positions(const struct replay *r, struct table *letters, struct
     return rc;
 }
 
+/* ---- which are tried ---- */
+
+static void judged(void *ctx, const char *shard, uint64_t rows)
+{
+    struct replay *r = ctx;
+    if (rows)
+        r->come |= 1u << reason_of(shard);
+}
+
+/* Letters of these reasons. `dry`: only looks what would come of them. */
+static int read_again(struct replay *r, uint32_t reasons, bool dry, const struct pipeline_config *p,
+                      struct pipeline_report *report, struct err *e)
+{
+    struct pipeline_feed feed = {.open_source = open_source,
+                                 .open_leases = open_leases,
+                                 .ctx = r,
+                                 .restore_dedup = true,
+                                 .letters_stay = dry ? ANY : NO_TABLE,
+                                 .judged = dry ? judged : NULL};
+    struct pipeline_config config = *p;
+    double before = report->seconds;
+    config.feed = &feed;
+    r->reasons = reasons;
+    int rc = pipeline_run(&config, report, e);
+    report->seconds += before;
+    return rc;
+}
+
+/* A letter that is still none of its table's stays. So does one that is still no event, unless some of its reason are events
+ * now: then the tables' positions pass it, and it is written anew to be tried again. */
+static int replay_letters(struct replay *r, uint32_t reasons, const struct pipeline_config *p,
+                          struct pipeline_report *report, struct err *e)
+{
+    struct pipeline_report looked = {0};
+    uint32_t bad = reasons & ~NO_TABLE;
+    if (bad && read_again(r, bad, true, p, &looked, e))
+        return -1;
+    if (!r->come)
+        *report = looked;
+    else if (bad & ~r->come && !looked.stopped && read_again(r, bad & ~r->come, true, p, report, e))
+        return -1;
+    reasons = (reasons & NO_TABLE) | r->come;
+    report->stopped |= looked.stopped;
+    return !reasons || report->stopped ? 0 : read_again(r, reasons, false, p, report, e);
+}
+
 int replay_run(const struct lake *lake, uint32_t reasons, const struct pipeline_config *p,
                struct pipeline_report *report, struct err *e)
 {
-    struct replay r = {.lake = lake, .reasons = reasons};
-    struct pipeline_feed feed = {.open_source = open_source,
-                                 .open_leases = open_leases,
-                                 .ctx = &r,
-                                 .restore_dedup = true,
-                                 .letters_stay = true};
+    struct replay r = {.lake = lake};
     struct pipeline_config config = *p;
     struct table *t = table_load(lake, DEAD_LETTERS, e);
     if (!t)
@@ -271,12 +323,11 @@ int replay_run(const struct lake *lake, uint32_t reasons, const struct pipeline_
         free(r.identity);
         return -1;
     }
-    config.feed = &feed;
     config.leases = "sqlite:"; /* not opened: the feed's are */
     config.stream = DEAD_LETTERS;
     config.start = PIPELINE_TRIM_HORIZON;
     config.until_caught_up = true;
-    rc = pipeline_run(&config, report, e);
+    rc = replay_letters(&r, reasons, &config, report, e);
     free(r.identity);
     return rc;
 }

@@ -4,9 +4,10 @@
  * The table of dead letters is read as a stream: its identity is "letters:<namespace>/<table uuid>", a reason is a
  * shard of it ("letters/table_unavailable"), and a letter's sequence number is made of the data file's sequence
  * number, the file's place among those of the same number, and the row. So a replay that was killed, or is run
- * again, adds nothing twice: every table holds how far it has come, as of any stream. What is no event still
- * becomes a dead letter again (of the stream letters:...), and is tried again by the next replay. The letters
- * themselves stay until somebody deletes them.
+ * again, adds nothing twice: every table holds how far it has come, as of any stream. What still cannot be a row stays the
+ * letter it is, and is tried again by the next replay; but of a reason of which some letters are events now, those that are
+ * still none become dead letters anew (of the stream letters:...), for the tables' positions pass them. Which is the
+ * case is looked up first, without a commit. The letters themselves stay until somebody deletes them.
  *
  * Rows have `letters/<reason>` in _shard and that number in _sequence; _arrived_at is the letter's own. */
 #ifndef INLET_REPLAY_REPLAY_H

@@ -186,11 +186,12 @@ static void dead_letter(struct shredder *s, const struct record *r, enum reason 
     /* Of a quarantined table its own position and cover say what is there: the dead letters' own
      * moved on while its records still waited as rows. */
     const struct shred_table *of = why == REASON_TABLE_UNAVAILABLE ? s->shape->table : NULL;
-    if (check && (of || !s->env.letters_stay) && s->env.passed(s->env.ctx, of, r->shard, r->seq)) {
+    bool stays = s->env.letters_stay & 1u << why;
+    if (check && !(stays && why == REASON_TOO_MANY_TABLES) && s->env.passed(s->env.ctx, of, r->shard, r->seq)) {
         s->counts.skipped++;
         return;
     }
-    if (!s->env.letters_stay)
+    if (!stays)
         put_dead(s, r, why, message, now_us);
     s->counts.dead[why]++;
     s->counts.lettered += s->reread && of && r->shard < of->n_lettered && seq_le(r->seq, of->lettered[r->shard]);

@@ -47,7 +47,7 @@ struct shred_env {
     void *ctx;
     size_t learned_max; /* bytes of what is learned of event names, about: beyond it those used least recently are
                            forgotten at a cut, and until then it counts as open rows; 0: no limit */
-    bool letters_stay; /* what becomes a dead letter is only counted: it is one */
+    uint32_t letters_stay; /* reasons, as bits: what becomes a dead letter by these is only counted: it is one */
     bool alone; /* the only shredder of `dedup`; its batches are between shredder_begin and _end */
     const uint8_t *hash_key; /* for KIND_HASH */
     size_t hash_key_n;

@@ -8,6 +8,7 @@ import uuid
 
 import model
 from conftest import INLET, ndjson, run
+from pyiceberg.transforms import BucketTransform
 from test_promises import set_kind
 
 
@@ -78,6 +79,54 @@ def test_a_table_that_cannot_be_written_yet(lake, tmp_path):
         assert replay(lake)["rows_committed"] == made
     model.check(lake, sent)
     assert letters(lake) == 19
+
+
+def timed(n, created_at):
+    return [{**e, "event_name": "type0:x", "created_at": created_at} for e in events(n)]
+
+
+def test_bad_letters_that_another_setting_makes_events(lake):
+    """Those that are still none are not passed by what the others' rows say of how far their table has come: neither of rows
+    of another reason, nor of the same. They are told, and no letter is written of them unless some of their reason were passed."""
+    late, milli, nano = events(30, 3), timed(20, 1700000000123), timed(10, 1700000000123456789)
+    lake.load("-", "--max-tables", "2", "--created-at-unit", "s", stdin=ndjson(events(2, 2) + milli[:10] + nano + late + milli[10:]))
+    known = lake.rows("type0") + lake.rows("type1")
+    assert letters(lake) == 40 and len(known) == 22
+    # rows of another reason, of the same table and others
+    for made in (10, 0):
+        r = replay(lake, "--reason", "all", "--created-at-unit", "s")
+        assert (r["rows_committed"], r["dead_letters"], r["still_dead"]) == (made, 0, 30) and letters(lake) == 40
+        assert r["dead_letters_by_reason"] == {"created_at_out_of_range": 30}
+        assert r["records"] == r["rows"] + r["duplicates"] + r["dead_letters"] + r["still_dead"] + r["skipped"] + r["reread"]
+    # some of the same reason: those that are left are passed, and so written anew, once
+    r = replay(lake, "--reason", "created_at_out_of_range", "--created-at-unit", "ms")
+    assert (r["rows_committed"], r["dead_letters"], r["still_dead"]) == (30, 10, 0) and letters(lake) == 50
+    for _ in range(2):
+        r = replay(lake, "--reason", "all", "--created-at-unit", "ms")
+        assert (r["rows_committed"], r["dead_letters"], r["still_dead"]) == (0, 0, 10) and letters(lake) == 50
+    for made in (10, 0):
+        r = replay(lake, "--reason", "all", "--created-at-unit", "ns")
+        assert (r["rows_committed"], r["dead_letters"], r["still_dead"]) == (made, 0, 0) and letters(lake) == 50
+    rows = [row["event_uuid"] for table in ("type0", "type1", "type2") for row in lake.rows(table)]
+    assert len(rows) == len(set(rows)) == 62
+
+
+def test_letters_of_a_table_that_cannot_be_written_while_others_are_written_anew(lake, tmp_path):
+    """What these say of how far the letters have come is not said of those that stay."""
+    sent, path = events(40, 2), tmp_path / "sent"
+    lake.load("-", stdin=ndjson(sent[:2]))
+    with lake.pyiceberg("type1").update_spec() as spec:
+        spec.add_field("n", BucketTransform(4), "n_bucket")
+    path.write_bytes(ndjson(sent[2:] + timed(20, 1700000000123) + timed(10, 1700000000123456789)))
+    lake.load(path, "--created-at-unit", "s")
+    assert letters(lake) == 19 + 30
+    r = replay(lake, "--reason", "all", "--created-at-unit", "ms")
+    assert (r["rows_committed"], r["dead_letters"], r["still_dead"]) == (30, 10, 19) and letters(lake) == 59
+    with lake.pyiceberg("type1").update_spec() as spec:
+        spec.remove_field("n_bucket")
+    for made in (19, 0):
+        assert replay(lake)["rows_committed"] == made
+    assert sorted(row["n"] for row in lake.rows("type1")) == list(range(1, 40, 2)) and letters(lake) == 59
 
 
 def test_killed(lake):

@@ -263,7 +263,7 @@ def test_field_ids_of_the_servers_own(tmp_path):
         assert len(lake.rows("inlet_dead_letters")) == 7 and len(lake.rows("inlet_loads")) == 3
         assert lake.load(tmp_path / "f", "--json").stdout and len(lake.rows("inlet_loads")) == 3, "loaded already"
         run("verify", *lake.arguments())
-        assert json.loads(run("replay", *lake.arguments(), "--reason", "all", "--json").stdout)["dead_letters"] == 7
+        assert json.loads(run("replay", *lake.arguments(), "--reason", "all", "--json").stdout)["still_dead"] == 7
     finally:
         proc.terminate()
         proc.wait()
