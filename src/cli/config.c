@@ -116,11 +116,6 @@ static bool column_of_envelope(const char *path)
     return strcmp(path, "event_uuid") == 0 || strcmp(path, "event_name") == 0 || strcmp(path, "created_at") == 0;
 }
 
-static bool hides(const char *type)
-{
-    return strcmp(type, "hash") == 0 || strcmp(type, "drop") == 0;
-}
-
 /* What is kept whole, or rescued whole, would show what below it is to be hidden. */
 static int check_hidden(const struct conftree *t, const char *path, const struct pipeline_table_config *table, struct err *e)
 {
@@ -128,7 +123,7 @@ static int check_hidden(const struct conftree *t, const char *path, const struct
         for (size_t j = 0; j < table->n_columns; j++) {
             const struct declared_column *over = &table->columns[i], *under = &table->columns[j];
             size_t n = strlen(over->path);
-            if (hides(under->type) && !hides(over->type) && strncmp(under->path, over->path, n) == 0 && under->path[n] == '.')
+            if (declared_hides(under->type) && !declared_hides(over->type) && strncmp(under->path, over->path, n) == 0 && under->path[n] == '.')
                 return err_set(e, ERR_INVALID, "%s:%d: column %.100s: \"%s\" cannot be kept within column %.100s, which is declared "
                                "%s; declare one of them", path, t->children[j].line, under->path, under->type, over->path, over->type);
         }

@@ -461,22 +461,13 @@ static void maybe_cut(struct run *r, int64_t now)
     }
 }
 
-static void drop(struct run *r, struct rowset *list)
-{
-    for (struct rowset *next; list; list = next) {
-        next = list->next;
-        budget_give(r->budget, list->bytes);
-        rowset_free(list);
-    }
-}
-
 static void collect_ready(struct run *r)
 {
     uint64_t epoch;
     while ((epoch = protocol_closed_ready(r->protocol)) != 0) {
         struct rowset *list = workers_collect(r->workers, epoch);
         if (r->config->feed && r->config->feed->judged)
-            drop(r, list);
+            workers_drop(r->workers, list);
         else
             add_pending(r, list);
     }

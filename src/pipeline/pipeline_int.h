@@ -216,6 +216,8 @@ void workers_push(struct workers *w, const struct work_item *item);
 void workers_run(struct workers *w, void (*fn)(void *arg), void *arg);
 /* All rows of epochs <= epoch, every batch of which is done: a list. Waits for nobody who computes. */
 struct rowset *workers_collect(struct workers *w, uint64_t epoch);
+/* Rows that came of them, of no use any more: the budget has their bytes again. */
+void workers_drop(struct workers *w, struct rowset *list);
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns);
 /* Forgets what the shredders have learned, for registries that are about to go. Nothing is queued. */
 void workers_forget(struct workers *w);

@@ -127,15 +127,15 @@ static const char *keep(struct positions_offer *o, char *text)
     return o->expired[o->n_expired++] = text;
 }
 
-/* It ended once, but is being read: not to be swept from under us. */
-static void take_mark(struct position_prop *p, const char *shard)
+/* Where it is known, and has no mark of its end but is to have one; or (0) has one that is to go. */
+static void mark(struct position_prop *p, const char *shard, int64_t ended_ms)
 {
     const struct position *at = position_map_get(&p->map, shard);
     char note[PROTOCOL_NOTE_MAX];
-    if (!at || !at->ended_ms)
+    if (!at || !at->ended_ms == !ended_ms)
         return;
     memcpy(note, at->note, sizeof note);
-    position_map_set(&p->map, shard, at->at, note, 0);
+    position_map_set(&p->map, shard, at->at, note, ended_ms);
     p->moved = true;
 }
 
@@ -148,7 +148,7 @@ static void move_on(struct positions_offer *o, int64_t now)
         struct position_prop *p = &o->props[o->shard_prop[step->shard]];
         if (seq_cmp(step->next, step->expected) == 0 &&
             !(step->ended && seq_cmp(step->next, SEQ_NONE) != 0)) {
-            take_mark(p, o->job->shard_ids[step->shard]);
+            mark(p, o->job->shard_ids[step->shard], 0); /* it ended once, but is being read: not to be swept from under us */
             continue;
         }
         position_map_set(&p->map, o->job->shard_ids[step->shard], step->next, step->note,
@@ -183,13 +183,7 @@ static int mark_ended(struct positions_offer *o, const struct table *t, int64_t 
         struct position_prop *p = &o->props[i];
         if (o->n_props > n && positions_read(t, p->key, &p->map, e))
             return -1;
-        const struct position *at = position_map_get(&p->map, job->shard_ids[s]);
-        if (!at || at->ended_ms)
-            continue;
-        char note[PROTOCOL_NOTE_MAX];
-        memcpy(note, at->note, sizeof note);
-        position_map_set(&p->map, job->shard_ids[s], at->at, note, now);
-        p->moved = true;
+        mark(p, job->shard_ids[s], now);
     }
     return 0;
 }

@@ -75,19 +75,11 @@ void restart_begin(struct run *r, uint32_t lost, const struct err *why)
 
 static void drop_rows(struct run *r)
 {
-    for (struct rowset *list = workers_collect(r->workers, UINT64_MAX), *next; list; list = next) {
-        next = list->next;
-        budget_give(r->budget, list->bytes);
-        rowset_free(list);
-    }
+    workers_drop(r->workers, workers_collect(r->workers, UINT64_MAX));
     for (uint32_t i = 0; i < router_count(&r->router); i++) {
         struct ptable *t = router_at(&r->router, i);
-        while (t->pending) {
-            struct rowset *next = t->pending->next;
-            budget_give(r->budget, t->pending->bytes);
-            rowset_free(t->pending);
-            t->pending = next;
-        }
+        workers_drop(r->workers, t->pending);
+        t->pending = NULL;
         for (struct file_build *f = t->files; f; f = f->next)
             budget_give(r->budget, f->bytes);
         files_free(&t->files);

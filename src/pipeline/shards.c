@@ -477,6 +477,15 @@ void run_fail_or_wait(struct run *r, const struct err *e)
         run_fail(r, e);
 }
 
+static int retake_lost(struct run *r, struct err *e)
+{
+    int rc = 0;
+    for (uint32_t n = 0; n < r->n_shards && !rc; n++)
+        if (r->shards[n].lost)
+            rc = retake(r, n, e);
+    return rc;
+}
+
 /* Of a stream with shared leases one shard is enough to begin with: the others are taken while it is read. */
 static bool stands_by(const struct run *r)
 {
@@ -491,13 +500,11 @@ static bool stands_by(const struct run *r)
 int run_stand_by(struct run *r, struct err *e)
 {
     for (; stands_by(r); r->stood_by = true) {
-        int rc = 0;
+        int rc;
         if (!clock_sleep_unless(r->clock, STAND_BY_MS, r->config->stop))
             return err_set(e, ERR_STOPPED, "stopped");
         run_renew(r);
-        for (uint32_t n = 0; n < r->n_shards && !rc; n++)
-            if (r->shards[n].lost)
-                rc = retake(r, n, e);
+        rc = retake_lost(r, e);
         if (rc && !run_waits_out(r, e))
             return -1;
         if (rc)
@@ -517,10 +524,7 @@ static int take_children(struct run *r, struct err *e)
 
 int run_retake(struct run *r, struct err *e)
 {
-    int rc = take_children(r, e);
-    for (uint32_t n = 0; n < r->n_shards && !rc; n++)
-        if (r->shards[n].lost)
-            rc = retake(r, n, e);
+    int rc = take_children(r, e) || retake_lost(r, e) ? -1 : 0;
     if (!rc && run_any_unread(r))
         rc = run_read_positions(r, e);
     if (!rc && r->restore_due) {

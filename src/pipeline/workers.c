@@ -386,6 +386,15 @@ struct rowset *workers_collect(struct workers *w, uint64_t epoch)
     return out;
 }
 
+void workers_drop(struct workers *w, struct rowset *list)
+{
+    for (struct rowset *next; list; list = next) {
+        next = list->next;
+        budget_give(w->env.budget, list->bytes);
+        rowset_free(list);
+    }
+}
+
 void workers_counts(struct workers *w, struct shred_counts *out, int64_t *shred_ns)
 {
     memset(out, 0, sizeof *out);
@@ -443,12 +452,7 @@ void workers_stop(struct workers *w)
         struct worker *one = &w->each[i];
         pthread_join(one->thread, NULL);
         detach(one);
-        while (one->detached) {
-            struct rowset *r = one->detached;
-            one->detached = r->next;
-            budget_give(w->env.budget, r->bytes);
-            rowset_free(r);
-        }
+        workers_drop(w, one->detached);
         charge(one, 0);
         shredder_free(one->shredder);
         source_cursor_free(one->cursor);

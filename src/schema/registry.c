@@ -222,9 +222,17 @@ struct promise { /* what the config says of a place that is yet to be made */
     bool group, list;  /* ... whose value must not be seen: so that it is found, this has to be a struct, or a list */
 };
 
-static bool hides(const char *type)
+bool declared_hides(const char *type)
 {
     return strcmp(type, "hash") == 0 || strcmp(type, "drop") == 0;
+}
+
+/* What the declared paths of a struct's, or list's, children begin with. */
+static void path_below(const struct node *up, struct buf *out)
+{
+    path_of(up, out);
+    if (out->n)
+        buf_putc(out, '.');
 }
 
 static struct promise promise_of(const struct registry *r, const struct node *up, const char *key, size_t n)
@@ -233,9 +241,7 @@ static struct promise promise_of(const struct registry *r, const struct node *up
     struct buf path = {0};
     if (!r->n_declared)
         return said;
-    path_of(up, &path);
-    if (path.n)
-        buf_putc(&path, '.');
+    path_below(up, &path);
     buf_put(&path, key, n);
     for (size_t i = 0; i < r->n_declared; i++) {
         const struct declared_column *d = &r->declared[i];
@@ -248,8 +254,8 @@ static struct promise promise_of(const struct registry *r, const struct node *up
             continue;
         said.above = true;
         bool element = !rest[1] || rest[1] == '.';
-        said.list |= hides(d->type) && element;
-        said.group |= hides(d->type) && !element;
+        said.list |= declared_hides(d->type) && element;
+        said.group |= declared_hides(d->type) && !element;
     }
     buf_fini(&path);
     return said;
@@ -258,7 +264,7 @@ static struct promise promise_of(const struct registry *r, const struct node *up
 bool registry_hides(const struct registry *r, const struct rnode *parent, const char *key, size_t n)
 {
     const char *type = promise_of(r, (const struct node *)(const void *)parent, key, n).type;
-    return type && hides(type);
+    return type && declared_hides(type);
 }
 
 /* Is the name that of a column that the config declares here? */
@@ -266,9 +272,7 @@ static bool name_promised(const struct registry *r, const struct node *up, const
 {
     struct buf path = {0};
     bool found = false;
-    path_of(up, &path);
-    if (path.n)
-        buf_putc(&path, '.');
+    path_below(up, &path);
     for (size_t i = 0; i < r->n_declared && !found; i++) {
         char other[512];
         const struct declared_column *d = &r->declared[i];

@@ -56,6 +56,7 @@ struct declared_column { /* from the config; path is dotted keys of the event */
     const char *path;
     const char *type; /* "decimal(12,2)" "timestamptz" "double" "long" "string" "boolean" "json" "drop" "hash" */
 };
+bool declared_hides(const char *type); /* the value must not be seen: hash, drop */
 struct registry_limits {
     uint32_t columns;        /* leaves per table: default 1,000 */
     uint32_t struct_fields;  /* default 200 */

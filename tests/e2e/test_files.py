@@ -154,26 +154,12 @@ def test_killed_with_no_dedup(lake, tmp_path):
     assert kills > 5
 
 
-def test_positions_go_a_week_after_the_end(lake, tmp_path):
-    """Marked when the file ends; a commit a week later takes them out. Marks are set back here, not the clock."""
-    a, b, c = (tmp_path / n for n in ("a", "b", "c"))
-    events = [make(10) for _ in range(3)]
-    for path, part in zip((a, b, c), events):
+def a_b_c(tmp_path, parts):
+    """Files of these, one each."""
+    paths = [tmp_path / n for n in "abc"]
+    for path, part in zip(paths, parts):
         path.write_bytes(ndjson(part))
-    load(lake, a)
-    load(lake, b)
-    t = lake.pyiceberg("order")
-    marks = {k: json.loads(v)["0"] for k, v in t.properties.items() if k.startswith("inlet.position.")}
-    assert len(marks) == 2 and all(v.split("@")[1].isdigit() for v in marks.values())
-    key, = (k for k in marks if str(a) in k)
-    old = str(int(time.time() * 1000) - 8 * 24 * 3600 * 1000)
-    with t.transaction() as change:
-        change.set_properties({key: json.dumps({"0": marks[key].split("@")[0] + "@" + old})})
-    load(lake, c)
-    kept = [k for k in lake.pyiceberg("order").properties if k.startswith("inlet.position.")]
-    assert len(kept) == 2 and key not in kept
-    load(lake, a, b, c)
-    check(lake, sum(events, []))
+    return paths
 
 
 def set_marks_back(lake, path):
@@ -186,19 +172,33 @@ def set_marks_back(lake, path):
     return key
 
 
+def test_positions_go_a_week_after_the_end(lake, tmp_path):
+    """Marked when the file ends; a commit a week later takes them out. Marks are set back here, not the clock."""
+    events = [make(10) for _ in range(3)]
+    a, b, c = a_b_c(tmp_path, events)
+    load(lake, a)
+    load(lake, b)
+    t = lake.pyiceberg("order")
+    marks = {k: json.loads(v)["0"] for k, v in t.properties.items() if k.startswith("inlet.position.")}
+    assert len(marks) == 2 and all(v.split("@")[1].isdigit() for v in marks.values())
+    key = set_marks_back(lake, a)
+    load(lake, c)
+    kept = [k for k in lake.pyiceberg("order").properties if k.startswith("inlet.position.")]
+    assert len(kept) == 2 and key not in kept
+    load(lake, a, b, c)
+    check(lake, sum(events, []))
+
+
 def forget_that_it_ended(lake):
     """As a kill leaves it that comes after the last commit: neither leases nor inlet_loads tell of it."""
-    for f in lake.path.glob("leases.db*"):
-        f.unlink()
+    forget(lake)
     lake.catalog().drop_table(("events", "inlet_loads"))
 
 
 def test_a_load_killed_at_its_end_is_known_a_week_later(lake, tmp_path):
     """By the positions alone, so these stay until inlet_loads tells as much."""
-    a, b, c = (tmp_path / n for n in ("a", "b", "c"))
     events = [make(10) for _ in range(4)]
-    for path, part in zip((a, b, c), events):
-        path.write_bytes(ndjson(part))
+    a, b, c = a_b_c(tmp_path, events)
     load(lake, a)
     forget_that_it_ended(lake)
     key = set_marks_back(lake, a)
@@ -212,8 +212,7 @@ def test_a_load_killed_at_its_end_is_known_a_week_later(lake, tmp_path):
     load(lake, a)
     lake.catalog().drop_table(("events", "inlet_loads"))
     lake.catalog().register_table(("events", "inlet_loads"), before)
-    for f in lake.path.glob("leases.db*"):
-        f.unlink()
+    forget(lake)
     set_marks_back(lake, a)
     load(lake, c)
     load(lake, a, b, c)

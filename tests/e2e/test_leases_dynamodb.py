@@ -55,6 +55,25 @@ def wait_for(what, seconds=40):
         time.sleep(0.2)
 
 
+class Held:
+    """The lease of one of a stream's shards, in the hands of a worker elsewhere."""
+
+    def __init__(self, dynamodb, name, shard):
+        self.dynamodb, self.table = dynamodb, f"leases-{name}"
+        self.key = {"leaseKey": {"S": next(k for k in items(dynamodb, name) if k.endswith(shard))}}
+        self.change("SET leaseOwner = :o ADD leaseCounter :one", **{":o": {"S": "elsewhere:1:1"}})
+
+    def change(self, how, **values):
+        self.dynamodb.update_item(TableName=self.table, Key=self.key, UpdateExpression=how,
+                                  ExpressionAttributeValues={":one": {"N": "1"}, **values})
+
+    def works(self):
+        self.change("ADD leaseCounter :one")
+
+    def ends(self):
+        self.change("REMOVE leaseOwner ADD leaseCounter :one")
+
+
 def lake_holds(lake, n):
     try:
         return "order" in lake.tables() and lake.pyiceberg("order").scan().to_arrow().num_rows >= n
@@ -152,19 +171,13 @@ def test_two_that_begin_together(lake, aws, faults, tmp_path):
     events = make(300)
     put(client, name, events)
     faults.add({"fault": "delay", "seconds": 3, "target": "UpdateItem", "times": 1})
-
-    def change(update, **values):
-        [key] = items(dynamodb, name)
-        dynamodb.update_item(TableName=f"leases-{name}", Key={"leaseKey": {"S": key}}, UpdateExpression=update,
-                             ExpressionAttributeValues={":one": {"N": "1"}, **values})
-        return True
     with open(tmp_path / "a", "wb") as log:
         late = start(lake, name, {**env, "AWS_ENDPOINT_URL": faults.url}, log)
         wait_for(lambda: faults.rules()[0]["seen"])
-        change("SET leaseOwner = :him ADD leaseCounter :one", **{":him": {"S": "elsewhere:1:1"}})
-        wait_for(lambda: change("ADD leaseCounter :one") and (late.poll() is not None or b"standing by" in (tmp_path / "a").read_bytes()))
+        other = Held(dynamodb, name, "shardId-000000000000")
+        wait_for(lambda: other.works() or late.poll() is not None or b"standing by" in (tmp_path / "a").read_bytes())
         assert late.poll() is None, (tmp_path / "a").read_text()
-        change("REMOVE leaseOwner ADD leaseCounter :one")
+        other.ends()
         wait_for(lambda: lake_holds(lake, 300))
         late.terminate()
         assert late.wait(timeout=30) == 0, (tmp_path / "a").read_text()
@@ -219,25 +232,6 @@ def test_a_zombie_is_fenced(lake, kinesis, dynamodb, tmp_path):
         second.terminate()
         assert second.wait(timeout=30) == 0
     model.check(lake, events + more + last)
-
-
-class Held:
-    """The lease of one of a stream's shards, in the hands of a worker elsewhere."""
-
-    def __init__(self, dynamodb, name, shard):
-        self.dynamodb, self.table = dynamodb, f"leases-{name}"
-        self.key = {"leaseKey": {"S": next(k for k in items(dynamodb, name) if k.endswith(shard))}}
-        self.change("SET leaseOwner = :o ADD leaseCounter :one", **{":o": {"S": "elsewhere:1:1"}})
-
-    def change(self, how, **values):
-        self.dynamodb.update_item(TableName=self.table, Key=self.key, UpdateExpression=how,
-                                  ExpressionAttributeValues={":one": {"N": "1"}, **values})
-
-    def works(self):
-        self.change("ADD leaseCounter :one")
-
-    def ends(self):
-        self.change("REMOVE leaseOwner ADD leaseCounter :one")
 
 
 @pytest.mark.parametrize("held", [0, 1])
@@ -299,19 +293,15 @@ def test_children_that_another_worker_has(lake, kinesis, dynamodb, tmp_path):
         key = {"leaseKey": {"S": parent["leaseKey"]["S"].replace("shardId-000000000000", child)}}
         dynamodb.put_item(TableName=f"leases-{name}", Item={
             **parent, **key, "shardId": {"S": child}, "parentShardId": {"SS": ["shardId-000000000000"]},
-            "leaseOwner": {"S": "elsewhere:1:1"}, "checkpoint": {"S": "TRIM_HORIZON"}})
-
-        def works():
-            dynamodb.update_item(TableName=f"leases-{name}", Key=key, UpdateExpression="ADD leaseCounter :one",
-                                 ExpressionAttributeValues={":one": {"N": "1"}})
+            "checkpoint": {"S": "TRIM_HORIZON"}})
+        other = Held(dynamodb, name, child)
         client.split_shard(StreamName=name, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**125))
         more = make(400)
         put(client, name, more)
         his = sum(hash_key(e) < 2**125 for e in more)
-        wait_for(lambda: works() or (lake_holds(lake, 700 - his) and b"standing by" in (tmp_path / "a").read_bytes()))
+        wait_for(lambda: other.works() or (lake_holds(lake, 700 - his) and b"standing by" in (tmp_path / "a").read_bytes()))
         assert not lake_holds(lake, 700 - his + 1)
-        dynamodb.update_item(TableName=f"leases-{name}", Key=key, UpdateExpression="REMOVE leaseOwner ADD leaseCounter :one",
-                             ExpressionAttributeValues={":one": {"N": "1"}})
+        other.ends()
         wait_for(lambda: lake_holds(lake, 700))
         w.terminate()
         assert w.wait(timeout=30) == 0
